@@ -1,0 +1,199 @@
+"""The server adapter: `cherrypy.server`, the settings of one HTTP server and its life on the bus."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+from ..framework.reprconf import attributes
+from ..framework.site import site
+from ..process.servers import ServerAdapter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ("Server",)
+
+#: A host that stands for every interface, and how a client on this machine reaches it.
+EVERY_INTERFACE = ("0.0.0.0", "::")
+
+
+class Server(ServerAdapter):
+    """One HTTP server: what it binds, its limits, and its start and stop with the engine.
+
+    `cherrypy.server` is the first one. Make more, set their `socket_port` and `subscribe()` them,
+    or configure them as `server.<name>.<setting>`.
+    """
+
+    socket_port: int | None = 8080
+    """TCP port to listen on; 0 asks the system for a free one (see `bound_addr`)."""
+
+    _socket_host: str | None = "127.0.0.1"
+
+    socket_file: str | None = None
+    """Path of a unix socket to listen on instead of a host and port."""
+
+    socket_mode: int | None = None
+    """Permission bits of the unix socket, such as 0o660; None leaves what the umask gives."""
+
+    socket_queue_size: int = 1024
+    """Connections the system may hold before they are accepted (the listen backlog)."""
+
+    socket_timeout: float = 10
+    """Seconds a kept-alive connection may be idle, and a peer may be silent."""
+
+    accepted_queue_size: int = -1
+    """Complete requests that may wait for a thread once `thread_pool_max` are busy; further ones
+    get 503 with Retry-After. -1 takes the server's default."""
+
+    accepted_queue_timeout: float = 10
+    """Seconds a complete request may wait for a thread before it gets 503."""
+
+    shutdown_timeout: float = 5
+    """Seconds that requests in flight may take to finish when the server stops."""
+
+    protocol_version: str = "HTTP/1.1"
+    """The highest protocol version to answer with: 'HTTP/1.1' or 'HTTP/1.0'."""
+
+    thread_pool: int = 10
+    """Threads that are always there to run page handlers."""
+
+    thread_pool_max: int = -1
+    """Threads the pool may grow to when all are busy. -1 takes the server's default."""
+
+    max_request_header_size: int = 500 * 1024
+    """Bytes of a request's head; beyond that it is refused with 413. 0 means the hard ceiling."""
+
+    max_request_body_size: int = 100 * 1024 * 1024
+    """Bytes of a request's body; beyond that it is refused with 413. 0 means no limit."""
+
+    instance: Any = None
+    """The HTTP server to use: None for the default, a dotted name, or an object."""
+
+    ssl_context: Any = None
+    """A ready `ssl.SSLContext`; the other ssl settings are then not needed."""
+
+    ssl_certificate: str | None = None
+    """File name of the server's certificate (PEM)."""
+
+    ssl_certificate_chain: str | None = None
+    """File name of the certificates between the server's and the authority's (PEM)."""
+
+    ssl_private_key: str | None = None
+    """File name of the certificate's private key (PEM)."""
+
+    ssl_ciphers: str | None = None
+    """Ciphers to offer, in OpenSSL's notation; None takes OpenSSL's choice."""
+
+    ssl_module: str = "builtin"
+    """The TLS adapter's name: 'builtin' ('pyopenssl' is accepted)."""
+
+    statistics: bool = False
+    """Collect the server's statistics for `cherrypy.lib.cpstats`."""
+
+    nodelay: bool = True
+    """Send small answers at once (TCP_NODELAY)."""
+
+    wsgi_version: tuple[Any, ...] = (1, 0)
+    """The WSGI version handed to applications: (1, 0), or ('u', 0) as in old releases."""
+
+    peercreds: bool = False
+    """Put the peer's process, user and group ids of a unix socket in the WSGI environ."""
+
+    peercreds_resolve: bool = False
+    """Also look their names up."""
+
+    def __init__(self) -> None:
+        self.bus = site.engine
+        self.httpserver = None
+        self.interrupt = None
+        self.running = False
+
+    @property
+    def socket_host(self) -> str | None:
+        """The host name or address to listen on, '0.0.0.0' or '::' for every interface."""
+        return self._socket_host
+
+    @socket_host.setter
+    def socket_host(self, value: str | None) -> None:
+        if value == "":
+            raise ValueError(
+                "The empty string ('') is not an allowed value. Use '0.0.0.0' instead to listen "
+                "on all active interfaces (INADDR_ANY)."
+            )
+        self._socket_host = value
+
+    @property
+    def bind_addr(self) -> tuple[str, int] | str | None:
+        """What to bind: `(host, port)`, the path of a unix socket, or None."""
+        if self.socket_file:
+            return self.socket_file
+        if self._socket_host is None or self.socket_port is None:
+            return None
+        return self._socket_host, self.socket_port
+
+    @bind_addr.setter
+    def bind_addr(self, value: tuple[str, int] | str | None) -> None:
+        if value is None:
+            self.socket_file = self._socket_host = self.socket_port = None
+        elif isinstance(value, str):
+            self.socket_file = value
+            self._socket_host = self.socket_port = None
+        else:
+            try:
+                self.socket_host, self.socket_port = value
+            except (TypeError, ValueError) as error:
+                raise ValueError(
+                    "bind_addr must be a (host, port) tuple (for TCP sockets) or a string "
+                    f"(for Unix domain sockets), not {value!r}"
+                ) from error
+            self.socket_file = None
+
+    def httpserver_from_self(self, httpserver: Any = None) -> tuple[Any, Any]:
+        """Return the HTTP server and the address it binds.
+
+        httpserver
+            None for the setting `instance`; a dotted name of a class or function, called with
+            this adapter; or a server object.
+        """
+        maker: Callable[[Server], Any] | None = None
+        if httpserver is None:
+            httpserver = self.instance
+        if httpserver is None:
+            from .wsgi import CPWSGIServer
+
+            maker = CPWSGIServer
+        elif isinstance(httpserver, str):
+            maker = attributes(httpserver)
+        if maker is not None:
+            httpserver = maker(self)
+        return httpserver, self.bind_addr
+
+    def start(self) -> None:
+        """Make the HTTP server when there is none yet, and start it."""
+        if not self.httpserver:
+            self.httpserver, self.bind_addr = self.httpserver_from_self()
+        super().start()
+
+    # The priority is the original's: after plugins that daemonize (65) and drop nothing yet.
+    start.priority = 75  # type: ignore[attr-defined]  # read by Bus.subscribe
+
+    def base(self) -> str:
+        """The URL of this server as a client on this machine writes it, without a final slash."""
+        if self.socket_file:
+            return self.socket_file
+        bound = getattr(self, "bound_addr", None) if self.running else self.bind_addr
+        host, port = (bound or ("127.0.0.1", 80))[:2]
+        if host in EVERY_INTERFACE:
+            host = socket.gethostname()
+        if ":" in host:
+            host = f"[{host}]"
+        scheme, usual = ("https", 443) if self.ssl_certificate or self.ssl_context else ("http", 80)
+        return f"{scheme}://{host}" + ("" if port == usual else f":{port}")
+
+
+def _server(name: str) -> Server:
+    """Make and subscribe the server that `server.<name>.*` settings speak of."""
+    server = Server()
+    server.subscribe()
+    return server
