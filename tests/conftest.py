@@ -1,0 +1,44 @@
+"""What every test lives under: in CI, a test of a real thing that would be skipped fails instead.
+
+A skip on a developer's machine says "you have no Redis"; in CI it would say "nobody looks at Redis any more".
+Only what the platform rules out may be skipped there: reasons that begin with "only on".
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
+ALLOWED = "only on "
+
+
+def _reason(report: Any) -> str:
+    """The words after 'Skipped: ' in a skipped report."""
+    longrepr = report.longrepr
+    words = longrepr[2] if isinstance(longrepr, tuple) else str(longrepr)
+    return str(words).removeprefix("Skipped: ")
+
+
+def _fail_instead_of_skip(report: Any) -> Any:
+    if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+        reason = _reason(report)
+        if not reason.startswith(ALLOWED):
+            report.outcome = "failed"
+            report.longrepr = f"skipped in CI, where everything must be there: {reason}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    """A test that skips."""
+    return _fail_instead_of_skip((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, Any, Any]:
+    """A module that skips as a whole (importorskip)."""
+    return _fail_instead_of_skip((yield))
