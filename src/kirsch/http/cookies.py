@@ -1,0 +1,88 @@
+"""Reading a Cookie field: pair by pair, in linear time; a malformed pair costs only itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from http.cookies import SimpleCookie
+
+_BLANK = " \t"
+
+
+def _closing_quote(text: str, start: int) -> int:
+    """Return the index of the quote that ends the string begun before `start`, or -1."""
+    while True:
+        end = text.find('"', start)
+        if end < 0:
+            return -1
+        slashes = end
+        while slashes > start and text[slashes - 1] == "\\":
+            slashes -= 1
+        if (end - slashes) % 2 == 0:
+            return end
+        start = end + 1
+
+
+def split_pairs(text: str) -> list[tuple[str, str]]:
+    """Return the ``(name, value)`` pairs of a Cookie field as sent, without what is no pair.
+
+    A `;` inside a quoted value belongs to the value (older browsers and Python itself send
+    that), if the quotes really enclose the whole value. Every quote is looked at once, so the
+    work is linear in the length of the field.
+    """
+    pairs: list[tuple[str, str]] = []
+    quoted = '"' in text
+    position, length = 0, len(text)
+    while position < length:
+        end = text.find(";", position)
+        if end < 0:
+            end = length
+        equals = text.find("=", position, end)
+        if equals >= 0:
+            name = text[position:equals].strip(_BLANK)
+            if quoted:
+                begin = equals + 1
+                while begin < length and text[begin] in _BLANK:
+                    begin += 1
+                if begin < length and text[begin] == '"':
+                    close = _closing_quote(text, begin + 1)
+                    if close >= end:
+                        after = close + 1
+                        while after < length and text[after] in _BLANK:
+                            after += 1
+                        if after == length or text[after] == ";":
+                            end = after
+            pairs.append((name, text[equals + 1 : end].strip(_BLANK)))
+        position = end + 1
+    return pairs
+
+
+def parse_cookies(text: str, into: SimpleCookie | None = None) -> SimpleCookie:
+    """Read a Cookie field into an `http.cookies.SimpleCookie`.
+
+    Pairs whose name is not legal are skipped, all others kept, whatever their value looks like:
+    other applications on the same host set odd cookies, and users cannot help it. What is legal
+    is asked of `http.cookies._is_legal_key` at that moment, since programs replace it.
+    """
+    from http import cookies
+
+    jar = cookies.SimpleCookie() if into is None else into
+    legal = cookies._is_legal_key  # type: ignore[attr-defined]
+    store = dict.__setitem__
+    for name, coded in split_pairs(text):
+        # '$Version', '$Path': attributes of RFC 2965, which RFC 6265, 5.4 has dropped.
+        if not name or name[0] == "$" or not legal(name):
+            continue
+        morsel: cookies.Morsel[str] = cookies.Morsel()
+        try:
+            value, coded = jar.value_decode(coded)
+            # Not `set`, which refuses names such as 'path' and 'version' that RFC 6265 allows.
+            morsel.__setstate__(  # type: ignore[attr-defined]
+                {"key": name, "value": value, "coded_value": coded}
+            )
+        except (cookies.CookieError, ValueError):
+            continue
+        # Past BaseCookie's own __setitem__, which would encode the value again.
+        store(jar, name, morsel)
+    return jar
