@@ -65,7 +65,7 @@ def parse_cookies(text: str, into: SimpleCookie | None = None) -> SimpleCookie:
     other applications on the same host set odd cookies, and users cannot help it. What is legal
     is asked of `http.cookies._is_legal_key` at that moment, since programs replace it.
     """
-    from http import cookies
+    import http.cookies as cookies  # noqa: PLW0406 - the stdlib, not this module
 
     jar = cookies.SimpleCookie() if into is None else into
     legal = cookies._is_legal_key  # type: ignore[attr-defined]

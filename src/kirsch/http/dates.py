@@ -14,9 +14,9 @@ _MONTH_NUMBER = {name.lower(): number for number, name in enumerate(_MONTHS, 1)}
 _TIME = r"(\d\d):(\d\d):(\d\d)"
 #: IMF-fixdate, rfc850-date, asctime-date, each giving the named parts.
 _FORMATS = (
-    (re.compile(r"\w{3}, (\d\d?) (\w{3}) (\d{4}) " + _TIME + " (?:GMT|UTC)", re.A), "dmy"),
-    (re.compile(r"\w{6,9}, (\d\d)-(\w{3})-(\d\d) " + _TIME + " (?:GMT|UTC)", re.A), "dmy2"),
-    (re.compile(r"\w{3} (\w{3}) ([ \d]\d) " + _TIME + r" (\d{4})", re.A), "asctime"),
+    (re.compile(r"\w{3}, (\d\d?) (\w{3}) (\d{4}) " + _TIME + " (?:GMT|UTC)", re.ASCII), "dmy"),
+    (re.compile(r"\w{6,9}, (\d\d)-(\w{3})-(\d\d) " + _TIME + " (?:GMT|UTC)", re.ASCII), "dmy2"),
+    (re.compile(r"\w{3} (\w{3}) ([ \d]\d) " + _TIME + r" (\d{4})", re.ASCII), "asctime"),
 )
 
 
@@ -41,9 +41,7 @@ def _current(second: int) -> tuple[int, str, bytes]:
     return current
 
 
-def HTTPDate(  # noqa: N802 - a historical name
-    timeval: float | None = None, localtime: bool = False, *, usegmt: bool = True
-) -> str:
+def HTTPDate(timeval: float | None = None, localtime: bool = False, *, usegmt: bool = True) -> str:
     """Return the IMF-fixdate of `timeval` (seconds since the epoch), or of this second.
 
     `localtime` and `usegmt` are there for callers of the old function; HTTP knows only GMT.
@@ -71,11 +69,12 @@ def parse_date(text: str) -> int | None:
     if len(text) > 64:
         return None
     text = text.strip()
-    for pattern, kind in _FORMATS:
+    kind, match = "", None
+    for pattern, kind in _FORMATS:  # noqa: B007 - used below
         match = pattern.fullmatch(text)
         if match:
             break
-    else:
+    if match is None:
         return None
     if kind == "asctime":
         name, day, hour, minute, second, year = match.groups()
@@ -92,11 +91,11 @@ def parse_date(text: str) -> int | None:
         if number > this_year + 50:
             number -= 100
     if not (
-        1 <= int(day) <= calendar.mdays[month] + (month == 2 and calendar.isleap(number))
+        number >= 1
+        and 1 <= int(day) <= calendar.monthrange(number, month)[1]
         and int(hour) < 24
         and int(minute) < 60
         and int(second) <= 60
-        and number >= 1
     ):
         return None
     return calendar.timegm((number, month, int(day), int(hour), int(minute), int(second)))

@@ -75,7 +75,7 @@ class CaseInsensitiveDict(dict[Any, Any]):
     def update(self, *args: Any, **kwargs: Any) -> None:
         for source in (*args, kwargs):
             if isinstance(source, Mapping) or hasattr(source, "keys"):
-                for key in source.keys():
+                for key in source.keys():  # noqa: SIM118 - all that is asked of it are keys()
                     self[key] = source[key]
             else:
                 for key, value in source:
@@ -190,7 +190,7 @@ class HeaderElement:
         return bool(self.value < other.value)
 
     def __cmp__(self, other: Any) -> int:
-        return (self.value > other.value) - (self.value < other.value)
+        return int(self.value > other.value) - int(self.value < other.value)
 
     def __str__(self) -> str:
         return self.value + "".join(f";{name}={value}" for name, value in self.params.items())
@@ -267,7 +267,7 @@ class AcceptElement(HeaderElement):
 
     def __cmp__(self, other: Any) -> int:
         mine, others = self._rank(), other._rank()
-        return (mine > others) - (mine < others)
+        return int(mine > others) - int(mine < others)
 
 
 def split_unquoted(text: str, separator: str) -> list[str]:
@@ -323,13 +323,13 @@ def _decode_word(match: re.Match[str]) -> str:
         return match[0]
 
 
-def decode_TEXT(value: str) -> str:  # noqa: N802 - a historical name
+def decode_TEXT(value: str) -> str:
     """Decode the encoded words (RFC 2047) of `value`; what cannot be decoded stays as sent."""
     if "=?" not in value:
         return value
     return _ENCODED_WORD.sub(_decode_word, _BETWEEN_WORDS.sub(r"\1", value))
 
 
-def decode_TEXT_maybe(value: str) -> str:  # noqa: N802 - a historical name
+def decode_TEXT_maybe(value: str) -> str:
     """Decode the encoded words of `value`, if there are any."""
     return decode_TEXT(value) if "=?" in value else value

@@ -7,7 +7,7 @@ import re
 #: More ranges than this in one field are nobody's honest wish: the field is ignored.
 MAX_RANGES = 64
 
-_SPEC = re.compile(r"[ \t]*(\d*)[ \t]*-[ \t]*(\d*)[ \t]*", re.A)
+_SPEC = re.compile(r"[ \t]*(\d*)[ \t]*-[ \t]*(\d*)[ \t]*", re.ASCII)
 _FAR = 1 << 62
 
 
