@@ -28,12 +28,13 @@ find_python() {
     return 1
 }
 
-# make_venv DIRECTORY PYTHON REQUIREMENT...: an environment with the project; nothing to do while pyproject.toml is the same.
+# make_venv DIRECTORY PYTHON REQUIREMENT...: makes it once; again when the requirements change, pyproject.toml
+# among them when the project itself is one.
 make_venv() {
     local venv=$1 python=$2
     shift 2
     local stamp
-    stamp=$(printf '%s\n' "$top" "$*" | cat - "$top/pyproject.toml" | cksum)
+    stamp=$({ printf '%s\n' "$top" "$*"; [ "$1" != --editable ] || cat "$top/pyproject.toml"; } | cksum)
     if [ -x "$venv/bin/python" ] && [ "$(cat "$venv/.stamp" 2>/dev/null)" = "$stamp" ]; then
         return 0
     fi
