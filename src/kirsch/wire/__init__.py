@@ -1,0 +1,1 @@
+"""Protocols: bytes in, values out; nothing here touches a socket, a thread or a clock."""
