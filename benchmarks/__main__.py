@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -126,7 +127,8 @@ def main() -> int:
     for what, goal, figure, reached in report.goals(run.results):
         verdict = {True: "reached", False: "NOT REACHED", None: "not measured"}[reached]
         print(f"{what:22} {goal:32} {figure:>24}  {verdict}")
-    print(f"\nWritten: RESULTS.md and results.json in {folder.relative_to(servers.TOP)}")
+    shown = os.path.relpath(folder)
+    print(f"\nWritten: RESULTS.md and results.json in {shown}")
     return 0
 
 

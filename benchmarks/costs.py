@@ -35,7 +35,7 @@ def importing(room: str, rounds: int) -> ImportCost:
                 "-X",
                 "importtime",
                 "-c",
-                "import sys, cherrypy; sys.stdout.write(str(len(sys.modules)))",
+                "import sys, cherrypy; cherrypy.quickstart; sys.stdout.write(str(len(sys.modules)))",
             ],
             capture_output=True,
             text=True,
