@@ -1,0 +1,1 @@
+"""Sockets and threads: the server, which knows no framework."""

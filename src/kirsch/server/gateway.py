@@ -1,0 +1,69 @@
+"""The interface between the server and what answers: a callable from exchange to response.
+
+``gateway(exchange) -> (status, headers, body)``. The body is bytes, a list of bytes, a FileWrapper,
+or any iterable of bytes; its ``close()`` is called exactly once, whatever happens.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Union
+
+from .exchange import Exchange
+
+Headers = list[Any]  # (name, value) pairs of str or of bytes
+Body = Union[bytes, "list[bytes]", "FileWrapper", Iterable[bytes]]
+Response = tuple[str, Headers, Body]
+Gateway = Callable[[Exchange], Response]
+
+BLOCK = 65536
+
+
+class FileWrapper:
+    """A file as a body (wsgi.file_wrapper): sent by sendfile when it is a real file.
+
+    `filelike` needs read(); what it holds is sent from its current position.
+    """
+
+    __slots__ = ("block", "close", "filelike")
+
+    def __init__(self, filelike: Any, block: int = BLOCK) -> None:
+        self.filelike = filelike
+        self.block = block
+        close = getattr(filelike, "close", None)
+        self.close: Callable[[], object] = close if close is not None else _nothing
+
+    def __iter__(self) -> Iterator[bytes]:
+        read, block = self.filelike.read, self.block
+        while data := read(block):
+            yield data
+
+    def span(self) -> tuple[int, int, int] | None:
+        """(descriptor, offset, bytes left) of a regular file opened for bytes, else None."""
+        try:
+            fd = self.filelike.fileno()
+            offset = self.filelike.tell()
+            info = os.fstat(fd)
+        except (AttributeError, OSError, ValueError, TypeError):
+            return None
+        if not stat.S_ISREG(info.st_mode) or not isinstance(offset, int):
+            return None
+        if hasattr(self.filelike, "encoding"):
+            return None  # a text file: its position is not an offset
+        return fd, offset, max(0, info.st_size - offset)
+
+
+def _nothing() -> None:
+    """Close what has nothing to close."""
+
+
+def close_body(body: Any, log: Callable[..., object]) -> None:
+    """Call the body's close(), if it has one; its faults are logged, not raised."""
+    close = getattr(body, "close", None)
+    if close is not None:
+        try:
+            close()
+        except Exception:
+            log("error while closing a response body", 40, True)

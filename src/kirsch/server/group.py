@@ -1,0 +1,241 @@
+"""A poller group: one poller, one baton, and the connections that were accepted here.
+
+Everything here that touches parked connections is run by the holder of the baton.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from collections import deque
+from ..http.dates import HTTPDate
+from typing import TYPE_CHECKING, Any
+
+from .connection import QUEUED, READING, RUNNING, Connection
+from .counters import ACCEPT_ERRORS, ACCEPTED, OVERFLOW, TIMEOUTS_QUEUE
+from .deadlines import NEVER, Wheel
+from .poller import IN, MUTE, make_poller
+from .workers import Baton, Worker
+
+if TYPE_CHECKING:
+    from .listeners import Listener
+    from .server import Server
+
+ACCEPTS = 64  # connections taken in one turn, so that those already here get theirs
+BACK_OFF = 0.2  # seconds without accepting when descriptors or memory have run out
+SHED = 8  # connections told to come back later in each of these pauses
+NO_ROOM = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+BUSY = "The server is too busy to answer now."
+
+
+class Group:
+    """What the workers of one baton share."""
+
+    def __init__(self, server: Server, listeners: list[Listener]) -> None:
+        self.server = server
+        self.settings = server.settings
+        self.house = server.house
+        self.limits = server.head_limits
+        self.poller = make_poller(server.settings.poller)
+        self.baton = Baton(self)
+        self.wheel = Wheel()
+        self.steal = threading.Lock()  # held while the watchdog takes the baton and disarms
+        self.conns: dict[int, Connection] = {}  # by descriptor; all that are open
+        self.ready: deque[Connection] = deque()  # with a request in the buffer, waiting their turn
+        self.queue: deque[tuple[Connection, Any, Any, float]] = deque()  # overflow, oldest first
+        self.means: dict[str, float] = {}  # path or family -> mean wall time of its handler
+        self.leader: Worker | None = None
+        self.wake_at = NEVER  # when the holder's poll ends by itself
+        self.chore_at = NEVER  # when the holder has to look at more than connections
+        self.persistent = server.settings.protocol != "HTTP/1.0"
+        self.idle_timeout = 0.0
+        self.suffix = self.suffix_close = b""
+        self.suffix_until = 0.0
+        self.listeners = {listener.fd: listener for listener in listeners}
+        self.paused = False
+        self.closing = False
+        self.reserve = self.spare_fd()
+        self.last_trouble = -60.0
+        for fd in self.listeners:
+            self.poller.listen(fd)
+        self.refresh_suffix(time.monotonic())
+
+    @staticmethod
+    def spare_fd() -> int:
+        """A descriptor kept for the day when there is none left to refuse a peer with."""
+        try:
+            return os.open(os.devnull, os.O_RDONLY)
+        except OSError:
+            return -1
+
+    def refresh_suffix(self, now: float) -> None:
+        """Write the lines every response ends with, once a second."""
+        settings = self.settings
+        wall = time.time()
+        date = HTTPDate(wall)
+        lines = f"Date: {date}\r\n"
+        if settings.server_name:
+            lines = f"Server: {settings.server_name}\r\n" + lines
+        self.suffix_close = lines.encode("latin-1", "replace")
+        keep = f"Keep-Alive: timeout={int(settings.keep_alive_timeout)}\r\n"
+        self.suffix = self.suffix_close + keep.encode()
+        self.idle_timeout = settings.keep_alive_timeout + 1.0
+        self.suffix_until = now + 1.0 - wall % 1.0
+
+    # -- the holder ----------------------------------------------------------------------------
+
+    def special(self, worker: Worker, fd: int) -> None:
+        """An event on something that is no connection: a listener, or a wake-up."""
+        if fd == self.poller.wake_fd:
+            self.poller.woken()
+            if self.closing:
+                self.close_idle(worker)
+            return
+        listener = self.listeners.get(fd)
+        if listener is not None:
+            self.accept(listener, worker)
+
+    def accept(self, listener: Listener, worker: Worker) -> None:
+        """Take new connections."""
+        conns, wheel, poller = self.conns, self.wheel, self.poller
+        take = listener.sock.accept
+        deadline = worker.now + self.settings.head_timeout
+        for _ in range(ACCEPTS):
+            try:
+                sock, remote = take()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self.trouble(listener, worker, error)
+                return
+            worker.counts[ACCEPTED] += 1
+            sock.setblocking(False)
+            conn = Connection(self, sock, remote, listener)
+            conns[conn.fd] = conn
+            wheel.set(conn, deadline)
+            poller.add(conn.fd, IN)
+
+    def trouble(self, listener: Listener, worker: Worker, error: OSError) -> None:
+        """accept() failed: shrug, or stop listening for a moment when there is no room."""
+        worker.counts[ACCEPT_ERRORS] += 1
+        if error.errno not in NO_ROOM:
+            return  # ECONNABORTED and its kin are a peer's affair; EBADF is our own stop
+        if worker.now - self.last_trouble > 60:
+            self.last_trouble = worker.now
+            self.server.log(f"cannot accept connections for now: {error.strerror}", 40)
+        for _ in range(SHED):
+            if self.reserve < 0 or not self.shed(listener, worker):
+                break
+        for fd in self.listeners:
+            self.poller.remove(fd)
+        self.paused = True
+        self.chore_at = min(self.chore_at, worker.now + BACK_OFF)
+
+    def shed(self, listener: Listener, worker: Worker) -> bool:
+        """Refuse one peer in words, on the reserve descriptor."""
+        os.close(self.reserve)
+        self.reserve = -1
+        try:
+            sock, _ = listener.sock.accept()
+        except OSError:
+            return False
+        else:
+            worker.counts[OVERFLOW] += 1
+            try:
+                sock.setblocking(False)
+                sock.send(self.server.busy_response(self))
+            except OSError:
+                pass
+            finally:
+                sock.close()
+            return True
+        finally:
+            self.reserve = self.spare_fd()
+
+    def sweep(self, worker: Worker, now: float) -> None:
+        """Deadlines, the overflow queue, listening again: all that happens with time."""
+        for conn in self.wheel.expired(now):
+            worker.current = conn  # type: ignore[assignment]
+            conn.on_deadline(worker, now)  # type: ignore[attr-defined]
+        if now < self.chore_at:
+            return
+        self.chore_at = NEVER
+        queue = self.queue
+        while queue:
+            item = queue[0]
+            expires = item[3] + self.settings.queue_timeout
+            if expires > now:
+                self.chore_at = expires
+                break
+            try:
+                conn = queue.popleft()[0]
+            except IndexError:
+                break
+            worker.counts[TIMEOUTS_QUEUE] += 1
+            self.overflow(worker, conn)
+        if self.paused and not self.closing:
+            self.paused = False
+            for fd in list(self.listeners):
+                self.poller.listen(fd)
+
+    def enqueue(self, worker: Worker, conn: Connection, head: Any, body: Any) -> None:
+        """All workers are busy and no more are allowed: wait in line, or come back later."""
+        most = self.settings.queue_size
+        if 0 <= most <= len(self.queue):
+            self.overflow(worker, conn)
+            return
+        conn.state = QUEUED
+        self.wheel.set(conn, NEVER)
+        conn.interest(MUTE)
+        self.queue.append((conn, head, body, worker.now))
+        self.chore_at = min(self.chore_at, worker.now + self.settings.queue_timeout)
+
+    def overflow(self, worker: Worker, conn: Connection) -> None:
+        """Answer 503 with Retry-After."""
+        worker.counts[OVERFLOW] += 1
+        conn.state = READING
+        conn.refuse(503, BUSY, worker, ("Retry-After", "5"))
+
+    # -- stopping ------------------------------------------------------------------------------
+
+    def stop_listening(self) -> None:
+        """From the stopping thread: no new connection, and the holder closes the idle ones."""
+        self.closing = True
+        self.persistent = False
+        for fd in list(self.listeners):
+            self.poller.remove(fd)
+        self.poller.wake()
+
+    def close_idle(self, worker: Worker) -> None:
+        """Close what waits for a request; what has one may finish."""
+        for conn in list(self.conns.values()):
+            if conn.state == READING:
+                conn.close(worker)
+
+    def abandon(self) -> None:
+        """From the stopping thread: patience is over, wake everybody who waits on a socket."""
+        for conn in list(self.conns.values()):
+            conn.gone = True
+            conn.shutdown()
+
+    def dispose(self, counts: Any) -> None:
+        """From the stopping thread, when no worker is left to own anything."""
+
+        class Last:
+            """Stands for the worker in close()."""
+
+            def __init__(self) -> None:
+                self.counts = counts
+
+        last: Any = Last()
+        for conn in list(self.conns.values()):
+            if conn.state != RUNNING:
+                conn.close(last)
+        self.poller.close()
+        if self.reserve >= 0:
+            os.close(self.reserve)
+            self.reserve = -1
+
+

@@ -1,0 +1,132 @@
+"""Housekeeping: the watchdog of quick handlers, and the growth of the pool; asleep when all is quiet.
+
+It owns no connection. All it may do to one is disarm it, together with taking the baton.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from .connection import RUNNING
+from .counters import BATON_TAKES
+from .deadlines import NEVER
+from .poller import MUTE
+
+if TYPE_CHECKING:
+    from .group import Group
+
+TICK = 0.002  # seconds between looks while requests are served
+OVERDUE = 0.004  # a quick handler that is out longer is not quick
+QUIET = 8  # looks without news before going to sleep
+NAP = 60.0
+
+
+class Housekeeper:
+    """One thread a server."""
+
+    def __init__(self, server: Any) -> None:
+        self.server = server
+        self.asleep = False  # read by the holder before each quick handler
+        self.ended = False
+        self.signal = threading.Lock()  # released to wake
+        self.signal.acquire()
+        self.waking = threading.Lock()  # one wake-up at a time
+        self.seen: dict[int, float] = {}  # group number -> start of the last quick handler seen
+        self.orphans: dict[int, float] = {}  # group number -> since when nobody polls
+        self.counts: list[int] = []
+        self.thread = threading.Thread(target=self.run, name="kirsch-housekeeper", daemon=True)
+
+    def wake(self) -> None:
+        """From any thread: there may be something to watch."""
+        with self.waking:
+            if self.asleep:
+                self.asleep = False
+                self.signal.release()
+
+    def end(self) -> None:
+        """From the stopping thread."""
+        self.ended = True
+        self.wake()
+
+    def run(self) -> None:
+        self.counts = self.server.counters_.shard()
+        quiet = 0
+        while not self.ended:
+            news = False
+            try:
+                for number, group in enumerate(self.server.groups):
+                    news |= self.look(number, group)
+            except Exception as error:
+                self.server.log_error("internal error in housekeeping", error)
+            if news:
+                quiet = 0
+            else:
+                quiet += 1
+            if quiet < QUIET:
+                time.sleep(TICK)
+            elif not self.ended:
+                self.asleep = True
+                if not self.any_news():
+                    self.signal.acquire(timeout=NAP)
+                with self.waking:
+                    if self.asleep:
+                        self.asleep = False
+                    else:
+                        self.signal.acquire(blocking=False)  # a wake-up that came in between
+                quiet = 0
+        self.server.counters_.retire(self.counts)
+
+    def any_news(self) -> bool:
+        """Whether something came in between the last look and lying down."""
+        for number, group in enumerate(self.server.groups):
+            leader = group.leader
+            if not group.baton.held or (
+                leader is not None and leader.since != self.seen.get(number)
+            ):
+                return True
+        return False
+
+    def look(self, number: int, group: Group) -> bool:
+        """One look at one group; True when something is going on."""
+        now = time.monotonic()
+        if not group.baton.held:
+            since = self.orphans.setdefault(number, now)
+            if now - since >= TICK:
+                self.relieve(group)
+            return True
+        self.orphans.pop(number, None)
+        leader = group.leader
+        if leader is None:
+            return False
+        since = leader.since
+        if leader.token:
+            if now - since > OVERDUE:
+                self.take_baton(group, leader)
+            return True
+        if since != self.seen.get(number):
+            self.seen[number] = since
+            return True
+        return False
+
+    def take_baton(self, group: Group, leader: Any) -> None:
+        """The quick handler of `leader` is not: somebody else shall poll."""
+        with group.steal:
+            try:
+                conn = leader.token.pop()
+            except IndexError:
+                return  # it came back in this moment
+            conn.state = RUNNING
+            group.wheel.set(conn, NEVER)
+            conn.interest(MUTE)
+        self.counts[BATON_TAKES] += 1
+        group.baton.pass_on()
+
+    def relieve(self, group: Group) -> None:
+        """Nobody has polled for a tick: every worker is busy."""
+        pool = self.server.pool
+        if not pool.add(group, False) and not any(
+            worker.leads and worker.group is group for worker in list(pool.workers)
+        ):
+            pool.add(group, False, leads=True)

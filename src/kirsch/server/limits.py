@@ -1,0 +1,215 @@
+"""The settings of a server: one table, read by the constructor, the command line and the docs.
+
+Values may be changed while the server runs (``server.settings.keep_alive_timeout = 5``); what is
+only read at start says so in its sentence.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+VERSION = "0.1.0"
+
+
+class Setting(NamedTuple):
+    """One row: what it is called, what it holds, and what it is for."""
+
+    name: str
+    type: str  # 'int' | 'seconds' | 'bytes' | 'str' | 'bool' | 'octal' | 'callable'
+    default: Any
+    unit: str
+    sentence: str
+    low: float = 0  # the smallest value that makes sense
+
+
+TABLE = (
+    Setting("threads", "int", 10, "threads", "Workers kept ready from the start.", 1),
+    Setting(
+        "threads_max",
+        "int",
+        None,
+        "threads",
+        "Most workers the pool grows to when all are busy; none or -1 means 256.",
+    ),
+    Setting(
+        "queue_size",
+        "int",
+        1024,
+        "requests",
+        "Complete requests that may wait for a worker at threads_max; the next gets 503; -1 is no limit.",
+        -1,
+    ),
+    Setting("queue_timeout", "seconds", 10.0, "s", "Longest wait in that queue before a 503."),
+    Setting(
+        "backlog", "int", 1024, "connections", "Connections the kernel may hold for us (start).", 1
+    ),
+    Setting(
+        "head_timeout",
+        "seconds",
+        10.0,
+        "s",
+        "Total time for the head of a request, from its first byte; then 408.",
+    ),
+    Setting(
+        "keep_alive_timeout",
+        "seconds",
+        10.0,
+        "s",
+        "Idle time promised between requests; the server waits one more second before it closes.",
+    ),
+    Setting("body_timeout", "seconds", 30.0, "s", "Time for a request body, plus bytes / rate."),
+    Setting("body_min_rate", "int", 240, "bytes/s", "Slowest accepted request body.", 1),
+    Setting("write_timeout", "seconds", 30.0, "s", "Time for a response, plus bytes / rate."),
+    Setting("write_min_rate", "int", 240, "bytes/s", "Slowest accepted reader of a response.", 1),
+    Setting(
+        "shutdown_timeout", "seconds", 5.0, "s", "Time requests in flight have to finish at stop()."
+    ),
+    Setting("linger_timeout", "seconds", 2.0, "s", "How long a closed connection's rest is read."),
+    Setting("max_request_line", "bytes", 8192, "bytes", "Longest request line (start)."),
+    Setting("max_head", "bytes", 65536, "bytes", "Longest request head, first line included (start)."),
+    Setting("max_fields", "int", 100, "fields", "Most header fields in a request (start)."),
+    Setting("max_body", "bytes", 104857600, "bytes", "Longest request body; 0 means no limit; then 413."),
+    Setting(
+        "body_buffer",
+        "bytes",
+        65536,
+        "bytes",
+        "Body bytes gathered without a thread before the handler starts.",
+    ),
+    Setting(
+        "output_buffer",
+        "bytes",
+        262144,
+        "bytes",
+        "Unsent bytes a generator may be ahead of its reader before its worker waits.",
+    ),
+    Setting(
+        "drain_limit",
+        "bytes",
+        262144,
+        "bytes",
+        "Unread request body read and thrown away to keep a connection; beyond it is closed.",
+    ),
+    Setting("server_name", "str", f"Kirsch/{VERSION}", "", "The Server field; empty sends none."),
+    Setting("nodelay", "bool", True, "", "TCP_NODELAY on every connection (start)."),
+    Setting("protocol", "str", "HTTP/1.1", "", "HTTP/1.1, or HTTP/1.0 to close after each response."),
+    Setting("socket_mode", "octal", None, "mode", "Permissions of a unix socket, e.g. 0o660 (start)."),
+    Setting("poller", "str", "auto", "", "auto, epoll or selectors (start)."),
+    Setting(
+        "pollers",
+        "int",
+        0,
+        "pollers",
+        "Poller groups, one baton each; 0 is one, or one per core without a GIL (start).",
+    ),
+    Setting("thread_started", "callable", None, "", "Called with a worker when it first serves."),
+    Setting("thread_stopped", "callable", None, "", "Called with that worker when it ends."),
+    Setting("log", "callable", None, "", "log(message, level, traceback); none means logging 'kirsch'."),
+)
+
+_CASTS: dict[str, Callable[[Any], Any]] = {
+    "int": int,
+    "bytes": int,
+    "seconds": float,
+    "str": str,
+    "bool": lambda v: v.lower() in ("1", "true", "yes", "on") if isinstance(v, str) else bool(v),
+    "octal": lambda v: int(v, 8) if isinstance(v, str) else int(v),
+    "callable": lambda v: v,
+}
+_BY_NAME = {row.name: row for row in TABLE}
+THREADS_CAP = 256
+
+
+def default_log(message: str, level: int = logging.INFO, traceback: bool = False) -> None:
+    """Write one record to the logger named ``kirsch``."""
+    logging.getLogger("kirsch").log(level, message, exc_info=traceback)
+
+
+class Settings:
+    """The values of TABLE as attributes; assignments are checked.
+
+    Raises TypeError for an unknown name and ValueError for a value out of range.
+    """
+
+    threads: int
+    threads_max: int | None
+    queue_size: int
+    queue_timeout: float
+    backlog: int
+    head_timeout: float
+    keep_alive_timeout: float
+    body_timeout: float
+    body_min_rate: int
+    write_timeout: float
+    write_min_rate: int
+    shutdown_timeout: float
+    linger_timeout: float
+    max_request_line: int
+    max_head: int
+    max_fields: int
+    max_body: int
+    body_buffer: int
+    output_buffer: int
+    drain_limit: int
+    server_name: str
+    nodelay: bool
+    protocol: str
+    socket_mode: int | None
+    poller: str
+    pollers: int
+    thread_started: Callable[[Any], object] | None
+    thread_stopped: Callable[[Any], object] | None
+    log: Callable[..., object]
+
+    __slots__ = tuple(row.name for row in TABLE)
+
+    def __init__(self, **values: Any) -> None:
+        unknown = set(values) - set(_BY_NAME)
+        if unknown:
+            raise TypeError(f"unknown server setting: {', '.join(sorted(unknown))}")
+        for row in TABLE:
+            setattr(self, row.name, values.get(row.name, row.default))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        row = _BY_NAME.get(name)
+        if row is None:
+            raise AttributeError(f"no server setting is called {name!r}")
+        if value is not None:
+            try:
+                value = _CASTS[row.type](value)
+            except (TypeError, ValueError):
+                raise ValueError(f"{name} must be {row.type}, not {value!r}") from None
+            if row.type in ("int", "bytes", "seconds") and name != "threads_max":
+                if value < row.low:
+                    raise ValueError(f"{name} must be at least {row.low:g}, not {value!r}")
+        elif row.default is not None:
+            value = row.default
+        elif name == "log":
+            value = default_log
+        if name == "protocol" and value not in ("HTTP/1.1", "HTTP/1.0"):
+            raise ValueError(f"protocol must be HTTP/1.1 or HTTP/1.0, not {value!r}")
+        if name == "poller" and value not in ("auto", "epoll", "selectors"):
+            raise ValueError(f"poller must be auto, epoll or selectors, not {value!r}")
+        if name == "server_name" and not value.isprintable():
+            raise ValueError("server_name must be one printable line")
+        object.__setattr__(self, name, value)
+
+    @property
+    def pool_max(self) -> int:
+        """The real ceiling of the pool: threads_max, or the cap when it is open."""
+        most = self.threads_max
+        if most is None or most < 0:
+            most = THREADS_CAP
+        return max(most, self.threads)
+
+
+def table_markdown() -> str:
+    """The settings as the table printed in docs/server.md."""
+    lines = ["| name | type | default | unit | what it is for |", "|---|---|---|---|---|"]
+    for row in TABLE:
+        lines.append(
+            f"| `{row.name}` | {row.type} | `{row.default!r}` | {row.unit} | {row.sentence} |"
+        )
+    return "\n".join(lines)

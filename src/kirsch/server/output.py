@@ -1,0 +1,222 @@
+"""Response bodies on their way out: what the socket did not take waits here for the poller.
+
+Nothing in ``Pending`` blocks. A ``Stream`` belongs to the worker that pulls the generator; its lock
+says who may send on the socket, the worker or the holder of the baton that flushes meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from ..wire.errors import RESPONSE_TOO_LONG
+from ..wire.http1.responses import LAST_CHUNK, encode_chunk
+from .counters import BYTES_OUT, CLASS, RESPONSES, TIMEOUTS_WRITE
+from .poller import MUTE, OUT, wait_socket
+
+if TYPE_CHECKING:
+    from .connection import Connection
+    from .exchange import Exchange
+
+SENDFILE_BLOCK = 1 << 20  # a quick disk must not keep the holder of the baton at one connection
+
+
+class Truncated(Exception):
+    """A file ended before the length that was promised for it."""
+
+
+class Pending:
+    """Bytes, then perhaps a span of a file, that the peer has not taken yet."""
+
+    __slots__ = ("count", "fd", "offset", "parts", "sent", "since", "size")
+
+    def __init__(self, parts: deque[Any], fd: int = -1, offset: int = 0, count: int = 0) -> None:
+        self.parts = parts
+        self.size = sum(map(len, parts))
+        self.fd = fd
+        self.offset = offset
+        self.count = count
+        self.since = time.monotonic()
+        self.sent = 0
+
+    def add(self, data: Any) -> None:
+        """Queue more bytes; the clock of the peer's patience starts when there were none."""
+        if not self.parts:
+            self.since = time.monotonic()
+            self.sent = 0
+        self.parts.append(data)
+        self.size += len(data)
+
+    def flush(self, conn: Connection) -> bool:
+        """Send what the socket takes; True when nothing is left. Raises OSError, Truncated."""
+        parts = self.parts
+        while parts:
+            data = parts[0]
+            try:
+                sent = conn.send(data)
+            except BlockingIOError:
+                return False
+            self.size -= sent
+            self.sent += sent
+            if sent < len(data):
+                parts[0] = memoryview(data)[sent:]
+                return False
+            parts.popleft()
+        if self.count:
+            return self._flush_file(conn)
+        return True
+
+    def _flush_file(self, conn: Connection) -> bool:
+        try:
+            if conn.plain:
+                sent = os.sendfile(conn.fd, self.fd, self.offset, min(self.count, SENDFILE_BLOCK))
+            else:
+                data = os.pread(self.fd, min(self.count, 65536), self.offset)
+                sent = conn.send(data) if data else 0
+        except BlockingIOError:
+            return False
+        if not sent:
+            raise Truncated
+        self.offset += sent
+        self.count -= sent
+        self.sent += sent
+        return not self.count
+
+    def deadline(self, settings: Any) -> float:
+        """When a peer that takes less than write_min_rate is given up."""
+        return float(self.since + settings.write_timeout + self.sent / settings.write_min_rate)
+
+
+class Stream:
+    """A response body sent as it is made, by the one worker that makes it."""
+
+    __slots__ = ("conn", "counts", "framing", "left", "lock", "pending")
+
+    def __init__(self, conn: Connection, framing: str, left: int | None, head: bytes) -> None:
+        self.conn = conn
+        self.framing = framing
+        self.left = left  # bytes that Content-Length still promises
+        self.lock = threading.Lock()  # who holds it may send on this socket
+        self.pending = Pending(deque((head,)))
+        self.counts = conn.worker.counts
+
+    def write(self, data: bytes) -> None:
+        """Send `data` or keep it for the poller; waits when too far ahead of the peer.
+
+        Raises ConnectionError when the peer is gone or too slow, ValueError when the body passes
+        its Content-Length.
+        """
+        if type(data) is not bytes:
+            data = as_bytes(data, self.conn)
+        if not data:
+            return
+        framing = self.framing
+        if framing == "chunked":
+            data = encode_chunk(data)
+        elif framing == "none":
+            return
+        elif self.left is not None:
+            if len(data) > self.left:
+                if self.left and self.pending.sent:
+                    self.push(data[: self.left])
+                self.left = 0
+                raise ValueError(RESPONSE_TOO_LONG)
+            self.left -= len(data)
+        self.push(data)
+
+    def push(self, data: bytes) -> None:
+        """Send raw bytes behind what is pending already."""
+        conn, pending = self.conn, self.pending
+        with self.lock:
+            if conn.gone:
+                raise ConnectionResetError("the peer is gone")
+            if pending.parts and pending.size < 65536 and len(pending.parts) == 1:
+                data = bytes(pending.parts.popleft()) + data  # the head with the first block
+                pending.size = 0
+            pending.add(data)
+            before = pending.sent
+            try:
+                done = pending.flush(conn)
+            except OSError:
+                conn.gone = True
+                raise
+            self.counts[BYTES_OUT] += pending.sent - before
+        if not done:
+            self.behind()
+
+    def behind(self) -> None:
+        """Let the poller flush, and wait only beyond output_buffer."""
+        conn, pending = self.conn, self.pending
+        conn.worker.give_up(conn)
+        settings = conn.group.settings
+        if pending.size <= settings.output_buffer:
+            with self.lock:
+                if pending.parts:
+                    conn.set_deadline(pending.deadline(settings))
+                    conn.interest(OUT)
+            return
+        with self.lock:
+            conn.interest(MUTE)
+        while pending.size > settings.output_buffer // 2:
+            left = pending.deadline(settings) - time.monotonic()
+            if conn.gone or left <= 0:
+                if left <= 0:
+                    self.counts[TIMEOUTS_WRITE] += 1
+                conn.gone = True
+                raise ConnectionResetError("the peer does not read")
+            wait_socket(conn.sock, True, min(left, 1.0))
+            self.flush()
+        self.behind() if pending.parts else None
+
+    def flush(self) -> None:
+        """Send what the socket takes (the worker, or the holder while the worker is elsewhere)."""
+        conn, pending = self.conn, self.pending
+        with self.lock:
+            before = pending.sent
+            try:
+                done = pending.flush(conn)
+            except OSError:
+                conn.gone = True
+                conn.interest(MUTE)
+                return
+            self.counts[BYTES_OUT] += pending.sent - before
+            if done:
+                conn.interest(MUTE)
+                conn.set_deadline(float("inf"))
+
+    def finish(self) -> bool:
+        """End the body; False when it is shorter than promised, so that the connection must close."""
+        if self.framing == "chunked":
+            self.push(LAST_CHUNK)
+        elif self.pending.parts:
+            self.push(b"")
+        return not (self.framing == "length" and self.left)
+
+
+def as_bytes(data: Any, conn: Connection) -> bytes:
+    """Body data that is not bytes: other buffers are copied, str is forgiven as latin-1."""
+    if isinstance(data, str):
+        server = conn.group.server
+        if not server.warned_str:
+            server.warned_str = True
+            server.log("a response body item is str, not bytes; sent as latin-1", 30)
+        return data.encode("latin-1")
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
+    raise TypeError(f"a response body item must be bytes, not {type(data).__name__}")
+
+
+def open_stream(exchange: Exchange, status: str, headers: list[Any]) -> Stream:
+    """Make the stream of an exchange; its head leaves with the first block of the body."""
+    conn = exchange.connection
+    head = conn.make_head(exchange, status, headers, None)
+    counts = conn.worker.counts
+    counts[RESPONSES] += 1
+    if status[0] != "2":
+        counts[CLASS[status[0]]] += 1
+    left = head.length if head.framing == "length" else None
+    stream = exchange.stream = conn.stream = Stream(conn, head.framing, left, head.data)
+    return stream

@@ -1,0 +1,429 @@
+"""Workers, and the baton that only one of them holds: its holder alone polls and owns what is parked.
+
+A quick handler runs with the baton in hand; before a slow one the baton is passed on. What a worker
+does can end in an answer, a closed connection and a log line, never in the end of the worker.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from .connection import RUNNING
+from .deadlines import NEVER
+from .exchange import Exchange
+from .input import StreamInput
+from .poller import MUTE
+
+if TYPE_CHECKING:
+    from ..wire.http1.requests import RequestHead
+    from .connection import Connection
+    from .group import Group
+
+BATCH = 64
+QUICK = 0.001  # seconds: a handler of this mean wall time may keep the baton
+NOTED = 0.0005  # a quick handler below this does not bother the books
+MEANS = 4096  # paths remembered; a full table starts over
+
+
+class Baton:
+    """Who polls. Idle workers park here, the last to come is the first to go: its caches are warm."""
+
+    __slots__ = ("group", "held", "lock", "parked", "reserve")
+
+    def __init__(self, group: Group) -> None:
+        self.group = group
+        self.lock = threading.Lock()  # guards: held, and that a parked worker is woken once
+        self.held = False
+        self.parked: list[Worker] = []
+        self.reserve: Worker | None = None  # the parked overflow leader: the last resort
+
+    def wait(self, worker: Worker, timeout: float) -> bool:
+        """Park until the baton is this worker's; False after `timeout` seconds (-1: never)."""
+        leads = worker.leads
+        with self.lock:
+            if not self.held:
+                self.held = True
+                return True
+            if leads:
+                self.reserve = worker
+            else:
+                self.parked.append(worker)
+        leader = self.group.leader
+        if leader is not None and leader.leads and not leads:
+            self.group.poller.wake()  # the overflow leader steps back for us
+        if worker.signal.acquire(timeout=timeout):
+            return True
+        with self.lock:
+            if leads and self.reserve is worker:
+                self.reserve = None
+                return False
+            if worker in self.parked:
+                self.parked.remove(worker)
+                return False
+        worker.signal.acquire()  # it was handed over in that very moment
+        return True
+
+    def pass_on(self) -> None:
+        """Hand the baton to a parked worker; with none, housekeeping is told."""
+        with self.lock:
+            if self.parked:
+                worker = self.parked.pop()
+            elif self.reserve is not None:
+                worker, self.reserve = self.reserve, None
+            else:
+                self.held = False
+                self.group.house.wake()
+                return
+        worker.signal.release()
+
+    def idle(self) -> int:
+        """How many workers have nothing to do, the polling one included."""
+        leader = self.group.leader
+        polls = self.held and leader is not None and not leader.leads and not leader.token
+        return len(self.parked) + (1 if polls else 0)
+
+
+class Worker:
+    """One thread that leads, handles and follows."""
+
+    __slots__ = (
+        "announced",
+        "counts",
+        "current",
+        "gateway",
+        "group",
+        "holding",
+        "leads",
+        "now",
+        "permanent",
+        "running",
+        "signal",
+        "since",
+        "thread",
+        "token",
+    )
+
+    def __init__(self, group: Group, permanent: bool, leads: bool = False) -> None:
+        self.group = group
+        self.gateway = group.server.gateway
+        self.permanent = permanent  # part of the minimum: never leaves for want of work
+        self.leads = leads  # runs no handler: it only reads, queues and refuses while all are busy
+        self.announced = False
+        self.holding = False
+        self.running = False  # a quick handler is out: its connection is in `token`, or was taken
+        self.now = time.monotonic()
+        self.since = 0.0  # when the quick handler began
+        self.token: list[Connection] = []  # holds its connection while a quick handler may lose the baton
+        self.current: Connection | None = None
+        self.signal = threading.Lock()
+        self.signal.acquire()
+        self.counts = group.server.counters_.shard()
+        name = f"kirsch-{'leader' if leads else 'worker'}-{group.server.pool.next_number()}"
+        self.thread = threading.Thread(target=self.run, name=name, daemon=True)
+
+    def run(self) -> None:
+        """Live: wait for the baton, lead, serve, until the pool lets this worker go."""
+        group = self.group
+        pool, baton = group.server.pool, group.baton
+        try:
+            while True:
+                patience = -1.0 if self.permanent else pool.patience
+                if not baton.wait(self, patience):
+                    if self.leads or pool.may_leave(self):
+                        return
+                    continue
+                if pool.ended or pool.must_leave(self):
+                    baton.pass_on()
+                    return
+                self.hold()
+        finally:
+            pool.left(self)
+
+    def hold(self) -> None:
+        """Have the baton: lead, and survive whatever happens meanwhile."""
+        group = self.group
+        self.holding = True
+        group.leader = self
+        try:
+            while self.holding and not group.server.pool.ended:
+                try:
+                    if self.leads:
+                        if group.baton.parked:
+                            break
+                    elif group.queue:
+                        self.serve_queued()
+                        continue
+                    self.lead()
+                except BaseException as error:  # a fault of ours: the connection pays, not the worker
+                    self.survive(error)
+        finally:
+            if self.holding:
+                self.holding = False
+                group.baton.pass_on()
+
+    def survive(self, error: BaseException) -> None:
+        """Log a fault of the server itself and end the connection it happened on."""
+        server, conn = self.group.server, self.current
+        self.back()
+        try:
+            server.log_error("internal error", error)
+            if conn is not None:
+                conn.close(self)
+            if not isinstance(error, Exception):
+                server.interrupt = error
+        except BaseException:
+            pass  # even the log is broken: serving goes on
+
+    def lead(self) -> None:
+        """Poll and serve until the baton is gone (law: only the holder runs this)."""
+        group = self.group
+        wait, find, wheel = group.poller.wait, group.conns.get, group.wheel
+        clock, ready, ticks = time.monotonic, group.ready, wheel.ticks
+        self.now = now = clock()
+        while True:
+            if ready:
+                timeout = 0.0
+            else:
+                group.wake_at = wake_at = min(wheel.next(), group.chore_at)
+                timeout = -1.0 if wake_at == NEVER else max(0.0, wake_at - now) + 0.001
+            events = wait(timeout, BATCH)
+            self.now = now = clock()
+            if now >= group.suffix_until:
+                group.refresh_suffix(now)
+            for fd, mask in events:
+                conn = find(fd)
+                if conn is None:
+                    group.special(self, fd)
+                else:
+                    self.current = conn
+                    if not conn.on_event(mask, self):
+                        return
+            if ready:
+                for _ in range(min(len(ready), BATCH)):
+                    conn = self.current = ready.popleft()
+                    if not conn.go_on(self):
+                        return
+            now = self.now
+            if (ticks and now >= group.wake_at) or now >= group.chore_at:
+                group.sweep(self, now)
+            if self.leads and group.baton.parked or group.server.pool.ended:
+                return
+
+    def dispatch(self, conn: Connection, head: RequestHead, body: Any) -> bool:
+        """Run the handler of a complete request; False when the baton is gone after it."""
+        group = self.group
+        means = group.means
+        path = head.path
+        mean = means.get(path)
+        if mean is None:
+            mean = means.get(family(path), 1.0)
+        if mean > QUICK or self.leads or type(body) is StreamInput:
+            return self.dispatch_slow(conn, head, body)
+        start = self.now
+        self.since = start
+        self.running = True
+        self.token.append(conn)
+        if group.house.asleep:
+            group.house.wake()
+        if not self.announced:
+            self.announce()
+        conn.serve(self, Exchange(conn, head, body))
+        self.now = now = time.monotonic()
+        if now - start > NOTED:
+            self.note(path, now - start)
+        return self.holding
+
+    def dispatch_slow(self, conn: Connection, head: RequestHead, body: Any) -> bool:
+        """Let go of the connection, then of the baton, and only then run the handler."""
+        group = self.group
+        if self.leads:
+            group.enqueue(self, conn, head, body)
+            return True
+        conn.state = RUNNING
+        group.wheel.set(conn, NEVER)
+        conn.interest(MUTE)
+        self.holding = False
+        group.baton.pass_on()
+        self.run_slow(conn, head, body)
+        return False
+
+    def run_slow(self, conn: Connection, head: RequestHead, body: Any) -> None:
+        """Run a handler without the baton."""
+        self.current = conn
+        start = time.monotonic()
+        if not self.announced:
+            self.announce()
+        conn.serve(self, Exchange(conn, head, body))
+        self.note(head.path, time.monotonic() - start)
+
+    def serve_queued(self) -> None:
+        """Take the oldest request of the overflow queue; the baton goes to somebody else."""
+        group = self.group
+        conn, head, body, _ = group.queue.popleft()
+        conn.state = RUNNING
+        self.holding = False
+        group.baton.pass_on()
+        self.run_slow(conn, head, body)
+
+    def note(self, path: str, took: float) -> None:
+        """Keep the books: the running mean of a path and of its family."""
+        means = self.group.means
+        if took > 1.0:
+            took = 1.0
+        if len(means) >= MEANS:
+            means.clear()
+        kin = family(path)
+        mean = means.get(path)
+        kind = means.get(kin)
+        # Members of a quick family that are quick themselves need no line of their own.
+        if mean is not None or took > NOTED or kind is None or kind > QUICK:
+            means[path] = took if mean is None else mean * 0.8 + took * 0.2
+        means[kin] = took if kind is None else kind * 0.8 + took * 0.2
+
+    def back(self) -> None:
+        """The application's code has returned: whose is the baton now?"""
+        if self.running:
+            self.running = False
+            try:
+                self.token.pop()
+            except IndexError:
+                # Taken away. The thief holds `steal` until our connection is disarmed.
+                with self.group.steal:
+                    self.holding = False
+
+    def give_up(self, conn: Connection) -> None:
+        """Pass the baton on from within a handler that turns out to need time."""
+        if self.running:
+            self.running = False
+            try:
+                self.token.pop()
+            except IndexError:
+                with self.group.steal:
+                    self.holding = False
+                return
+            conn.state = RUNNING
+            self.group.wheel.set(conn, NEVER)
+            conn.interest(MUTE)
+            self.holding = False
+            self.group.baton.pass_on()
+
+    def announce(self) -> None:
+        """Tell the owner of the server that this thread serves, from this thread, once."""
+        self.announced = True
+        callback = self.group.server.settings.thread_started
+        if callback is not None:
+            try:
+                callback(self.thread)
+            except Exception as error:
+                self.group.server.log_error("error in thread_started", error)
+
+
+def family(path: str) -> str:
+    """'/user/42' -> '/user/*': paths that probably end in one handler."""
+    return path[: path.rfind("/") + 1] + "*"
+
+
+class Pool:
+    """All workers of a server, between `min` and `max`."""
+
+    def __init__(self, server: Any) -> None:
+        self.server = server
+        self.lock = threading.Lock()  # guards: the list of workers, `size` and `surplus`
+        self.workers: list[Worker] = []
+        self.ended = False
+        self.patience = 5.0  # seconds without work after which a surplus worker leaves
+        self.surplus = 0  # workers asked to leave by shrink()
+        self.numbers = 0
+
+    @property
+    def min(self) -> int:
+        return int(self.server.settings.threads)
+
+    @property
+    def max(self) -> int:
+        return int(self.server.settings.pool_max)
+
+    @property
+    def size(self) -> int:
+        """Workers alive (an overflow leader is none)."""
+        return sum(not worker.leads for worker in list(self.workers))
+
+    @property
+    def idle(self) -> int:
+        """Workers without a handler to run."""
+        return sum(group.baton.idle() for group in self.server.groups)
+
+    @property
+    def qsize(self) -> int:
+        """Complete requests that wait for a worker."""
+        return sum(len(group.queue) for group in self.server.groups)
+
+    def next_number(self) -> int:
+        self.numbers += 1
+        return self.numbers
+
+    def add(self, group: Group, permanent: bool, leads: bool = False) -> bool:
+        """Start one more worker; False when the pool is full or has ended."""
+        with self.lock:
+            if self.ended or (
+                not leads and sum(not worker.leads for worker in self.workers) >= self.max
+            ):
+                return False
+            worker = Worker(group, permanent, leads)
+            self.workers.append(worker)
+        try:
+            worker.thread.start()
+        except RuntimeError as error:  # the system has no thread to give
+            with self.lock:
+                self.workers.remove(worker)
+            self.server.counters_.retire(worker.counts)
+            self.server.log_error("cannot start a worker", error)
+            return False
+        return True
+
+    def grow(self, amount: int) -> int:
+        """Add up to `amount` workers now; how many were."""
+        groups = self.server.groups
+        return sum(self.add(groups[i % len(groups)], False) for i in range(amount)) if groups else 0
+
+    def shrink(self, amount: int) -> None:
+        """Ask `amount` workers to leave when they are idle, not below the minimum."""
+        with self.lock:
+            spare = max(0, len(self.workers) - self.min)
+            self.surplus = min(spare, self.surplus + amount)
+
+    def may_leave(self, worker: Worker) -> bool:
+        """Whether an idle surplus worker may go; decided once, so that the minimum stays."""
+        with self.lock:
+            if self.ended or sum(not w.leads for w in self.workers) > self.min:
+                self.workers.remove(worker)
+                return True
+        return False
+
+    def must_leave(self, worker: Worker) -> bool:
+        """Whether shrink() asked for one to go."""
+        if not self.surplus or worker.leads:
+            return False
+        with self.lock:
+            if self.surplus:
+                self.surplus -= 1
+                self.workers.remove(worker)
+                return True
+        return False
+
+    def left(self, worker: Worker) -> None:
+        """A worker's thread is about to end (called from it)."""
+        with self.lock:
+            if worker in self.workers:
+                self.workers.remove(worker)
+        server = self.server
+        if worker.announced and server.settings.thread_stopped is not None:
+            try:
+                server.settings.thread_stopped(worker.thread)
+            except Exception as error:
+                server.log_error("error in thread_stopped", error)
+        server.counters_.retire(worker.counts)
+
+
