@@ -1,0 +1,24 @@
+"""The plugins of the bus, all under the names they have always had."""
+
+from __future__ import annotations
+
+from cherrypy.process.plugins.autoreload import Autoreloader, _module__file__base
+from cherrypy.process.plugins.base import SimplePlugin
+from cherrypy.process.plugins.monitor import BackgroundTask, Monitor, PerpetualTimer
+from cherrypy.process.plugins.signals import SignalHandler
+from cherrypy.process.plugins.threads import ThreadManager
+from cherrypy.process.plugins.unix import Daemonizer, DropPrivileges, PIDFile
+
+__all__ = (
+    "Autoreloader",
+    "BackgroundTask",
+    "Daemonizer",
+    "DropPrivileges",
+    "Monitor",
+    "PIDFile",
+    "PerpetualTimer",
+    "SignalHandler",
+    "SimplePlugin",
+    "ThreadManager",
+    "_module__file__base",
+)

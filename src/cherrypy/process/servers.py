@@ -1,0 +1,320 @@
+"""Servers as plugins of the bus: started in a thread of their own, watched, and stopped with it.
+
+Law: success is what the server says (``ready``), never a connection to oneself; a failure is
+raised to whoever starts; nothing here waits without a limit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cherrypy.process.wspbus import Bus
+
+__all__ = ("FlupCGIServer", "FlupFCGIServer", "FlupSCGIServer", "ServerAdapter", "Timeouts")
+
+
+class Timeouts:
+    """Seconds to wait for a port to be occupied or free. Kept for callers; nothing probes."""
+
+    occupied = 5
+    free = 1
+
+
+class ServerAdapter:
+    """Starts and stops one HTTP server with the bus.
+
+    ``httpserver`` is any object whose ``start()`` serves until ``stop()`` is called by another
+    thread, and whose ``ready`` is true from when it listens. ``bind_addr`` is ``(host, port)``,
+    the path of a Unix socket, or None when only the server knows. Subclasses need not call
+    ``__init__``: every attribute but ``bus`` has a default here.
+    """
+
+    bus: Bus
+    httpserver: Any = None
+    bind_addr: Any = None
+    #: What ended the server's thread, if not ``stop()``.
+    interrupt: BaseException | None = None
+    running: bool = False
+    #: Seconds within which a server has to become ready.
+    start_timeout: float = 30.0
+    #: Seconds for the server's thread to end after ``httpserver.stop()`` has returned.
+    stop_timeout: float = 5.0
+
+    _thread: threading.Thread | None = None
+    _ended: threading.Event | None = None  # Set when the server's thread has ended.
+
+    def __init__(self, bus: Bus, httpserver: Any = None, bind_addr: Any = None) -> None:
+        self.bus = bus
+        self.httpserver = httpserver
+        self.bind_addr = bind_addr
+        self.interrupt = None
+        self.running = False
+
+    def subscribe(self) -> None:
+        """Start and stop with the bus."""
+        self.bus.subscribe("start", self.start)
+        self.bus.subscribe("stop", self.stop)
+
+    def unsubscribe(self) -> None:
+        """Leave the server alone when the bus starts and stops."""
+        self.bus.unsubscribe("start", self.start)
+        self.bus.unsubscribe("stop", self.stop)
+
+    def start(self) -> None:
+        """Start serving; return when the server is ready.
+
+        Raises what the server raised (an OSError names the address), ValueError without a
+        server, TimeoutError when it does not become ready within ``start_timeout``.
+        """
+        if self.running:
+            self.bus.log(f"Already serving on {self.description}")
+            return
+        self.interrupt = None
+        if not self.httpserver:
+            raise ValueError("No HTTP server has been created.")
+        self._ended = threading.Event()
+        thread = threading.Thread(target=self._start_http_thread)
+        thread.name = f"HTTPServer {thread.name}"
+        self._thread = thread
+        thread.start()
+        self.wait()
+        self.running = True
+        self.bus.log(f"Serving on {self.description}")
+
+    # After what changes the process (65, 70), before rights are dropped (77).
+    start.priority = 75  # type: ignore[attr-defined] # read by Bus.subscribe
+
+    @property
+    def description(self) -> str:
+        """Where the server is to be found, in words or as a URL."""
+        if self.bind_addr is None:
+            return "unknown interface (dynamic?)"
+        if isinstance(self.bind_addr, (tuple, list)):
+            return self._get_base()
+        return f"socket file: {self.bind_addr}"
+
+    def _get_base(self) -> str:
+        """Return the URL of the server's root, without a slash at the end."""
+        if not self.httpserver:
+            return ""
+        host, port = self.bound_addr[:2]
+        secure = bool(getattr(self.httpserver, "ssl_adapter", None))
+        scheme, default = ("https", 443) if secure else ("http", 80)
+        if ":" in host:
+            host = f"[{host}]"
+        return f"{scheme}://{host}" + ("" if port == default else f":{port}")
+
+    def _start_http_thread(self) -> None:
+        """Run the server; what ends it ends the bus, or the start that is waiting for it."""
+        ended, server = self._ended, self.httpserver
+        try:
+            try:
+                server.start()
+            except KeyboardInterrupt as exc:
+                self._interrupted(exc, "<Ctrl-C> hit: shutting down HTTP server")
+            except SystemExit as exc:
+                self._interrupted(exc, "SystemExit raised: shutting down HTTP server")
+            except BaseException as exc:
+                self._interrupted(exc, "Error in HTTP server: shutting down")
+        finally:
+            if ended is not None:
+                ended.set()
+
+    def _interrupted(self, exc: BaseException, message: str) -> None:
+        starting = not self.running
+        self.interrupt = exc
+        if isinstance(exc, (KeyboardInterrupt, SystemExit)):
+            self.bus.log(message)
+        else:
+            self.bus.log(message, traceback=True, level=40)
+        if not starting:  # Else start() raises it, and the bus undoes its start.
+            self.bus.exit()
+
+    def wait(self) -> None:
+        """Wait until the server is ready; raise what has kept it from that."""
+        deadline = time.monotonic() + self.start_timeout
+        pause = 0.001
+        ended = self._ended
+        while not getattr(self.httpserver, "ready", False):
+            over = ended is not None and ended.is_set()
+            if self.interrupt is not None:
+                raise self._named(self.interrupt)
+            if getattr(self.httpserver, "ready", False):
+                return
+            if over:
+                raise RuntimeError(f"The HTTP server on {self._address()} ended at once.")
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"The HTTP server on {self._address()} was not ready within "
+                    f"{self.start_timeout:g} s."
+                )
+            if ended is None:
+                time.sleep(pause)
+            else:
+                ended.wait(pause)
+            pause = min(pause * 2, 0.05)
+
+    def _address(self) -> str:
+        address = self.bind_addr
+        if isinstance(address, (tuple, list)):
+            host, port = address[:2]
+            return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+        return str(address)
+
+    def _named(self, exc: BaseException) -> BaseException:
+        """Return ``exc``, with the address in its text when it is a socket's error."""
+        if not isinstance(exc, OSError) or self.bind_addr is None:
+            return exc
+        parts = self.bind_addr if isinstance(self.bind_addr, (tuple, list)) else [self.bind_addr]
+        if all(str(part) in str(exc) for part in parts[:2]):
+            return exc
+        text = f"{exc.strerror or exc}: {self._address()}"
+        named = OSError(exc.errno, text) if exc.errno is not None else type(exc)(text)
+        named.__cause__ = exc
+        return named
+
+    @property
+    def bound_addr(self) -> Any:
+        """The address in use: ``bind_addr``, with the system's port for port 0 while running."""
+        address = self.bind_addr
+        if not isinstance(address, (tuple, list)) or address[1] != 0:
+            return address
+        server = self.httpserver
+        if server is None:
+            return address
+        try:
+            found = server.socket.getsockname()
+        except (AttributeError, OSError):  # None, or closed.
+            addresses = getattr(server, "bound_addresses", None) if self.running else None
+            found = addresses[0] if addresses else address
+        if not isinstance(found, (tuple, list)) or not found[1]:
+            return address
+        return tuple(found[:2])
+
+    def stop(self) -> None:
+        """Stop serving and wait for the server's thread, within limits."""
+        if not self.running:
+            self.bus.log(f"HTTP Server {self.httpserver} already shut down")
+            return
+        # In the calling thread on purpose: a server that is stopped by one of its own workers
+        # (an "/exit" page) must see that and not wait for it.
+        self.httpserver.stop()
+        self.running = False
+        thread, self._thread = self._thread, None
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(self.stop_timeout)
+            if thread.is_alive():
+                self.bus.log(
+                    f"Thread {thread.name!r} did not end within {self.stop_timeout:g} s after "
+                    "its server was stopped.",
+                    level=30,
+                )
+        self.bus.log(f"HTTP Server {self.httpserver} shut down")
+
+    # Before everything else stops (50): requests in flight may need the rest.
+    stop.priority = 25  # type: ignore[attr-defined] # read by Bus.subscribe
+
+    def restart(self) -> None:
+        """Stop and start again."""
+        self.stop()
+        self.start()
+
+
+class _FlupServer:
+    """A server of the flup package, for web servers that speak an older protocol."""
+
+    _module = ""
+    _attribute = ""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.args = args
+        self.kwargs = kwargs
+        self.ready = False
+
+    def _make(self) -> Any:
+        from importlib import import_module
+
+        server = import_module(f"flup.server.{self._module}").WSGIServer(*self.args, **self.kwargs)
+        setattr(self, self._attribute, server)
+        return server
+
+
+class _FlupThreaded(_FlupServer):
+    def start(self) -> None:
+        """Serve until :meth:`stop`."""
+        server = self._make()
+        # The bus handles signals, and this is not the main thread, where alone flup could.
+        server._installSignalHandlers = lambda: None
+        server._oldSIGs = []
+        self.ready = True
+        server.run()
+
+    def stop(self) -> None:
+        """Ask the server and its idle threads to end."""
+        self.ready = False
+        server = getattr(self, self._attribute)
+        server._keepGoing = False
+        server._threadPool.maxSpare = server._threadPool._idleCount
+
+
+class FlupCGIServer(_FlupServer):
+    """Adapter for ``flup.server.cgi.WSGIServer``: one request, then the end."""
+
+    _module = "cgi"
+    _attribute = "cgiserver"
+
+    def start(self) -> None:
+        """Answer the request in this process's environment."""
+        server = self._make()
+        self.ready = True
+        server.run()
+
+    def stop(self) -> None:
+        """Nothing is left to stop."""
+        self.ready = False
+
+
+class FlupFCGIServer(_FlupThreaded):
+    """Adapter for ``flup.server.fcgi.WSGIServer``."""
+
+    _module = "fcgi"
+    _attribute = "fcgiserver"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        import socket
+
+        if kwargs.get("bindAddress") is None and not hasattr(socket, "fromfd"):
+            raise ValueError(
+                "Dynamic FCGI server not available on this platform. You must use a static or "
+                "external one by providing a legal bindAddress."
+            )
+        super().__init__(*args, **kwargs)
+
+
+class FlupSCGIServer(_FlupThreaded):
+    """Adapter for ``flup.server.scgi.WSGIServer``."""
+
+    _module = "scgi"
+    _attribute = "scgiserver"
+
+
+@contextlib.contextmanager
+def _safe_wait(host: str, port: int) -> Iterator[None]:
+    """Turn a time-out while waiting for a wildcard address into a warning.
+
+    For callers that probe ports themselves: a server on every interface need not be reachable
+    on the one that was probed.
+    """
+    try:
+        yield
+    except OSError as exc:
+        timed_out = isinstance(exc, TimeoutError) or exc.errno is None
+        if not timed_out or host not in ("", "0.0.0.0", "::", "::0", "0:0:0:0:0:0:0:0"):
+            raise
+        warnings.warn(f"Unable to verify that the server is bound on {port!r}", stacklevel=3)
