@@ -189,7 +189,7 @@ def parse_request_line(line: str) -> tuple[str, str, str | None, str, str, int, 
             path = _escape(_octet, path)
         return method, target, None, path, query or "", 1 if digit == "1" else 0, None
     parts = line.split(" ")
-    if len(parts) != 3:
+    if len(parts) != 3 or "\r" in line:  # RFC 9112 2.2: a bare CR is no line end and no space
         raise BadRequest(errors.BAD_REQUEST_LINE)
     method, target, version = parts
     if _token(method) is None:
@@ -282,19 +282,22 @@ def check_partial(data: bytes, limits: HeadLimits) -> None:
     :raise ProtocolError: as `parse_head` would for every continuation of *data*.
     """
     size = len(data)
-    end = data.rfind(b"\n") + 1
     if (
         size <= _SMALL
         or size > limits.max_head
         or (data.find(b"\n") + 1 or size) > limits.max_request_line
-        or not _well_formed(data[data.rfind(b"\n", 0, max(end - 1, 0)) + 1 : end])
+        or data.count(b"\n") - 1 > limits.max_fields
+        or not _ends_well(data)
     ):
         _walk(data, limits)
 
 
-def _well_formed(line: bytes) -> bool:
-    # The request line is none of its business: it may only cause a needless walk.
-    return line[-2:] == b"\r\n" and _field_line(str(line[:-2], "latin-1")) is not None
+def _ends_well(data: bytes) -> bool:
+    """Whether the last complete line is a good field line (and not the request line)."""
+    end = data.rfind(b"\n") + 1
+    start = data.rfind(b"\n", 0, max(end - 1, 0)) + 1
+    line = data[start:end]
+    return start > 0 and line[-2:] == b"\r\n" and _field_line(str(line[:-2], "latin-1")) is not None
 
 
 def _skip_empty_lines(
