@@ -1,0 +1,343 @@
+"""What all sessions have in common: the id, the data that are loaded when asked for, the lock.
+
+Law: an id that the store does not know is never adopted, and a session that nobody has used
+leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from cherrypy.framework.site import site
+
+from cherrypy.framework.errors import HTTPError
+from cherrypy.framework.serving import serving
+
+from .locking import LockTimeout, NamedLocks
+
+__all__ = ("Session", "SessionLocked", "missing")
+
+missing = object()
+
+
+class SessionLocked(HTTPError, LockTimeout):
+    """Another request holds the lock of the session and did not give it back in time: 503."""
+
+    def __init__(self) -> None:
+        HTTPError.__init__(
+            self, 503, "Another request of your session is still running. Please try again."
+        )
+
+    def set_response(self) -> None:
+        """Make the response; it says when to try again."""
+        super().set_response()
+        serving.response.headers["Retry-After"] = "1"
+
+
+class Session:
+    """The data of one client, as a dict that is loaded when first asked for.
+
+    A storage class gives `_exists`, `_load`, `_save(expiration_time)`, `_delete`,
+    `acquire_lock`, `release_lock` and, if it likes, `clean_up` and a class method
+    `setup(**kwargs)`, which is called once with the settings of the tool.
+    """
+
+    _id: str | None = None
+
+    #: Called with the new id when there is one.
+    id_observers: list[Any] | None = None
+
+    timeout: float = 60
+    """Minutes after its last request until a session expires."""
+
+    locked = False
+    """Whether this object holds the lock of the session."""
+
+    loaded = False
+    """Whether the data have been read from the store."""
+
+    clean_thread: Any = None
+    """What removes the sessions that have expired; of the class, made with the first session."""
+
+    clean_freq: float = 5
+    """Minutes between two rounds of it; 0 for none."""
+
+    lock_timeout: Any = 10
+    """Seconds (or a timedelta) to wait for the lock; None: for ever."""
+
+    originalid: str | None = None
+    """The id that the client has sent."""
+
+    missing = False
+    """Whether the client has sent an id that the store does not know."""
+
+    regenerated = False
+    """Whether the application has asked for a new id."""
+
+    debug = False
+
+    # Of the tool: take the lock with the first access ('implicit'); and whether to keep what
+    # is empty and new, which only an explicit load() asks for.
+    _lock_on_access = False
+    _keep = False
+    _stored = False
+    _deleted = False
+
+    def __init__(self, id: str | None = None, **kwargs: Any) -> None:
+        self.id_observers = []
+        self._data: dict[Any, Any] = {}
+        if kwargs:
+            self.__dict__.update(kwargs)
+        self.originalid = id
+        if id is not None:
+            self._id = id
+            if self._exists():
+                return
+            # Expired, removed, or somebody tries to choose the id (session fixation).
+            self._id = None
+            self.missing = True
+        self._regenerate()
+
+    # ----------------------------------------------------------------- for storage classes
+
+    def _exists(self) -> bool:
+        raise NotImplementedError
+
+    def _load(self) -> Any:
+        raise NotImplementedError
+
+    def _save(self, expiration_time: datetime.datetime) -> None:
+        raise NotImplementedError
+
+    def _delete(self) -> None:
+        raise NotImplementedError
+
+    def acquire_lock(self) -> None:
+        """Take the lock of this session. Raises SessionLocked when it is not to be had."""
+        raise NotImplementedError
+
+    def release_lock(self) -> None:
+        """Give the lock back."""
+        raise NotImplementedError
+
+    def clean_up(self) -> None:
+        """Remove sessions that have expired."""
+
+    # --------------------------------------------------------------------------------- id
+
+    @property
+    def id(self) -> str | None:
+        """The id of this session; whoever changes it tells the observers."""
+        return self._id
+
+    @id.setter
+    def id(self, value: str | None) -> None:
+        self._id = value
+        for observer in self.id_observers or ():
+            observer(value)
+
+    def generate_id(self) -> str:
+        """Return a new id that nobody can guess."""
+        return os.urandom(20).hex()
+
+    def regenerate(self) -> None:
+        """Replace the id; the data stay, and the old id is worth nothing any more."""
+        if not self.loaded and self._id is not None and not self.missing:
+            self._access()
+        self.regenerated = True
+        self._regenerate()
+        self._stored = False
+
+    def _regenerate(self) -> None:
+        was_locked = self.locked
+        if self._id is not None:
+            if self.loaded or self._stored or self._exists():
+                self._delete()
+            if was_locked:
+                self.release_lock()
+        new = self.generate_id()
+        self._id = new
+        # 160 random bits do not come twice; but generate_id may be anybody's.
+        while type(self).generate_id is not Session.generate_id and self._exists():
+            self._id = new = self.generate_id()
+        if self.id_observers:
+            self.id = new
+        if was_locked:
+            self.acquire_lock()
+
+    # ---------------------------------------------------------------------- load and save
+
+    def now(self) -> datetime.datetime:
+        """Return the time by which sessions expire: naive and local, as stores have it."""
+        return datetime.datetime.now()  # noqa: DTZ005 - existing stores hold such times
+
+    def load(self) -> None:
+        """Read the data from the store; a session that is asked for like this is kept."""
+        self._keep = True
+        self._access()
+
+    def _access(self) -> None:
+        """Read the data from the store, under the lock if the tool says so."""
+        if self._lock_on_access and not self.locked:
+            self.acquire_lock()
+        data = self._load()
+        if data is None or data[1] < self.now():
+            self._data = {}
+        else:
+            self._data = data[0]
+            self._stored = True
+        self.loaded = True
+        if self.clean_freq:
+            cls = type(self)
+            if cls.clean_thread is None:
+                self._start_cleaning(cls)
+
+    def _start_cleaning(self, cls: Any) -> None:
+        from cherrypy.process.plugins import Monitor
+
+        # A session like this one, but without data that it would keep alive.
+        janitor = cls.__new__(cls)
+        janitor.__dict__.update(self.__dict__)
+        janitor.id_observers = []
+        janitor._data = {}
+        janitor._id = None
+        thread = Monitor(
+            site.engine, janitor.clean_up, self.clean_freq * 60, name="Session cleanup"
+        )
+        cls.clean_thread = thread
+        thread.subscribe()
+        thread.start()
+
+    def save(self) -> None:
+        """Write the data to the store, if they were read, and give the lock back."""
+        try:
+            if self.loaded and not self._deleted:
+                if self._data or self._stored or self._keep:
+                    lifetime = datetime.timedelta(seconds=self.timeout * 60)
+                    self._save(self.now() + lifetime)
+                    self._stored = True
+        finally:
+            if self.locked:
+                self.release_lock()
+
+    def delete(self) -> None:
+        """Remove the session from the store; what is set afterwards makes a new one."""
+        self._delete()
+        self._stored = False
+        self._deleted = True
+
+    # ------------------------------------------------------------------------ like a dict
+
+    def __getitem__(self, key: Any) -> Any:
+        if not self.loaded:
+            self._access()
+        return self._data[key]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if not self.loaded:
+            self._access()
+        self._deleted = False
+        self._data[key] = value
+
+    def __delitem__(self, key: Any) -> None:
+        if not self.loaded:
+            self._access()
+        del self._data[key]
+
+    def __contains__(self, key: Any) -> bool:
+        if not self.loaded:
+            self._access()
+        return key in self._data
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.loaded:
+            self._access()
+        return iter(self._data)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def pop(self, key: Any, default: Any = missing) -> Any:
+        """Remove a key and return its value, or `default`. Raises KeyError without that."""
+        if not self.loaded:
+            self._access()
+        if default is missing:
+            return self._data.pop(key)
+        return self._data.pop(key, default)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Return the value of `key`, or `default`."""
+        if not self.loaded:
+            self._access()
+        return self._data.get(key, default)
+
+    def update(self, d: Any) -> None:
+        """Set the items of `d`."""
+        if not self.loaded:
+            self._access()
+        self._deleted = False
+        self._data.update(d)
+
+    def setdefault(self, key: Any, default: Any = None) -> Any:
+        """Return the value of `key`, which is set to `default` first if it is not there."""
+        if not self.loaded:
+            self._access()
+        self._deleted = False
+        return self._data.setdefault(key, default)
+
+    def clear(self) -> None:
+        """Remove all items."""
+        if not self.loaded:
+            self._access()
+        self._data.clear()
+
+    def keys(self) -> Any:
+        """Return a view of the keys."""
+        if not self.loaded:
+            self._access()
+        return self._data.keys()
+
+    def items(self) -> Any:
+        """Return a view of the items."""
+        if not self.loaded:
+            self._access()
+        return self._data.items()
+
+    def values(self) -> Any:
+        """Return a view of the values."""
+        if not self.loaded:
+            self._access()
+        return self._data.values()
+
+    # ------------------------------------------------------------------------------ locks
+
+    def _lock_limit(self) -> float | None:
+        limit = self.lock_timeout
+        if isinstance(limit, datetime.timedelta):
+            return limit.total_seconds()
+        return None if limit is None else float(limit)
+
+    def _lock_named(self, locks: NamedLocks) -> None:
+        """Take the lock of this id. Raises SessionLocked after `lock_timeout`."""
+        assert self._id is not None
+        request = serving.request
+        if not locks.acquire(self._id, self._lock_limit(), request):
+            entry = locks.get(self._id)
+            holder = getattr(entry, "holder", None)
+            line = getattr(holder, "request_line", None) or "another request"
+            self._refuse(f"{line!r}, {locks.holder_of(self._id)}" if entry else "nobody any more")
+        self.locked = True
+
+    def _refuse(self, holder: str) -> None:
+        line = getattr(serving.request, "request_line", None)
+        # Not the id: whoever reads the log could take the session over.
+        site.log(
+            f"{line!r} waited {self._lock_limit()} seconds for the lock of its session, held by "
+            f"{holder}.",
+            "SESSION",
+            severity=30,
+        )
+        raise SessionLocked()

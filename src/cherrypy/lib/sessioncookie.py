@@ -1,0 +1,141 @@
+"""The cookie that carries a session's id: safe by default, and written without ado."""
+
+from __future__ import annotations
+
+import time
+from http.cookies import Morsel
+from typing import Any
+
+from cherrypy.framework.serving import serving
+from kirsch.http.dates import HTTPDate
+
+__all__ = ("set_response_cookie",)
+
+_NAMES = {
+    "comment": "Comment",
+    "domain": "Domain",
+    "expires": "expires",
+    "httponly": "HttpOnly",
+    "max-age": "Max-Age",
+    "partitioned": "Partitioned",
+    "path": "Path",
+    "samesite": "SameSite",
+    "secure": "Secure",
+    "version": "Version",
+}
+_FLAGS = frozenset(("httponly", "partitioned", "secure"))
+_BLANK: dict[str, Any] = dict(Morsel())
+
+
+def _written(attributes: dict[str, Any]) -> str:
+    """Return the part of a Set-Cookie field that follows name and value."""
+    parts = [""]
+    for name in sorted(attributes):
+        value = attributes[name]
+        if value == "" or name not in _NAMES:
+            continue
+        if name in _FLAGS:
+            if value:
+                parts.append(_NAMES[name])
+            continue
+        if name == "expires" and isinstance(value, int):
+            value = HTTPDate(time.time() + value)
+        parts.append(f"{_NAMES[name]}={value}")
+    return "; ".join(parts)
+
+
+class SessionMorsel(Morsel):  # type: ignore[type-arg]  # generic in stubs only
+    """A cookie whose attributes are known in advance; written anew if somebody changes them."""
+
+    def __init__(self, name: str, id: str, known: tuple[dict[str, Any], str]) -> None:
+        # Past Morsel's own, which sets each attribute by itself.
+        self._template, self._suffix = known
+        dict.update(self, known[0])
+        self.__setstate__({"key": name, "value": id, "coded_value": id})
+
+    def OutputString(self, attrs: Any = None) -> str:
+        """Return the field without its name."""
+        suffix = self._suffix if dict.__eq__(self, self._template) else _written(self)
+        return f"{self.key}={self.coded_value}{suffix}"
+
+    def copy(self) -> SessionMorsel:
+        """Return a cookie of the same name, value and attributes."""
+        new = SessionMorsel(self.key, self.value, (self._template, self._suffix))
+        dict.update(new, self)
+        new.__setstate__({"key": self.key, "value": self.value, "coded_value": self.coded_value})
+        return new
+
+    __copy__ = copy
+
+
+# By settings: the second it was made in, the attributes, and how they are written. Replaced
+# every second; as many entries as there are paths with settings of their own.
+_known: dict[tuple[Any, ...], tuple[int, tuple[dict[str, Any], str]]] = {}
+
+
+def _attributes(
+    path: str,
+    timeout: float | None,
+    domain: str | None,
+    secure: bool,
+    httponly: bool,
+    samesite: str | None,
+    partitioned: bool,
+) -> tuple[dict[str, Any], str]:
+    attributes = dict(_BLANK)
+    attributes["path"] = path
+    if timeout:
+        seconds = int(timeout * 60)
+        attributes["expires"] = HTTPDate(time.time() + seconds)
+        attributes["max-age"] = seconds
+    if domain is not None:
+        attributes["domain"] = domain
+    if httponly:
+        attributes["httponly"] = True
+    if samesite:
+        attributes["samesite"] = samesite
+    if partitioned:
+        attributes["partitioned"] = True
+    # Browsers drop a cookie that is SameSite=None or Partitioned and not Secure.
+    if secure or partitioned or (samesite and samesite.lower() == "none"):
+        attributes["secure"] = True
+    return attributes, _written(attributes)
+
+
+def set_response_cookie(
+    path: str | None = None,
+    path_header: str | None = None,
+    name: str = "session_id",
+    timeout: float | None = 60,
+    domain: str | None = None,
+    secure: bool | None = None,
+    httponly: bool = True,
+    samesite: str | None = "Lax",
+    partitioned: bool = False,
+) -> None:
+    """Set the cookie that holds the session id. The arguments are those of `sessions.init`.
+
+    `timeout` (minutes) None makes a cookie that browsers forget when they close.
+    """
+    request = serving.request
+    if not path:
+        path = (request.headers.get(path_header) if path_header else None) or "/"
+    if secure is None:
+        secure = request.scheme == "https"
+    settings = (path, timeout, domain, secure, httponly, samesite, partitioned)
+    second = int(time.time())
+    entry = _known.get(settings)
+    if entry is None or entry[0] != second:
+        if len(_known) > 100:
+            _known.clear()
+        entry = _known[settings] = (second, _attributes(*settings))
+    morsel = SessionMorsel(name, serving.session.id, entry[1])
+    # Past SimpleCookie's own, which would encode it again.
+    dict.__setitem__(serving.response.cookie, name, morsel)
+
+
+def _add_MSIE_max_age_workaround(cookie: Any, timeout: float) -> None:
+    """Give a cookie both Expires and Max-Age; some clients know only the former."""
+    seconds = timeout * 60
+    cookie["expires"] = HTTPDate(time.time() + seconds)
+    cookie["max-age"] = seconds

@@ -1,0 +1,299 @@
+"""Sessions: data that stays from one request of a client to the next.
+
+Storage classes are looked up in the namespace of this module: whoever plants a `RedisSession`
+here may say `storage_type = 'redis'`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from typing import Any
+
+from cherrypy.framework.site import site
+
+from cherrypy.framework.serving import ThreadLocalProxy, serving
+from kirsch.http.dates import HTTPDate
+
+from . import is_iterator
+from .locking import NamedLocks
+from .sessionbase import Session, SessionLocked, missing
+from .sessioncookie import _add_MSIE_max_age_workaround, set_response_cookie
+from .sessionfiles import FileSession
+
+__all__ = (
+    "FileSession",
+    "MemcachedSession",
+    "RamSession",
+    "Session",
+    "SessionLocked",
+    "_add_MSIE_max_age_workaround",
+    "close",
+    "expire",
+    "init",
+    "missing",
+    "save",
+    "set_response_cookie",
+)
+
+
+class RamSession(Session):
+    """Sessions in the memory of this process: ``cache[id] = (data, expiration time)``."""
+
+    cache: dict[str, tuple[dict[Any, Any], datetime.datetime]] = {}
+    locks: NamedLocks = NamedLocks()
+
+    def clean_up(self) -> None:
+        """Remove sessions that have expired."""
+        now = self.now()
+        for id, (_, expiration_time) in list(self.cache.items()):
+            if expiration_time <= now:
+                self.cache.pop(id, None)
+
+    def _exists(self) -> bool:
+        entry = self.cache.get(self._id)  # type: ignore[arg-type]
+        if entry is None:
+            return False
+        if entry[1] < self.now():
+            self.cache.pop(self._id, None)  # type: ignore[arg-type]
+            return False
+        return True
+
+    def _load(self) -> Any:
+        return self.cache.get(self._id)  # type: ignore[arg-type]
+
+    def _save(self, expiration_time: datetime.datetime) -> None:
+        self.cache[self._id] = (self._data, expiration_time)  # type: ignore[index]
+
+    def _delete(self) -> None:
+        self.cache.pop(self._id, None)  # type: ignore[arg-type]
+
+    def acquire_lock(self) -> None:
+        """Take the lock of this session. Raises SessionLocked when it is not to be had."""
+        if not self.locked:
+            self._lock_named(self.locks)
+
+    def release_lock(self) -> None:
+        """Give the lock back; from now on access does not take it again."""
+        self._lock_on_access = False
+        if self.locked:
+            self.locked = False
+            self.locks.release(self._id)  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        """Return the number of sessions."""
+        return len(self.cache)
+
+
+class MemcachedSession(Session):
+    """Sessions in memcached, through `pymemcache` or `python-memcached`.
+
+    Settings: `servers`, a list of ``'host:port'``. Locks hold within this process.
+    """
+
+    servers: list[str] = ["localhost:11211"]
+    cache: Any = None
+    locks: NamedLocks = NamedLocks()
+
+    @classmethod
+    def setup(cls, **kwargs: Any) -> None:
+        """Connect. Raises ImportError when neither client library is there."""
+        for name, value in kwargs.items():
+            setattr(cls, name, value)
+        try:
+            from pymemcache import serde
+            from pymemcache.client.hash import HashClient
+        except ImportError:
+            import memcache
+
+            cls.cache = memcache.Client(cls.servers)
+        else:
+            cls.cache = HashClient(cls.servers, serde=serde.pickle_serde, use_pooling=True)
+
+    def _key(self) -> str:
+        # The protocol takes 250 bytes without blanks and control characters.
+        id = self._id or ""
+        return id if len(id) <= 200 and id.isascii() and id.isprintable() and " " not in id else ""
+
+    def _exists(self) -> bool:
+        key = self._key()
+        return bool(key) and self.cache.get(key) is not None
+
+    def _load(self) -> Any:
+        key = self._key()
+        return self.cache.get(key) if key else None
+
+    def _save(self, expiration_time: datetime.datetime) -> None:
+        expires = int(time.mktime(expiration_time.timetuple()))
+        if not self.cache.set(self._key(), (self._data, expiration_time), expires):
+            raise AssertionError("The session could not be saved in memcached.")
+
+    def _delete(self) -> None:
+        self.cache.delete(self._key())
+
+    def acquire_lock(self) -> None:
+        """Take the lock of this session. Raises SessionLocked when it is not to be had."""
+        if not self.locked:
+            self._lock_named(self.locks)
+
+    def release_lock(self) -> None:
+        """Give the lock back."""
+        self._lock_on_access = False
+        if self.locked:
+            self.locked = False
+            self.locks.release(self._id)  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        raise NotImplementedError("Memcached does not say how many sessions it has.")
+
+
+# -------------------------------------------------------------------------- what hooks in
+
+
+def save() -> None:
+    """Save the session of this request, when its body is known to be made."""
+    session = serving.__dict__.get("session")
+    if session is None:
+        return
+    request, response = serving.request, serving.response
+    # The hook runs again for an error page.
+    if getattr(request, "_sessionsaved", False):
+        return
+    request._sessionsaved = True
+    if response.stream:
+        # What yields the body may still change the session.
+        request.hooks.attach("on_end_request", session.save)
+    else:
+        if is_iterator(response.body):
+            response.collapse_body()
+        session.save()
+
+
+save.failsafe = True  # type: ignore[attr-defined]
+
+
+def close() -> None:
+    """Give back the lock of a request that has not saved its session."""
+    session = serving.__dict__.get("session")
+    if session is not None and getattr(session, "locked", False):
+        session.release_lock()
+
+
+close.failsafe = True  # type: ignore[attr-defined]
+close.priority = 90  # type: ignore[attr-defined]
+
+
+#: Classes whose `setup` has been called since `cherrypy.session` has been there.
+_ready: set[Any] = set()
+
+
+def _storage_class(storage_type: str | None, kwargs: dict[str, Any]) -> Any:
+    storage_class = kwargs.pop("storage_class", None)
+    if storage_class is None:
+        name = (storage_type or "ram").title() + "Session"
+        try:
+            storage_class = globals()[name]
+        except KeyError:
+            raise ValueError(
+                f"There is no session storage {storage_type!r}: cherrypy.lib.sessions has no {name}."
+            ) from None
+    if "session" not in site.__dict__:
+        _ready.clear()
+    if storage_class not in _ready:
+        setup = getattr(storage_class, "setup", None)
+        if setup is not None:
+            setup(**kwargs)
+        _ready.add(storage_class)
+    return storage_class
+
+
+def init(
+    storage_type: str | None = None,
+    path: str | None = None,
+    path_header: str | None = None,
+    name: str = "session_id",
+    timeout: float = 60,
+    domain: str | None = None,
+    secure: bool | None = None,
+    clean_freq: float = 5,
+    persistent: bool = True,
+    httponly: bool = True,
+    debug: bool = False,
+    samesite: str | None = "Lax",
+    partitioned: bool = False,
+    **kwargs: Any,
+) -> None:
+    """Give this request a session, as `cherrypy.session` (tool `sessions`).
+
+    Args:
+        storage_type: 'ram', 'file', 'memcached', or the name of a class ``<Type>Session`` that
+            somebody has put into this module. `storage_class` gives the class itself.
+        path, domain: of the cookie. The path is ``/`` unless `path_header` names a request field
+            that holds one.
+        name: of the cookie.
+        timeout: minutes until an unused session expires.
+        secure: send the cookie over https only. None: if this request came by https.
+        clean_freq: minutes between two clean-ups of the store; 0 for none.
+        persistent: let the cookie live as long as the session; else until the browser closes.
+        httponly: keep the cookie from scripts.
+        samesite: 'Lax', 'Strict', 'None', or None for no such attribute.
+        partitioned: a cookie jar by top-level site (CHIPS).
+        kwargs: for the storage class: `lock_timeout` (seconds), `storage_path`, `serializer` ...
+    """
+    request = serving.request
+    # A request may come here twice, through decorators for example.
+    if getattr(request, "_session_init_flag", False):
+        return
+    request._session_init_flag = True
+
+    cookie = request.cookie
+    id = cookie[name].value if name in cookie else None
+
+    implicit = kwargs.pop("_lock_on_access", False)
+    storage_class = _storage_class(storage_type, kwargs)
+    kwargs["timeout"] = timeout
+    kwargs["clean_freq"] = clean_freq
+    session = storage_class(id, **kwargs)
+    session.debug = debug
+    if implicit:
+        session._lock_on_access = True
+    serving.session = session
+
+    response = serving.response
+
+    def update_cookie(id: str) -> None:
+        """Tell the client of a new id."""
+        morsel = response.cookie.get(name)
+        if morsel is None:
+            response.cookie[name] = id
+        else:
+            morsel.set(name, id, id)
+
+    session.id_observers.append(update_cookie)
+    if "session" not in site.__dict__:
+        site.session = ThreadLocalProxy("session")
+
+    set_response_cookie(
+        path=path,
+        path_header=path_header,
+        name=name,
+        # 0 would mean "now" to a browser.
+        timeout=timeout if persistent else None,
+        domain=domain,
+        secure=secure,
+        httponly=httponly,
+        samesite=samesite,
+        partitioned=partitioned,
+    )
+
+
+def expire() -> None:
+    """Have the client forget the session cookie; the data stay until they expire."""
+    request, response = serving.request, serving.response
+    name = request.config.get("tools.sessions.name", "session_id")
+    if name not in response.cookie:
+        response.cookie[name] = serving.session.id
+    cookie = response.cookie[name]
+    one_year = 60 * 60 * 24 * 365
+    cookie["expires"] = HTTPDate(time.time() - one_year)
+    cookie["max-age"] = ""
