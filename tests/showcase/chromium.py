@@ -14,6 +14,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -32,6 +33,14 @@ FLAGS = (
     "--disable-sync",
     "--remote-debugging-pipe",
 )
+# Puts the pipes where Chromium wants them, 3 and 4, by way of numbers that cannot be in the way.
+LAUNCHER = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
+os.dup2(ends[0], 3)
+os.dup2(ends[1], 4)
+os.execvp(sys.argv[3], sys.argv[3:])
+"""
 PATIENCE = 20.0  # seconds for any answer
 
 
@@ -167,14 +176,14 @@ def browser() -> Iterator[Browser]:
         raise FileNotFoundError("no Chromium on PATH")
     read_ours, write_ours = os.pipe(), os.pipe()  # we write, it reads; it writes, we read
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        # The shell puts the pipes where Chromium wants them: 3 and 4.
+        pipes = (read_ours[0], write_ours[1])
         process = subprocess.Popen(
-            ["sh", "-c", f'exec "$@" 3<&{read_ours[0]} 4>&{write_ours[1]}', "sh", name, *FLAGS]
+            [sys.executable, "-c", LAUNCHER, *map(str, pipes), name, *FLAGS]
             + [f"--user-data-dir={profile}", "about:blank"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            pass_fds=(read_ours[0], write_ours[1]),
+            pass_fds=pipes,
             start_new_session=True,
         )
         os.close(read_ours[0])

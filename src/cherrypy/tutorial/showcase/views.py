@@ -39,7 +39,7 @@ def join(parts: Iterable[Markup]) -> Markup:
     return Markup("".join(parts))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def template(name: str) -> string.Template:
     with open(os.path.join(TEMPLATES, name), encoding="utf-8") as file:
         return string.Template(file.read())
@@ -59,7 +59,7 @@ def rows(pairs: Iterable[tuple[object, object]]) -> Markup:
     )
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def source(*handlers: Callable[..., Any] | type) -> Markup:
     """The Python of these handlers, to be shown below their page."""
     import inspect

@@ -1,0 +1,88 @@
+"""The showcase in a real browser: what only JavaScript, cookies and a layout engine can show."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from chromium import Browser
+from showcase_site import Site
+from test_showcase_pages import PAGES
+
+
+def test_form(browser: Browser, served: Site) -> None:
+    browser.open(served.url + "/form")
+    browser.type("[name=name]", "Zoë & Co")
+    browser.type("[name=count]", "7")
+    browser.follow("form button")
+    assert browser.text(".result") == "Thank you, Zoë & Co. 7 cherries, coming up."
+
+
+def test_upload_with_progress(browser: Browser, served: Site, tmp_path: Path) -> None:
+    size = 96 << 20
+    file = tmp_path / "big & beautiful.bin"
+    with file.open("wb") as writing:
+        writing.truncate(size)
+    browser.open(served.url + "/upload/")
+    browser.choose_file("#file", file)
+    browser.until("document.querySelector('#chosen').innerText.includes('beautiful.bin, 100.7 MB')")
+    browser.run(
+        "window.seen = []; new MutationObserver(() => seen.push(document.querySelector('#progress').value))"
+        ".observe(document.querySelector('#figures'), {childList: true}); null"
+    )
+    browser.click("#send")
+    browser.until("!!document.querySelector('#result dl')")
+    steps = browser.run("seen")
+    assert any(0 < step < 1 for step in steps), steps
+    assert steps == sorted(steps)
+    shown = browser.text("#result")
+    assert hashlib.sha256(bytes(size)).hexdigest() in shown
+    assert f"{size:,}" in shown
+
+
+def test_stream_is_seen_growing(browser: Browser, served: Site) -> None:
+    browser.open(served.url + "/stream/")
+    seen = set()
+    while (lines := browser.run("document.querySelectorAll('#lines li').length")) < 24:
+        seen.add(lines)
+    assert len(seen) > 8
+    browser.until("document.querySelector('#state').innerText.includes('first to last')")
+    assert "24 lines in" in browser.text("#state")
+
+
+def test_session_counts(browser: Browser, served: Site) -> None:
+    browser.open(served.url + "/session/")
+    browser.follow("[formaction='/session/reset']")
+    for expected in ("1", "2", "3"):
+        browser.follow("[formaction='/session/add']")
+        assert browser.text("#count") == expected
+    assert "session" not in browser.run("document.cookie")
+
+
+def test_live_figures_move(browser: Browser, served: Site) -> None:
+    browser.open(served.url + "/live/")
+    browser.until("document.querySelector('#threads').innerText > 0")
+    browser.click("#burst")
+    browser.until("document.querySelector('#took').innerText.startsWith('500 answers in')")
+    browser.until("document.querySelector('#line').getAttribute('points').split(' ').length > 2")
+
+
+def test_files_are_asked_for(browser: Browser, served: Site) -> None:
+    browser.open(served.url + "/files")
+    browser.until("document.querySelectorAll('#asked tr').length === 5")
+    table = browser.text("#asked")
+    for words in ("206, bytes 0-39/", "416, bytes */", "304, 0 bytes"):
+        assert words in table
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_fits_a_telephone_and_nothing_complains(
+    browser: Browser, served: Site, path: str, tmp_path: Path
+) -> None:
+    browser.picture(tmp_path / "before.png", 360, 740, dark=True)
+    browser.complaints.clear()
+    browser.open(served.url + path)
+    assert browser.run("document.documentElement.scrollWidth") <= 360
+    # The files page asks for a range that does not exist, to show the answer.
+    assert [line for line in browser.complaints if "416" not in line] == []
