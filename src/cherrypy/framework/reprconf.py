@@ -240,7 +240,9 @@ class _Builder:
         return node.value
 
     # The nodes of constants before Python 3.8.
-    build_Str = build_Num = build_NameConstant = build_Constant
+    build_Str = build_Constant  # noqa: N815 - looked up by the node's name
+    build_Num = build_Constant  # noqa: N815
+    build_NameConstant = build_Constant  # noqa: N815
 
     def build_List(self, node: ast.List) -> list[Any]:
         return [self.build(item) for item in node.elts]
@@ -253,7 +255,7 @@ class _Builder:
 
     def build_Dict(self, node: ast.Dict) -> dict[Any, Any]:
         result: dict[Any, Any] = {}
-        for key, value in zip(node.keys, node.values):
+        for key, value in zip(node.keys, node.values, strict=True):
             if key is None:
                 result.update(self.build(value))
             else:

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = ("VirtualHost", "XMLRPCDispatcher")
 
+#: What is asked unless another dispatcher is named: one walks the tree as well as another.
+_objects = Dispatcher()
+
 
 def XMLRPCDispatcher(
-    next_dispatcher: Callable[[str], Any] = Dispatcher(),
+    next_dispatcher: Callable[[str], Any] = _objects,
 ) -> Callable[[str], Any]:
     """Return a dispatcher that finds XML-RPC calls whether or not they go to `/RPC2`."""
 
@@ -31,7 +34,7 @@ def XMLRPCDispatcher(
 
 
 def VirtualHost(
-    next_dispatcher: Callable[[str], Any] = Dispatcher(),
+    next_dispatcher: Callable[[str], Any] = _objects,
     use_x_forwarded_host: bool = True,
     **domains: str,
 ) -> Callable[[str], Any]:
