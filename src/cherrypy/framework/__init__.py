@@ -1,0 +1,1 @@
+"""The framework: one request from its path to its response, and what the process owns."""

@@ -1,0 +1,167 @@
+"""An application: a tree of handlers, its configuration, and how requests get to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+from .config import merge
+from .logs import LogManager
+from .reprconf import NamespaceSet
+from .request import Request
+from .response import Response
+from .serving import serving
+from .site import site
+from .tools import default_toolbox
+from .wsgi import CPWSGIApp, Exchange
+
+__all__ = ("Application",)
+
+
+class Application:
+    """A root object at a mount point, with a configuration of its own. A WSGI application.
+
+    root
+        The object whose attributes are the pages.
+    script_name
+        The mount point, without a slash at its end; '' for the whole site. None: whatever the
+        server says in each request's `SCRIPT_NAME`.
+    config
+        `{path: {key: value}}`, or the name of a file.
+    """
+
+    root: Any = None
+    config: dict[str, Any] = {}
+    namespaces = NamespaceSet()
+
+    toolboxes: dict[str, Any] = {"tools": default_toolbox}
+    """The toolboxes of all applications, by namespace."""
+
+    log: Any = None
+    wsgiapp: Any = None
+    request_class: Any = Request
+    response_class: Any = Response
+    relative_urls = False
+    """What `cherrypy.url` gives unless told otherwise: absolute URLs, relative ones (True) or
+    'server'."""
+
+    _script_name: str | None = None
+
+    def __init__(self, root: Any, script_name: str | None = "", config: Any = None) -> None:
+        self.log = LogManager(id(self), site.log.logger_root)
+        self.root = root
+        self.script_name = script_name
+        self.wsgiapp = CPWSGIApp(self)
+        self.namespaces = self.namespaces.copy()
+        self.namespaces["log"] = lambda k, v: setattr(self.log, k, v)
+        self.namespaces["wsgi"] = self.wsgiapp.namespace_handler
+        self.config = self.__class__.config.copy()
+        if config:
+            self.merge(config)
+
+    def __repr__(self) -> str:
+        return (
+            f"cherrypy._cptree.{type(self).__name__}({self.root!r}, {self._script_name!r})"
+        )
+
+    @property
+    def script_name(self) -> str | None:
+        """The mount point. That of an application which has none is the request's."""
+        value = self._script_name
+        if value is None:
+            environ = serving.request.wsgi_environ
+            if environ is None:
+                return ""
+            value = str(environ.get("SCRIPT_NAME") or "").rstrip("/")
+        return value
+
+    @script_name.setter
+    def script_name(self, value: str | None) -> None:
+        if value:
+            value = value.rstrip("/")
+        self._script_name = value
+
+    def merge(self, config: Any) -> None:
+        """Take in more configuration, and let the entries of the section '/' act on this."""
+        merge(self.config, config)
+        self.namespaces(self.config.get("/", {}))
+
+    def find_config(self, path: str, key: str, default: Any = None) -> Any:
+        """Return the entry `key` of the nearest section at or above `path`, or `default`."""
+        config = self.config
+        trail = path or "/"
+        while trail:
+            section = config.get(trail)
+            if section and key in section:
+                return section[key]
+            slash = trail.rfind("/")
+            if slash < 0:
+                break
+            trail = "/" if slash == 0 and trail != "/" else trail[:slash]
+        return default
+
+    def get_serving(
+        self, local: Any, remote: Any, scheme: str, sproto: str
+    ) -> tuple[Any, Any]:
+        """Make a request and a response, and make them those of this thread.
+
+        local, remote
+            `Host` objects, or None: then they are found out when asked for.
+        scheme, sproto
+            'http' or 'https', and 'HTTP/1.1'.
+        """
+        request = self.request_class(local, remote, scheme, sproto)
+        request.app = self
+        response = self.response_class()
+        serving.request = request
+        serving.response = response
+        publish = site.engine.publish
+        publish("acquire_thread")
+        publish("before_request")
+        return request, response
+
+    def release_serving(self) -> None:
+        """End the request of this thread: publish, run its last hooks, forget it."""
+        request = serving.request
+        site.engine.publish("after_request")
+        try:
+            request.close()
+        except Exception:
+            site.log("", "HTTP", 40, traceback=True)
+        serving.clear()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Serve a WSGI request."""
+        return self.wsgiapp(environ, start_response)
+
+    def respond(
+        self,
+        method: str,
+        path: str,
+        query: str,
+        fields: dict[str, str],
+        rfile: Any,
+        local: Any,
+        remote: Any,
+        scheme: str = "http",
+        protocol: str = "HTTP/1.1",
+    ) -> tuple[str, list[tuple[str, str]], Any]:
+        """Serve a request without WSGI.
+
+        path, query
+            As in WSGI: percent-decoded bytes as Latin-1, and what follows the '?'.
+        fields
+            The header fields under their CGI names: 'HTTP_HOST', 'CONTENT_TYPE'.
+        rfile
+            The entity: a file-like object.
+        local, remote
+            Address tuples `(ip, port)`, or `Host` objects.
+
+        Returns the status ('200 OK'), the fields, and the body: bytes, or an iterable whose
+        `close` ends the request and must be called.
+        """
+        return Exchange(self, fields, rfile, local, remote, scheme, protocol).respond(
+            method, path, query
+        )
+
+

@@ -1,0 +1,174 @@
+"""The body of an error response: the template, custom pages, and what may be shown to a peer.
+
+Law: without `request.show_tracebacks` no traceback and no path of this machine gets out.
+"""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+from kirsch.http.status import valid_status
+
+from .serving import serving
+from .site import site
+
+__all__ = ("clean_headers", "get_error_page")
+
+_HTTPErrorTemplate = """<!DOCTYPE html PUBLIC
+"-//W3C//DTD XHTML 1.0 Transitional//EN"
+"http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">
+<html>
+<head>
+    <meta http-equiv="Content-Type" content="text/html; charset=utf-8"></meta>
+    <title>%(status)s</title>
+    <style type="text/css">
+    #powered_by {
+        margin-top: 20px;
+        border-top: 2px solid black;
+        font-style: italic;
+    }
+
+    #traceback {
+        color: red;
+    }
+    </style>
+</head>
+    <body>
+        <h2>%(status)s</h2>
+        <p>%(message)s</p>
+        <pre id="traceback">%(traceback)s</pre>
+    <div id="powered_by">
+      <span>
+        Powered by <a href="http://www.cherrypy.dev">CherryPy %(version)s</a>
+      </span>
+    </div>
+    </body>
+</html>
+"""
+
+#: Fields that speak of the representation that was not to be, and must not describe the error.
+_ENTITY_FIELDS = (
+    "Accept-Ranges",
+    "Age",
+    "ETag",
+    "Location",
+    "Retry-After",
+    "Vary",
+    "Content-Encoding",
+    "Content-Length",
+    "Expires",
+    "Content-Location",
+    "Content-MD5",
+    "Last-Modified",
+)
+
+#: Old Internet Explorers show a page of their own when the body is not larger than this.
+_ie_friendly_error_sizes = {
+    400: 512,
+    403: 256,
+    404: 512,
+    405: 256,
+    406: 512,
+    408: 512,
+    409: 512,
+    410: 256,
+    500: 512,
+    501: 512,
+    505: 512,
+}
+
+_BAD_PAGE = (
+    "error page function did not return a bytestring, str or an iterator - "
+    "returned object of type %s."
+)
+
+
+def clean_headers(status: int) -> None:
+    """Remove from the response the fields that belong to the failed representation.
+
+    status
+        The code of the error. `Content-Range` stays for 416: it says how long the resource is
+        (RFC 9110, 14.4).
+    """
+    headers = serving.response.headers
+    for name in _ENTITY_FIELDS:
+        headers.pop(name, None)
+    if status != 416:
+        headers.pop("Content-Range", None)
+
+
+def get_error_page(status: int | str, **kwargs: Any) -> Any:
+    """Return the body that tells a person of the error: bytes, or an iterator of bytes.
+
+    status
+        A code or a code with a reason.
+    kwargs
+        `message`, `traceback`, `version`: what to show; escaped here. By default the sentence of
+        the status, nothing, and the version of the framework.
+
+    The page configured by `error_page.<code>` or `error_page.default` (a callable or the name of
+    a file) is taken; should it fail, that is logged and said in the default page.
+
+    Raises ValueError when the status is none.
+    """
+    code, reason, sentence = valid_status(status)
+    kwargs.setdefault("status", f"{code} {reason}")
+    kwargs.setdefault("message", sentence)
+    kwargs.setdefault("traceback", "")
+    kwargs.setdefault("version", getattr(site, "__version__", "18.10.0"))
+    for name, value in kwargs.items():
+        kwargs[name] = "" if value is None else html.escape(str(value), quote=False)
+
+    pages = serving.request.error_page
+    page = pages.get(code) or pages.get("default")
+    headers = serving.response.headers
+    if page:
+        try:
+            if callable(page):
+                return _as_body(page(**kwargs))
+            with open(page, encoding="utf-8") as stream:
+                text = stream.read() % kwargs
+            headers["Content-Type"] = "text/html;charset=utf-8"
+            return text.encode("utf-8")
+        except Exception as exc:
+            site.log("The custom error page failed.", "HTTP", traceback=True)
+            if kwargs["message"]:
+                kwargs["message"] += "<br />"
+            kwargs["message"] += (
+                f"In addition, the custom error page failed:\n<br />{_told(exc)}"
+            )
+    headers["Content-Type"] = "text/html;charset=utf-8"
+    return (_HTTPErrorTemplate % kwargs).encode("utf-8")
+
+
+def _as_body(result: Any) -> Any:
+    if isinstance(result, bytes):
+        return result
+    if isinstance(result, str):
+        return result.encode("utf-8")
+    if hasattr(result, "__next__"):
+        return (item.encode("utf-8") if isinstance(item, str) else item for item in result)
+    raise ValueError(_BAD_PAGE % type(result).__name__)
+
+
+def _told(exc: BaseException) -> str:
+    """What of `exc` a peer may read: a system error without the file it speaks of."""
+    if isinstance(exc, OSError) and exc.strerror and not serving.request.show_tracebacks:
+        text = f"[Errno {exc.errno}] {exc.strerror}"
+    else:
+        text = str(exc)
+    return html.escape(f"{type(exc).__name__}: {text}\n", quote=False)
+
+
+def _be_ie_unfriendly(status: int) -> None:
+    """Pad the body with spaces beyond the size at which old browsers replace error pages."""
+    size = _ie_friendly_error_sizes.get(status)
+    if size is None:
+        return
+    response = serving.response
+    content = response.collapse_body()
+    if content and len(content) <= size:
+        content = content.ljust(size + 1)
+    response.body = content
+    response.headers["Content-Length"] = str(len(content))

@@ -1,0 +1,764 @@
+"""The request: one exchange from its path to its response, stage by stage.
+
+Law: nothing is made that nobody asked for, and nothing is remembered that could have changed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kirsch.http.cookies import parse_cookies
+from kirsch.http.headers import HeaderMap, decode_TEXT_maybe
+from kirsch.http.hosts import Host, SanitizedHost
+from kirsch.http.query import parse_query_string
+
+from .dispatch.objects import Dispatcher
+from .errors import HTTPError, HTTPRedirect, InternalRedirect, NotFound, bare_error, format_exc
+from .hooks import SHORTCUTS, Hook, HookMap, hookpoints
+from .reprconf import NamespaceSet
+from .response import Response, ResponseBody, kept, lazy
+from .serving import Serving, serving
+from .site import site
+from .templates import ENCODE, hooks_namespace, materialise, template
+from .tools import default_toolbox, revision
+
+__all__ = (
+    "Hook",
+    "HookMap",
+    "LazyUUID4",
+    "Request",
+    "Response",
+    "ResponseBody",
+    "error_page_namespace",
+    "hookpoints",
+    "hooks_namespace",
+    "request_namespace",
+    "response_namespace",
+)
+
+# --------------------------------------------------------------------------------- namespaces
+
+
+def request_namespace(k: str, v: Any) -> None:
+    """`request.<name>` sets an attribute of the request, `request.body.<name>` of its body."""
+    if k[:5] == "body.":
+        setattr(serving.request.body, k[5:], v)
+    else:
+        setattr(serving.request, k, v)
+
+
+def response_namespace(k: str, v: Any) -> None:
+    """`response.<name>` sets an attribute of the response, `response.headers.<name>` a field."""
+    if k[:8] == "headers.":
+        serving.response.headers[k[8:]] = v
+    else:
+        setattr(serving.response, k, v)
+
+
+def error_page_namespace(k: str, v: Any) -> None:
+    """`error_page.<code>` and `error_page.default` name the pages to show for errors."""
+    serving.request.error_page[k if k == "default" else int(k)] = v
+
+
+_NAMESPACES = NamespaceSet(
+    hooks=hooks_namespace,
+    request=request_namespace,
+    response=response_namespace,
+    error_page=error_page_namespace,
+    tools=default_toolbox,
+)
+
+# ---------------------------------------------------------------------------------- shortcuts
+
+
+def _trailing_slash(request: Any) -> bool:
+    """Only an index page without its slash is redirected, as long as `extra` is off."""
+    return request.is_index is True and request.path_info[-1:] != "/"
+
+
+SHORTCUTS["trailing_slash"] = _trailing_slash
+SHORTCUTS["encode"] = ENCODE
+
+# ------------------------------------------------------------------------------ lazy attributes
+
+_PROTOCOLS = {"HTTP/1.1": (1, 1), "HTTP/1.0": (1, 0)}
+
+#: How CGI names of fields are shown in `request.headers`; filled as they come, up to a limit.
+_titles: dict[str, str] = {}
+_MAX_TITLES = 1000
+
+#: Fields that CGI passes without the prefix HTTP_.
+_CGI_FIELDS = {
+    "HTTP_CGI_AUTHORIZATION": "Authorization",
+    "CONTENT_LENGTH": "Content-Length",
+    "CONTENT_TYPE": "Content-Type",
+    "REMOTE_HOST": "Remote-Host",
+    "REMOTE_ADDR": "Remote-Addr",
+}
+
+
+def field_title(key: str) -> str:
+    """Return the field name that a CGI key stands for, '' when for none."""
+    title = _titles.get(key)
+    if title is None:
+        if key in _CGI_FIELDS:
+            title = _CGI_FIELDS[key]
+        elif key[:5] == "HTTP_":
+            title = key[5:].replace("_", "-").title()
+        else:
+            title = ""
+        if len(_titles) < _MAX_TITLES:
+            _titles[key] = title
+    return title
+
+
+def _header_list(request: Any) -> list[tuple[str, str]]:
+    """The fields as they came: pairs of name and value."""
+    fields = request._fields
+    if fields is None:
+        return []
+    return [
+        (key[5:].replace("_", "-") if key[:5] == "HTTP_" and key not in _CGI_FIELDS else title, v)
+        for key, v in fields.items()
+        if (title := field_title(key))
+    ]
+
+
+def _headers(request: Any) -> HeaderMap:
+    """The fields in a map that ignores case, with encoded words decoded (RFC 2047)."""
+    headers = HeaderMap()
+    store = dict.__setitem__
+    fields = request._fields
+    if fields is None:
+        # A plain list, from callers of `run`. Fields that come twice are a list (RFC 9110, 5.3).
+        for name, value in request.header_list:
+            name = name.title()
+            value = decode_TEXT_maybe(value)
+            if name in headers:
+                value = headers[name] + ("; " if name == "Cookie" else ", ") + value
+            store(headers, name, value)
+    else:
+        for key, value in fields.items():
+            title = field_title(key)
+            if title and type(value) is str:
+                store(headers, title, decode_TEXT_maybe(value) if "=?" in value else value)
+    if "Host" in headers:
+        store(headers, "Host", SanitizedHost(headers["Host"]))
+    return headers
+
+
+def _cookie(request: Any) -> Any:
+    """The cookies that came, in an `http.cookies.SimpleCookie`; malformed ones are left out."""
+    fields = request._fields
+    if fields is None:
+        return parse_cookies(request.headers.get("Cookie") or "")
+    return parse_cookies(fields.get("HTTP_COOKIE") or "")
+
+
+def _base(request: Any) -> str:
+    """Scheme and host as the client sees them: 'http://example.com'."""
+    if request.app is None:
+        return ""
+    host = dict.get(request.headers, "Host")
+    if not host:
+        host = request.local.name or request.local.ip
+    return f"{request.scheme}://{host}"
+
+
+def _request_line(request: Any) -> str:
+    """The first line of the request, as far as it is known: 'GET /x HTTP/1.1'."""
+    target = request._target
+    if target is None:
+        return ""
+    if request.query_string:
+        target += "?" + request.query_string
+    return f"{request.method} {target} {request._protocol_text}"
+
+
+def _body(request: Any) -> Any:
+    """The entity that came with the request: a `RequestBody`."""
+    if request.app is None:
+        return None
+    from .body import RequestBody
+
+    return RequestBody(request.rfile, request.headers, request_params=request.params)
+
+
+def _host(address: tuple[Any, ...] | None, name: str | None = None) -> Host | None:
+    return Host(str(address[0]), address[1], name) if address and len(address) > 1 else None
+
+
+def _port(text: Any) -> int:
+    return int(text) if text and str(text).isdigit() else -1
+
+
+def _local(request: Any) -> Host:
+    """The address the request came to."""
+    environ = request.wsgi_environ
+    if environ is None:
+        return _host(request._local) or Host("127.0.0.1", 80)
+    return Host("", _port(environ.get("SERVER_PORT") or 80), environ.get("SERVER_NAME") or "")
+
+
+def _remote(request: Any) -> Host:
+    """The address of the client."""
+    environ = request.wsgi_environ
+    if environ is None:
+        return _host(request._remote) or Host("127.0.0.1", 1111)
+    return Host(
+        environ.get("REMOTE_ADDR") or "",
+        _port(environ.get("REMOTE_PORT")),
+        environ.get("REMOTE_HOST") or "",
+    )
+
+
+def _from_environ(key: str) -> Any:
+    def get(request: Any) -> Any:
+        return request.wsgi_environ.get(key) if request.wsgi_environ is not None else None
+
+    return lazy(get)
+
+
+def _login(request: Any) -> Any:
+    """The user name, if the server in front of us or a tool has found it out."""
+    environ = request.wsgi_environ
+    if environ is None:
+        return None
+    return environ.get("LOGON_USER") or environ.get("REMOTE_USER") or None
+
+
+def _toolmaps(request: Any) -> dict[str, dict[str, dict[str, Any]]]:
+    """The settings of the tools for this request, by toolbox and tool."""
+    held = request._template
+    if held is None:
+        return {}
+    return {
+        box: {tool: dict(conf) for tool, conf in settings.items()}
+        for box, settings in held.settings.items()
+    }
+
+
+class _ClassHooks(HookMap):
+    """The hooks of all requests: nobody has any unless somebody has got hold of this map."""
+
+    seen = False
+
+
+_CLASS_HOOKS = _ClassHooks(hookpoints)
+
+
+class _Hooks(kept):
+    """`request.hooks`: the template's hooks until somebody wants to see or change them."""
+
+    def __get__(self, obj: Any, owner: Any = None) -> Any:
+        if obj is None or (obj.app is None and obj._hooks is None):
+            _ClassHooks.seen = True
+            return _CLASS_HOOKS
+        hooks = obj._hooks
+        if hooks is None:
+            base = HookMap(hookpoints)
+            if _ClassHooks.seen:
+                for point, more in _CLASS_HOOKS.items():
+                    base[point].extend(more)
+            hooks = obj._hooks = materialise(base, obj._points)
+        return hooks
+
+
+def _class_hooks(cls: type) -> HookMap:
+    """The hooks that a request class has for all its requests."""
+    for base in cls.__mro__:
+        hooks = vars(base).get("hooks")
+        if isinstance(hooks, HookMap):
+            return hooks
+    return _CLASS_HOOKS
+
+
+class LazyUUID4:
+    """An id that is made when it is first read: a random UUID (RFC 9562)."""
+
+    _uuid4: Any = None
+
+    def __str__(self) -> str:
+        return str(self.uuid4)
+
+    @property
+    def uuid4(self) -> Any:
+        """The UUID as text."""
+        if self._uuid4 is None:
+            from uuid import uuid4
+
+            self._uuid4 = str(uuid4())
+        return self._uuid4
+
+
+# ------------------------------------------------------------------------------------ the request
+
+
+class Request:
+    """One request, and the stages it goes through.
+
+    local_host, remote_host
+        `Host` objects of the two ends; None where they are to be found out if asked for.
+    scheme
+        'http' or 'https'.
+    server_protocol
+        The highest protocol version of the server.
+
+    Everything that has a default here may be set in the configuration as `request.<name>`, and on
+    the object by anybody at any time. An object serves once.
+    """
+
+    prev: Any = _from_environ("cherrypy.previous_request")
+    """The request that redirected here internally, or None."""
+
+    local: Any = lazy(_local, Host("127.0.0.1", 80))
+    remote: Any = lazy(_remote, Host("127.0.0.1", 1111))
+    scheme: str = "http"
+    server_protocol: str = "HTTP/1.1"
+    base: Any = lazy(_base, "")
+    request_line: Any = lazy(_request_line, "")
+    method: str = "GET"
+    query_string: str = ""
+    query_string_encoding: str = "utf8"
+    protocol: tuple[int, int] = (1, 1)
+    params: dict[str, Any] = {}
+    header_list: Any = lazy(_header_list, [])
+    headers: Any = kept(_headers, HeaderMap())
+    cookie: Any = lazy(_cookie)
+    rfile: Any = None
+    process_request_body: bool = True
+    """Whether `body.process` parses the entity of methods that have one."""
+
+    methods_with_bodies: tuple[str, ...] = ("POST", "PUT", "PATCH")
+    body: Any = lazy(_body)
+    dispatch: Any = Dispatcher()
+    """The callable that finds the handler of a path; set by `request.dispatch`."""
+
+    script_name: str = ""
+    path_info: str = "/"
+    login: Any = lazy(_login)
+    app: Any = None
+    handler: Any = None
+    toolmaps: Any = lazy(_toolmaps, {})
+    config: Any = None
+    is_index: Any = None
+    hooks: Any = _Hooks(None)
+    error_response: Any = HTTPError(500).set_response
+    """The callable that makes the response to an unanticipated error."""
+
+    error_page: Any = lazy(lambda request: {}, {})
+    show_tracebacks: bool = False
+    """Show the traceback on error pages. Off: it tells strangers about the inside."""
+
+    show_mismatched_params: bool = True
+    throws: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit, InternalRedirect)
+    """Exceptions that no stage handles."""
+
+    throw_errors: bool = False
+    """True: let unanticipated errors out of `run`, for a debugger or a WSGI middleware."""
+
+    closed: bool = False
+    stage: Any = None
+    """Where in its life the request is, for those who look from outside."""
+
+    unique_id: Any = lazy(lambda request: LazyUUID4())
+    namespaces: Any = kept(lambda request: _NAMESPACES.copy(), _NAMESPACES)
+
+    multithread: Any = _from_environ("wsgi.multithread")
+    multiprocess: Any = _from_environ("wsgi.multiprocess")
+    args: Any = ()
+    kwargs: Any = {}
+
+    wsgi_environ: Any = None
+    _fields: Any = None  # CGI names and values, when the request came as such
+    _local: Any = None
+    _remote: Any = None
+    _target: Any = None
+    _protocol_text = "HTTP/1.1"
+    _headers: Any = None
+    _hooks: Any = None
+    _namespaces: Any = None
+    _plan: Any = None
+    _template: Any = None
+    _points: dict[str, list[Hook]] = {}
+
+    def __init__(
+        self,
+        local_host: Any,
+        remote_host: Any,
+        scheme: str = "http",
+        server_protocol: str = "HTTP/1.1",
+    ) -> None:
+        if local_host is not None:
+            self.local = local_host
+        if remote_host is not None:
+            self.remote = remote_host
+        self.scheme = scheme
+        self.server_protocol = server_protocol
+        self.closed = False
+
+    def close(self) -> None:
+        """Run the `on_end_request` hooks, once."""
+        if not self.closed:
+            self.closed = True
+            self.stage = "on_end_request"
+            if self._hooks is not None or "on_end_request" in self._points:
+                self._run_hooks("on_end_request")
+            self.stage = "close"
+
+    def run(
+        self,
+        method: str,
+        path: str,
+        query_string: str,
+        req_protocol: str,
+        headers: Any,
+        rfile: Any,
+    ) -> Any:
+        """Serve the request and return its response.
+
+        method, path, query_string, req_protocol
+            What the request line says; the path percent-decoded, 'HTTP/1.1'.
+        headers
+            The fields: a list of `(name, value)`, or a dict of CGI names ('HTTP_HOST').
+        rfile
+            The entity: a file-like object.
+
+        Raises what `throws` lists, and any error under `throw_errors`; all else is answered.
+        """
+        response = serving.response
+        self.stage = "run"
+        self.method = method
+        path = path or "/"
+        self.query_string = query_string or ""
+        self._target = path
+        self.params = {}
+        self.rfile = rfile
+        if req_protocol != "HTTP/1.1":
+            self._protocol_text = req_protocol
+        if type(headers) is dict:
+            self._fields = headers
+        else:
+            self.header_list = list(headers)
+        try:
+            app = self.app
+            script_name = app._script_name
+            if script_name is None:
+                script_name = app.script_name
+            self.script_name = script_name
+            self.path_info = path_info = path[len(script_name) :] if script_name else path
+            self.respond(path_info)
+        except self.throws:
+            raise
+        except BaseException:
+            if self.throw_errors:
+                raise
+            self.stage = "error"
+            site.log("Unrecoverable error.", "HTTP", 40, traceback=True)
+            trace = format_exc() if self.show_tracebacks else ""
+            response.output_status, response.header_list, response.body = bare_error(trace)
+            response.status = "500 Internal Server Error"
+        if method == "HEAD":
+            # RFC 9110, 9.3.2: all the fields, no content.
+            body = response.body
+            response.body = None
+            if hasattr(body, "close"):
+                body.close()
+        log = app.log if (app := self.app) is not None and app.log is not None else site.log
+        try:
+            log.access()
+        except Exception:
+            site.log("Access log failed.", "HTTP", 40, traceback=True)
+        self.stage = "done"
+        return response
+
+    def _negotiate(self) -> None:
+        """Settle on the lower of the protocol versions of client and server."""
+        req_protocol = self._protocol_text
+        mine = _PROTOCOLS.get(self.server_protocol) or _version(self.server_protocol)
+        theirs = _PROTOCOLS.get(req_protocol) or _version(req_protocol)
+        self.protocol = min(mine, theirs)
+        if self.protocol != (1, 1):
+            headers = serving.response.headers
+            headers.protocol = self.protocol
+
+    def respond(self, path_info: str) -> None:
+        """Go through the stages; turn whatever is raised into a response."""
+        try:
+            try:
+                try:
+                    self._do_respond(path_info)
+                except (HTTPRedirect, HTTPError) as answer:
+                    answer.set_response()
+                    self.stage = "before_finalize (HTTPError)"
+                    if self._hooks is not None or "before_finalize" in self._points:
+                        self._run_hooks("before_finalize")
+                    serving.response.finalize()
+            finally:
+                self.stage = "on_end_resource"
+                if self._hooks is not None or "on_end_resource" in self._points:
+                    self._run_hooks("on_end_resource")
+        except self.throws:
+            raise
+        except BaseException:
+            if self.throw_errors:
+                raise
+            self.handle_error()
+
+    def _do_respond(self, path_info: str) -> None:
+        """The stages of a request that goes well."""
+        if self.app is None:
+            raise NotFound()
+        self.stage = "process_headers"
+        if self._protocol_text != "HTTP/1.1" or self.server_protocol != "HTTP/1.1":
+            self._negotiate()
+        self.process_headers()
+        self.stage = "get_resource"
+        self.get_resource(path_info)
+        self._configure()
+        points = self._points
+
+        self.stage = "on_start_resource"
+        if self._hooks is not None or "on_start_resource" in points:
+            self._run_hooks("on_start_resource")
+        self.stage = "process_query_string"
+        if self.query_string:
+            self.process_query_string()
+        if self.method not in self.methods_with_bodies:
+            self.process_request_body = False
+        self.stage = "before_request_body"
+        if self._hooks is not None or "before_request_body" in points:
+            self._run_hooks("before_request_body")
+        if self.process_request_body:
+            self.body.process()
+
+        self.stage = "before_handler"
+        encode = None
+        if self._hooks is None:
+            held = self._template
+            if held is None or held.before_handler is None:
+                self._run_hooks("before_handler")
+            else:
+                for needed, hook in held.before_handler:
+                    if needed is None or needed(self):
+                        hook()
+                encode = held.encode
+        else:
+            self._run_hooks("before_handler")
+        if self.handler and self._handle(encode):
+            return
+        self.stage = "before_finalize"
+        if self._hooks is not None or "before_finalize" in points:
+            self._run_hooks("before_finalize")
+        serving.response.finalize()
+
+    def _handle(self, encode: Hook | None) -> bool:
+        """Call the handler; return True if that has finished the response, too.
+
+        encode
+            The hook of the encode tool when it has not run: its work with the default settings
+            is done here, for the results that need no more than that.
+        """
+        self.stage = "handler"
+        response = serving.response
+        result: Any = self.handler()
+        if encode is None:
+            response.body = result
+            return False
+        kind = type(result)
+        if kind is str and result.isascii():
+            data = result.encode()
+        elif kind is str:
+            try:
+                data = result.encode()
+            except UnicodeEncodeError:
+                return self._encode_fully(encode, result)
+        elif kind is bytes:
+            data = result
+        else:
+            return self._encode_fully(encode, result)
+        headers = self._headers
+        if headers is None:
+            fields = self._fields
+            if fields is None or "HTTP_ACCEPT_CHARSET" in fields:
+                return self._encode_fully(encode, result)
+        elif type(headers) is not HeaderMap or "Accept-Charset" in headers:
+            return self._encode_fully(encode, result)
+        outgoing = response._headers
+        if outgoing is None:
+            if (
+                response.status is None
+                and response._cookie is None
+                and not response.stream
+                and self._hooks is None
+                and type(response) is Response
+                and "before_finalize" not in self._points
+                and "on_end_resource" not in self._points
+            ):
+                # Nobody has touched anything: four fields say it all.
+                response._body = data
+                response._final = len(data)
+                response.status = "200 OK"
+                return True
+            outgoing = response.headers
+        content_type = outgoing.get("Content-Type")
+        if content_type:
+            if type(content_type) is not str:
+                return self._encode_fully(encode, result)
+            if content_type[:5] == "text/":
+                if ";" in content_type or "," in content_type:
+                    return self._encode_fully(encode, result)
+                outgoing["Content-Type"] = content_type + ";charset=utf-8"
+                outgoing.pop("Content-Length", None)
+            elif content_type[:5].lower() == "text/":
+                return self._encode_fully(encode, result)
+        response._body = data
+        return False
+
+    def _encode_fully(self, encode: Hook, result: Any) -> bool:
+        """Let the encode tool itself deal with a result, as if it had called the handler."""
+        self.handler = lambda *args, **kwargs: result
+        encode()
+        serving.response.body = self.handler()
+        return False
+
+    def process_query_string(self) -> None:
+        """Parse the query into `params`. Raises HTTPError 404 when its bytes are in another code."""
+        try:
+            found = parse_query_string(self.query_string, encoding=self.query_string_encoding)
+        except UnicodeDecodeError:
+            raise HTTPError(
+                404,
+                "The given query string could not be processed. Query strings for this resource "
+                f"must be encoded with {self.query_string_encoding!r}.",
+            ) from None
+        self.params.update(found)
+
+    def process_headers(self) -> None:
+        """See that the fields are as they must be. Raises HTTPError 400.
+
+        What is made of them (`headers`, `cookie`, `base`) is made when it is asked for.
+        """
+        fields = self._fields
+        if fields is not None:
+            if "HTTP_HOST" in fields:
+                return
+        elif "Host" in self.headers:
+            return
+        # RFC 9112, 3.2.
+        if self.protocol >= (1, 1):
+            raise HTTPError(400, "HTTP/1.1 requires a 'Host' request header.")
+
+    def get_resource(self, path: str) -> None:
+        """Call the dispatcher of `path`: it sets `handler`, `config` and `is_index`."""
+        app = self.app
+        if app.config:
+            dispatch = app.find_config(path, "request.dispatch", self.dispatch)
+        else:
+            dispatch = self.dispatch
+        dispatch(path)
+
+    def _configure(self) -> None:
+        """Let the entries of `config` act, through the template of its plan where that holds."""
+        plan = self._plan
+        toolboxes = self.app.toolboxes
+        # A request class may have namespaces and hooks of its own.
+        cls = type(self)
+        namespaces = _NAMESPACES if cls is Request else cls.namespaces
+        if plan is not None and self._namespaces is None and self.config == plan.config:
+            state = plan.state
+            held = state.get(cls)
+            if (
+                held is None
+                or held.revision is not revision()
+                or held.namespaces != namespaces
+                or held.toolboxes != toolboxes
+            ):
+                held = state[cls] = template(plan, namespaces, toolboxes)
+        else:
+            held = None
+        if held is None:
+            self._configure_fully(cls, toolboxes)
+            return
+        self._template = held
+        if _ClassHooks.seen or self._hooks is not None or not held.simple or cls is not Request:
+            self._hook_all(cls, held)
+            return
+        self._points = held.points
+        for handler, key, value in held.calls:
+            handler(key, value)
+
+    def _hook_all(self, cls: type[Request], held: Any) -> None:
+        """Take the steps of a template one by one, into a map of this request's own."""
+        hooks = self._hooks
+        if hooks is None:
+            base = _class_hooks(cls)
+            if held.simple and not any(base.values()):
+                self._points = held.points
+                for handler, key, value in held.calls:
+                    handler(key, value)
+                return
+            hooks = self._hooks = HookMap(hookpoints)
+            for point, more in base.items():
+                hooks[point].extend(more)
+        for what, value in held.steps:
+            if isinstance(value, Hook):
+                hooks[what].append(value.__copy__())
+            elif value is None:
+                what._setup()
+            elif hasattr(what, "__exit__"):
+                with what as handler:
+                    for key, entry in value:
+                        handler(key, entry)
+            else:
+                for key, entry in value:
+                    what(key, entry)
+
+    def _configure_fully(self, cls: type[Request], toolboxes: dict[str, Any]) -> None:
+        """Hand every entry of `config` to its namespace, as nothing is known of it."""
+        if self._hooks is None:
+            self._hooks = HookMap(hookpoints)
+            for point, more in _class_hooks(cls).items():
+                self._hooks[point].extend(more)
+        self.toolmaps = {}
+        namespaces = NamespaceSet(self.namespaces)
+        namespaces.update(toolboxes)
+        namespaces(self.config or {})
+
+    def _run_hooks(self, point: str) -> None:
+        """Run the hooks of `point`: those of this request, or the template's."""
+        hooks = self._hooks
+        if hooks is not None:
+            hooks.run(point)
+        else:
+            known = self._points.get(point)
+            if known:
+                HookMap.run_hooks(iter(known))
+
+    def handle_error(self) -> None:
+        """Answer an error nobody anticipated: hooks, `error_response`, hooks."""
+        response = serving.response
+        if self.config is None:
+            # It came before the hook that logs it was known.
+            site.log("", "HTTP", 40, traceback=True)
+        try:
+            self._run_hooks("before_error_response")
+            if self.error_response:
+                self.error_response()
+            self._run_hooks("after_error_response")
+            response.finalize()
+        except HTTPRedirect as answer:
+            answer.set_response()
+            response.finalize()
+
+
+def _version(text: str) -> tuple[int, int]:
+    """Read 'HTTP/1.1'. Raises HTTPError 400: whatever that was, it was not HTTP."""
+    major, dot, minor = text[5:].partition(".")
+    if text[:5] != "HTTP/" or not (major.isdecimal() and minor.isdecimal()):
+        raise HTTPError(400, "Malformed protocol version.")
+    return int(major[:2]), int(minor[:2])
+
+
+# What threads see that serve nothing.
+Serving.request = Request(Host("127.0.0.1", 80), Host("127.0.0.1", 1111))

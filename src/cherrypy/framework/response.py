@@ -1,0 +1,339 @@
+"""The response: status, fields, cookies and body, and how they become what a server sends.
+
+Law: nothing that could end a line gets out through a field, a cookie or the reason phrase.
+"""
+
+from __future__ import annotations
+
+from time import time
+from typing import Any
+
+from kirsch.http.dates import HTTPDate
+from kirsch.http.headers import HeaderMap
+from kirsch.http.status import response_codes, valid_status
+
+from .errors import HTTPError
+from .serving import Serving, serving
+
+__all__ = ("Response", "ResponseBody", "lazy")
+
+#: 'code reason' of every known code, and what a server is given of it.
+STATUS = {code: f"{code} {words[0]}" for code, words in response_codes.items()}
+_STATUS_BYTES = {text: text.encode("latin-1") for text in STATUS.values()}
+
+_CONTROLS = {code: None for code in (*range(9), *range(10, 32), 127)}
+
+
+class lazy:
+    """An attribute that is made when first asked for and then is the object's own.
+
+    make
+        Gets the object, returns the value.
+    default
+        What the class itself shows.
+    """
+
+    def __init__(self, make: Any, default: Any = None) -> None:
+        self.make = make
+        self.default = default
+        self.__doc__ = make.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, obj: Any, owner: Any = None) -> Any:
+        if obj is None:
+            return self.default
+        value = self.make(obj)
+        # Past this descriptor, which has no __set__; and without asking for __dict__, which
+        # would make every later access to the object slower.
+        setattr(obj, self.name, value)
+        return value
+
+
+class kept:
+    """The same, but kept in `_name`: None there says for sure that nobody has looked or set it."""
+
+    def __init__(self, make: Any, default: Any = None) -> None:
+        self.make = make
+        self.default = default
+        self.__doc__ = make.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.slot = "_" + name
+
+    def __get__(self, obj: Any, owner: Any = None) -> Any:
+        if obj is None:
+            return self.default
+        value = getattr(obj, self.slot)
+        if value is None:
+            value = self.make(obj)
+            setattr(obj, self.slot, value)
+        return value
+
+    def __set__(self, obj: Any, value: Any) -> None:
+        setattr(obj, self.slot, value)
+
+    def __delete__(self, obj: Any) -> None:
+        setattr(obj, self.slot, None)
+
+
+class FileBody:
+    """A file as an iterable of blocks; closed at its end or when the response is."""
+
+    def __init__(self, input: Any, chunkSize: int = 65536) -> None:
+        self.input = input
+        self.chunkSize = chunkSize
+
+    def __iter__(self) -> FileBody:
+        return self
+
+    def __next__(self) -> bytes:
+        chunk: bytes = self.input.read(self.chunkSize)
+        if chunk:
+            return chunk
+        self.close()
+        raise StopIteration
+
+    next = __next__
+
+    def close(self) -> None:
+        """Close the file, if it can be closed."""
+        close = getattr(self.input, "close", None)
+        if close is not None:
+            close()
+
+
+class ResponseBody:
+    """The descriptor of `response.body`: what handlers return becomes an iterable of bytes."""
+
+    unicode_err = (
+        "Page handlers MUST return bytes. Use tools.encode if you wish to return unicode."
+    )
+
+    #: Wraps objects that have a `read`. `cherrypy.lib` puts its `file_generator` here.
+    wrap_file: Any = FileBody
+
+    def __get__(self, obj: Any, objclass: Any = None) -> Any:
+        if obj is None:
+            return self
+        body = obj._body
+        if type(body) is bytes:
+            # The request path leaves the bytes as they are until somebody looks.
+            body = obj._body = [body] if body else []
+        return body
+
+    def __set__(self, obj: Any, value: Any) -> None:
+        kind = type(value)
+        if kind is bytes:
+            obj._body = [value] if value else []
+        elif value is None:
+            obj._body = []
+        elif isinstance(value, str):
+            obj._body = [self._encoded(value)] if value else []
+        elif isinstance(value, list):
+            if any(isinstance(item, str) for item in value):
+                value = [self._encoded(x) if isinstance(x, str) else x for x in value]
+            obj._body = value
+        elif isinstance(value, bytes):
+            obj._body = [bytes(value)] if value else []
+        elif hasattr(value, "read") and not hasattr(value, "__next__"):
+            obj._body = self.wrap_file(value)
+        elif hasattr(value, "read") and hasattr(value, "seek"):
+            # Open files are iterators of lines; a body is better read in blocks.
+            obj._body = self.wrap_file(value)
+        else:
+            obj._body = value
+
+    def _encoded(self, text: str) -> bytes:
+        """Text is in order wherever the encode tool is on, however it got into the body."""
+        settings = serving.request.toolmaps.get("tools", {}).get("encode")
+        if not settings or not settings.get("on"):
+            raise ValueError(self.unicode_err)
+        return text.encode(settings.get("encoding") or "utf-8")
+
+
+def _new_headers(response: Any) -> HeaderMap:
+    """The fields to send; what the framework says of itself is in it from the beginning."""
+    headers = HeaderMap()
+    dict.update(
+        headers,
+        {"Content-Type": "text/html", "Server": server_pair()[1], "Date": HTTPDate()},
+    )
+    return headers
+
+
+_CONTENT_TYPE = ("Content-Type", "text/html;charset=utf-8")
+_server = ("Server", "CherryPy/18.10.0")
+
+
+def server_pair() -> tuple[str, str]:
+    """The Server field: 'CherryPy/' and the version."""
+    return _server
+
+
+
+def _new_cookie(response: Any) -> Any:
+    """The cookies to set: an `http.cookies.SimpleCookie`."""
+    from http.cookies import SimpleCookie
+
+    return SimpleCookie()
+
+
+def _header_list(response: Any) -> list[tuple[bytes, bytes]]:
+    """The fields as pairs of bytes, once the response is final; hooks may add to them."""
+    if response._final is None:
+        return []
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.pairs()]
+
+
+def _output_status(response: Any) -> bytes:
+    """The status line's code and reason as bytes, once the response is final."""
+    status = response.status
+    if response._final is None or not isinstance(status, str):
+        return b""
+    return _STATUS_BYTES.get(status) or status.encode("latin-1", "replace")
+
+
+class Response:
+    """What is sent back. Its attributes may be set by anybody until `finalize`."""
+
+    status: Any = ""
+    """The code, or code and reason: 404, '404 Gone fishing'."""
+
+    headers: Any = kept(_new_headers, HeaderMap())
+    cookie: Any = kept(_new_cookie)
+    header_list: Any = kept(_header_list, [])
+    output_status: Any = kept(_output_status)
+
+    body: Any = ResponseBody()
+    """An iterable of bytes; may be set to bytes, text, None, a file or any iterable."""
+
+    time: Any = None
+    """When this object was made, in seconds since the epoch."""
+
+    stream = False
+    """True: send the body piece by piece as it is made, without counting it first."""
+
+    timeout = 300
+    """Seconds after which a response may be taken for lost (see `check_timeout`)."""
+
+    timed_out = False
+    """Set by `check_timeout`."""
+
+    _body: Any = []
+    _headers: Any = None
+    _cookie: Any = None
+    _header_list: Any = None
+    _output_status: Any = None
+
+    # None until the response is final; then its fields as pairs of text, or just the length of
+    # the body of a response of which nobody touched anything else.
+    _final: Any = None
+
+    def __init__(self) -> None:
+        self.status = None
+        self.time = time()
+
+    def collapse_body(self) -> bytes:
+        """Make the body one piece of bytes and return it."""
+        body = self.body
+        if isinstance(body, list) and len(body) == 1 and type(body[0]) is bytes:
+            only: bytes = body[0]
+            return only
+        if isinstance(body, (bytes, bytearray)):
+            new = bytes(body)
+        else:
+            new = b"".join(body)
+        self.body = new
+        return new
+
+    def _flush_body(self) -> None:
+        """Use up the body without sending it: its generator may do work, or hold a resource."""
+        for _ in iter(self.body):
+            pass
+
+    def check_timeout(self) -> None:
+        """Set `timed_out` if this response has been under way for more than `timeout` seconds."""
+        if time() > self.time + self.timeout:
+            self.timed_out = True
+
+    def finalize(self) -> None:
+        """Turn status, fields, cookies and body into what is sent.
+
+        Sets `status` ('200 OK'), `output_status` and `header_list`. Raises HTTPError for a
+        status that is none.
+        """
+        status = self.status
+        if status is None or status == 200:
+            code, self.status = 200, "200 OK"
+        else:
+            try:
+                code, reason, _ = valid_status(status)
+            except ValueError as exc:
+                raise HTTPError(500, str(exc)) from None
+            self.status = f"{code} {reason.translate(_CONTROLS)}"
+        headers = self.headers
+        if self.stream:
+            # Only a length that was set by hand can be right.
+            if headers.get("Content-Length") is None:
+                headers.pop("Content-Length", None)
+        elif code < 200 or code in _BODILESS:
+            # RFC 9110, 6.4.1: these have no content, and no length of it.
+            headers.pop("Content-Length", None)
+            self._flush_body()
+            self.body = b""
+        elif headers.get("Content-Length") is None:
+            headers["Content-Length"] = str(len(self.collapse_body()))
+        self._header_list = self._output_status = None
+        self._final = pairs = _text_pairs(headers)
+        if self._cookie:
+            encode = headers.encode_header_item
+            for morsel in self._cookie.output(header="").split("\r\n"):
+                pairs.append(("Set-Cookie", encode(morsel.strip()).decode("latin-1")))
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return the fields as text, the way WSGI wants them. Raises TypeError.
+
+        Only bytes may have got into `header_list`: text would be in an encoding unknown.
+        """
+        header_list = self._header_list
+        if header_list is None:
+            final = self._final
+            if type(final) is int:
+                return [_CONTENT_TYPE, server_pair(), ("Date", HTTPDate()),
+                        ("Content-Length", str(final))]
+            return final or []
+        try:
+            return [(k.decode("latin-1"), v.decode("latin-1")) for k, v in header_list]
+        except AttributeError:
+            for k, v in header_list:
+                for what, item in (("key", k), ("value", v)):
+                    if not isinstance(item, bytes):
+                        raise TypeError(
+                            f"response.header_list {what} {item!r} is not a byte string."
+                        ) from None
+            raise
+
+
+#: No content, by definition.
+_BODILESS = frozenset((204, 205, 304))
+
+
+def _text_pairs(headers: Any) -> list[tuple[str, str]]:
+    """The fields as text with only the characters of Latin-1 that may stand in a field."""
+    pairs = []
+    encode = headers.encode_header_item
+    for name, value in headers.items():
+        if type(value) is not str and not isinstance(value, (str, bytes)):
+            value = str(value)
+        if not (type(value) is str and value.isascii() and value.isprintable()):
+            value = encode(value).decode("latin-1")
+        if not (type(name) is str and name.isascii() and name.isprintable()):
+            name = encode(name).decode("latin-1")
+        pairs.append((name, value))
+    return pairs
+
+
+# What threads see that serve nothing.
+Serving.response = Response()

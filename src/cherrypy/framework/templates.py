@@ -1,0 +1,150 @@
+"""What configuration means for a request: the hooks of a plan, found out before a request comes.
+
+Law: a template holds only while nothing it was made of has changed; whoever asks, checks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .hooks import Hook, HookMap, hookpoints, shortcut_for
+from .reprconf import attributes
+from .tools import Toolbox, is_standard, revision
+
+__all__ = ("Template", "template")
+
+
+def hooks_namespace(k: str, v: Any) -> None:
+    """`hooks.<point>` attaches a callable, a Hook, or what a dotted name stands for."""
+    from .serving import serving
+
+    serving.request.hooks[_point(k)].append(_hook(v))
+
+
+def _point(key: str) -> str:
+    # 'hooks.before_handler.2' names the same point: several hooks in one file need several keys.
+    return key.split(".", 1)[0]
+
+
+def _hook(value: Any) -> Hook:
+    if isinstance(value, str):
+        value = attributes(value)
+    return value if isinstance(value, Hook) else Hook(value)
+
+
+class Template:
+    """The hooks of a plan and what else its entries do to each request.
+
+    `points` has the hooks of each point that has any, sorted. `steps` is all of it in the order
+    of the configuration: `(point, hook)`, `(handler, items)` and tools that set up themselves.
+    """
+
+    __slots__ = (
+        "before_handler",
+        "calls",
+        "encode",
+        "namespaces",
+        "points",
+        "revision",
+        "settings",
+        "simple",
+        "steps",
+        "toolboxes",
+    )
+
+    def __init__(self, namespaces: dict[str, Any], toolboxes: dict[str, Any]) -> None:
+        self.revision = revision()
+        self.namespaces = dict(namespaces)
+        self.toolboxes = dict(toolboxes)
+        self.settings: dict[str, dict[str, dict[str, Any]]] = {}
+        self.steps: list[tuple[Any, Any]] = []
+        self.points: dict[str, list[Hook]] = {}
+        self.calls: list[tuple[Any, str, Any]] = []
+        self.simple = True
+        # Pairs of shortcut and hook for the stage before the handler; None: run it as any other.
+        self.before_handler: list[tuple[Any, Hook]] | None = []
+        self.encode: Hook | None = None
+
+    def hold(self) -> None:
+        """Draw the conclusions from `steps`."""
+        points: dict[str, list[Hook]] = {point: [] for point in hookpoints}
+        for what, value in self.steps:
+            if isinstance(value, Hook):
+                points[what].append(value)
+            elif value is None or hasattr(what, "__exit__"):
+                self.simple = False
+            else:
+                self.calls.extend((what, k, v) for k, v in value)
+        self.points = {point: sorted(hooks) for point, hooks in points.items() if hooks}
+        before = self.points.get("before_handler", [])
+        if any(hook.failsafe for hook in before):
+            self.before_handler = None
+            return
+        pairs = [(shortcut_for(hook), hook) for hook in before]
+        # What encodes is put around the handler, so it must come last to be left out here.
+        if pairs and pairs[-1][0] is ENCODE:
+            self.encode = pairs.pop()[1]
+        self.before_handler = [(None if s is ENCODE else s, hook) for s, hook in pairs]
+
+
+def ENCODE(request: Any) -> bool:
+    """Mark the encode tool: the request path itself does its work (see `Request`)."""
+    return True
+
+
+def template(plan: Any, namespaces: dict[str, Any], toolboxes: dict[str, Any]) -> Template | None:
+    """Return the template of `plan`, or None if its entries must be taken one by one.
+
+    namespaces, toolboxes
+        The handlers of entries: those of the request class, and the toolboxes of the application.
+    """
+    made = Template(namespaces, toolboxes)
+    try:
+        for name, handler in {**namespaces, **toolboxes}.items():
+            _take(made, handler, plan.namespaces.get(name, {}))
+        made.hold()
+    except Exception:
+        # Something is wrong with the configuration. Going through it entry by entry raises the
+        # same where it can be answered.
+        return None
+    return made
+
+
+def _take(made: Template, handler: Any, bucket: dict[str, Any]) -> None:
+    """Add to a template what `handler` would do with the entries of its namespace."""
+    if isinstance(handler, Toolbox):
+        cls = type(handler)
+        if cls.__enter__ is not Toolbox.__enter__ or cls.__exit__ is not Toolbox.__exit__:
+            made.steps.append((handler, list(bucket.items())))
+            return
+        settings = made.settings.setdefault(handler.namespace, {})
+        for key, value in bucket.items():
+            toolname, arg = key.split(".", 1)
+            settings.setdefault(toolname, {})[arg] = value
+        for toolname, conf in settings.items():
+            if conf.get("on", False):
+                _take_tool(made, getattr(handler, toolname), conf)
+    elif handler is hooks_namespace:
+        for key, value in bucket.items():
+            if isinstance(value, str):  # a name means what it means when the request comes
+                made.steps.append((handler, [(key, value)]))
+            else:
+                made.steps.append((_point(key), _hook(value)))
+    elif hasattr(handler, "__exit__") or bucket:
+        made.steps.append((handler, list(bucket.items())))
+
+
+def _take_tool(made: Template, tool: Any, conf: dict[str, Any]) -> None:
+    if not is_standard(tool):
+        made.steps.append((tool, None))
+        return
+    arguments = {name: value for name, value in conf.items() if name != "on"}
+    for point, callback, priority, kwargs in tool.hooks(arguments):
+        made.steps.append((point, Hook(callback, priority=priority, **kwargs)))
+
+
+def materialise(base: HookMap, points: dict[str, list[Hook]]) -> HookMap:
+    """Return `base` with copies of the hooks of a template: a request may change its own."""
+    for point, hooks in points.items():
+        base[point].extend([hook.__copy__() for hook in hooks])
+    return base

@@ -1,0 +1,144 @@
+"""The tree of applications: which of them serves a path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kirsch.http.hosts import urljoin
+
+from .application import Application
+from .serving import serving
+from .site import site
+
+__all__ = ("Application", "Tree")
+
+
+class Tree:
+    """Applications by mount point, as one WSGI application.
+
+    `apps` maps script names to applications and other WSGI callables; it may be changed directly,
+    at any time.
+    """
+
+    apps: dict[str, Any] = {}
+
+    def __init__(self) -> None:
+        self.apps = {}
+
+    def mount(self, root: Any, script_name: str | None = "", config: Any = None) -> Any:
+        """Mount an application and return it.
+
+        root
+            Its root object, or an `Application`.
+        script_name
+            Where; '' or '/' for the whole site.
+        config
+            `{path: {key: value}}`, or the name of a file.
+
+        Raises TypeError for a `script_name` of None, ValueError when it is not that of the
+        application given.
+        """
+        if script_name is None:
+            raise TypeError(
+                "The 'script_name' argument may not be None. Application objects may, however, "
+                "possess a script_name of None (in order to inpect the WSGI environ for "
+                "SCRIPT_NAME upon each request). You cannot mount such Applications on this "
+                "Tree; you must pass them to a WSGI server interface directly."
+            )
+        script_name = script_name.rstrip("/")
+        if isinstance(root, Application):
+            app = root
+            if script_name and script_name != app._script_name:
+                raise ValueError(
+                    "Cannot specify a different script name and pass an Application instance to "
+                    "cherrypy.mount"
+                )
+            script_name = app._script_name or ""
+        else:
+            app = Application(root, script_name)
+            # Browsers ask for it whatever the pages say.
+            sections = app.config
+            if (
+                script_name == ""
+                and root is not None
+                and not hasattr(root, "favicon_ico")
+                and (not isinstance(config, dict) or "/favicon.ico" not in config)
+            ):
+                self._add_favicon(root)
+            del sections
+        if config:
+            app.merge(config)
+        self.apps[script_name] = app
+        return app
+
+    @staticmethod
+    def _add_favicon(root: Any) -> None:
+        """Let a root without an icon serve that of the framework."""
+        tool = getattr(site.tools, "staticfile", None)
+        if tool is None:
+            return
+        from os.path import dirname, join
+
+        icon = join(dirname(dirname(__file__)), "favicon.ico")
+        try:
+            root.favicon_ico = tool.handler(icon)
+        except (AttributeError, TypeError):
+            pass  # A root that takes no attributes does without.
+
+    def graft(self, wsgi_callable: Any, script_name: str = "") -> None:
+        """Mount any WSGI callable."""
+        self.apps[script_name.rstrip("/")] = wsgi_callable
+
+    def script_name(self, path: str | None = None) -> str | None:
+        """Return the mount point that serves `path` (that of this request), or None."""
+        if path is None:
+            request = serving.request
+            path = urljoin(request.script_name, request.path_info)
+        apps = self.apps
+        while True:
+            if path in apps:
+                return path
+            if path == "":
+                return None
+            path = path[: path.rfind("/")] if "/" in path else ""
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Serve a WSGI request by the application whose mount point is nearest."""
+        apps = self.apps
+        path = environ.get("PATH_INFO") or ""
+        if len(apps) == 1 and "" in apps and not environ.get("SCRIPT_NAME") and "//" not in path:
+            return apps[""](environ, start_response)
+        found = self._find(urljoin(environ.get("SCRIPT_NAME") or "", path))
+        if found is None:
+            start_response("404 Not Found", [("Content-Length", "0")])
+            return []
+        script_name, rest = found
+        app = self.apps[script_name]
+        if script_name != environ.get("SCRIPT_NAME") or rest != path:
+            environ = environ.copy()
+            environ["SCRIPT_NAME"] = script_name
+            environ["PATH_INFO"] = rest
+        return app(environ, start_response)
+
+    def _find(self, path: str) -> tuple[str, str] | None:
+        script_name = self.script_name(path or "/")
+        return None if script_name is None else (script_name, path[len(script_name) :])
+
+    def native(self, path: str) -> Application | None:
+        """Return the application for `path` if it can do without WSGI, else None.
+
+        None, too, when nothing is mounted there: calling the tree as a WSGI application answers.
+        It cannot do without when it is some other WSGI callable, when its WSGI pipeline is not
+        the usual one, or when its mount point comes from the environment.
+        """
+        apps = self.apps
+        if len(apps) == 1 and "" in apps:
+            app = apps[""]
+        else:
+            found = self.script_name(path or "/")
+            app = None if found is None else apps.get(found)
+        if isinstance(app, Application) and app.wsgiapp.is_plain and app._script_name is not None:
+            return app
+        return None
+
+

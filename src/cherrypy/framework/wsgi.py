@@ -1,0 +1,631 @@
+"""WSGI: an application as a WSGI callable, and the middleware around it.
+
+Law: whatever goes wrong ends in an answer, or, once output has begun, in an exception the server
+sees; the request is released exactly once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kirsch.http.hosts import Host, urljoin
+
+from .errors import InternalRedirect, bare_error, format_exc
+from .request import Request, field_title
+from .serving import serving
+from .site import site
+
+__all__ = (
+    "AppResponse",
+    "CPWSGIApp",
+    "ExceptionTrapper",
+    "InternalRedirector",
+    "VirtualHost",
+    "downgrade_wsgi_ux_to_1x",
+)
+
+
+def downgrade_wsgi_ux_to_1x(environ: dict[str, Any]) -> dict[str, Any]:
+    """Return a WSGI 1.x environment for one of the old `wsgi.version` ('u', 0)."""
+    encoding = environ.get("wsgi.url_encoding", "utf-8")
+    env1x: dict[str, Any] = {}
+    for key, value in environ.items():
+        if key in ("PATH_INFO", "SCRIPT_NAME", "QUERY_STRING") and isinstance(value, str):
+            value = value.encode(encoding).decode("latin-1")
+        env1x[key] = value
+    return env1x
+
+
+class VirtualHost:
+    """A WSGI application for each domain.
+
+    default
+        Serves the domains that are not in `domains`.
+    domains
+        `{'www.example.com': wsgi_callable}`.
+    use_x_forwarded_host
+        Take the domain from `X-Forwarded-Host` where that is given.
+    """
+
+    default: Any = None
+    use_x_forwarded_host = True
+    domains: dict[str, Any] = {}
+
+    def __init__(
+        self, default: Any, domains: dict[str, Any] | None = None, use_x_forwarded_host: bool = True
+    ) -> None:
+        self.default = default
+        self.domains = domains or {}
+        self.use_x_forwarded_host = use_x_forwarded_host
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        domain = environ.get("HTTP_HOST", "")
+        if self.use_x_forwarded_host:
+            domain = environ.get("HTTP_X_FORWARDED_HOST", domain)
+        app = self.domains.get(domain)
+        return (self.default if app is None else app)(environ, start_response)
+
+
+def _redirected(
+    environ: dict[str, Any], redirect: InternalRedirect, visited: list[str] | None
+) -> dict[str, Any]:
+    """Return the environment of the request that an InternalRedirect asks for.
+
+    visited
+        The URLs so far, to end loops; None to let them be.
+
+    Raises RuntimeError when a URL comes again.
+    """
+    script_name = environ.get("SCRIPT_NAME") or ""
+    path = environ.get("PATH_INFO") or ""
+    query = environ.get("QUERY_STRING") or ""
+    if visited is not None:
+        old = urljoin(script_name, path) + (query and "?" + query)
+        visited.append(old)
+        new = script_name + redirect.path + (redirect.query_string and "?" + redirect.query_string)
+        if new in visited:
+            raise RuntimeError(f"InternalRedirector visited the same URL twice: {new!r}")
+    environ = environ.copy()
+    environ.update(
+        {
+            "REQUEST_METHOD": "GET",
+            "PATH_INFO": _wsgi_string(redirect.path),
+            "QUERY_STRING": redirect.query_string,
+            "wsgi.input": _NoEntity(),
+            "CONTENT_LENGTH": "0",
+            "cherrypy.previous_request": redirect.request,
+        }
+    )
+    return environ
+
+
+def _wsgi_string(path: str) -> str:
+    return path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+class _NoEntity:
+    """The entity of a request that has none: the first one has been read."""
+
+    def read(self, size: int = -1) -> bytes:
+        return b""
+
+    readline = read
+
+    def readlines(self, hint: int = 0) -> list[bytes]:
+        return []
+
+    def __iter__(self) -> Any:
+        return iter(())
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class InternalRedirector:
+    """WSGI middleware that goes on elsewhere when the application raises InternalRedirect.
+
+    recursive
+        Let a URL be visited again within one request. Off: that is an endless loop.
+    """
+
+    def __init__(self, nextapp: Any, recursive: bool = False) -> None:
+        self.nextapp = nextapp
+        self.recursive = recursive
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        visited: list[str] | None = None if self.recursive else []
+        while True:
+            try:
+                return self.nextapp(environ, start_response)
+            except InternalRedirect as redirect:
+                environ = _redirected(environ, redirect, visited)
+
+
+def _trapped() -> tuple[str, list[tuple[str, str]], list[bytes]]:
+    """Log the exception being handled and return the answer: status, fields, body."""
+    trace = format_exc()
+    site.log("", "HTTP", 40, traceback=True)
+    if not serving.request.show_tracebacks:
+        trace = ""
+    status, fields, body = bare_error(trace)
+    return (
+        status.decode("latin-1"),
+        [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields],
+        body,
+    )
+
+
+class ExceptionTrapper:
+    """WSGI middleware that answers exceptions, except those in `throws`."""
+
+    def __init__(self, nextapp: Any, throws: Any = (KeyboardInterrupt, SystemExit)) -> None:
+        self.nextapp = nextapp
+        self.throws = throws
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        return _TrappedResponse(self.nextapp, environ, start_response, self.throws)
+
+
+class _TrappedResponse:
+    """A response whose exceptions are answered, or passed on once output has begun."""
+
+    response: Any = iter([])
+
+    def __init__(self, nextapp: Any, environ: Any, start_response: Any, throws: Any) -> None:
+        self.nextapp = nextapp
+        self.environ = environ
+        self.start_response = start_response
+        self.throws = throws
+        self.started_response = False
+        self.response = self.trap(self.nextapp, self.environ, self.start_response)
+        self.iter_response = iter(self.response)
+
+    @classmethod
+    def around(cls, response: Any, start_response: Any) -> _TrappedResponse:
+        """Watch over a response that is there already."""
+        self = cls.__new__(cls)
+        self.start_response = start_response
+        self.throws = (KeyboardInterrupt, SystemExit)
+        self.started_response = False
+        self.response = response
+        self.iter_response = iter(response)
+        return self
+
+    def __iter__(self) -> _TrappedResponse:
+        return self
+
+    def __next__(self) -> bytes:
+        chunk: bytes = self.trap(next, self.iter_response)
+        self.started_response = True
+        return chunk
+
+    next = __next__
+
+    def close(self) -> None:
+        """Close the response within."""
+        if hasattr(self.response, "close"):
+            self.response.close()
+
+    def trap(self, func: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call `func`; if it raises, answer in its place."""
+        try:
+            return func(*args, **kwargs)
+        except StopIteration:
+            raise
+        except BaseException as exc:
+            if isinstance(exc, self.throws):
+                raise
+            status, headers, body = _trapped()
+            if self.started_response:
+                # Some of the body is out: only breaking off tells the client that the rest is
+                # missing (RFC 9112, 8).
+                raise
+            import sys
+
+            self.iter_response = iter(())
+            self.start_response(status, headers, sys.exc_info())
+            if func is next:
+                self.iter_response = iter(body[1:])
+                return body[0]
+            return body
+
+
+class AppResponse:
+    """The WSGI response of an application to one request.
+
+    The request runs while this is made; iterating gives the body, closing ends the request.
+    """
+
+    headerNames = {
+        "HTTP_CGI_AUTHORIZATION": "Authorization",
+        "CONTENT_LENGTH": "Content-Length",
+        "CONTENT_TYPE": "Content-Type",
+        "REMOTE_HOST": "Remote-Host",
+        "REMOTE_ADDR": "Remote-Addr",
+    }
+
+    iter_response: Any = None
+    _request: Any = None
+    _own_headers = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._own_headers = cls.translate_headers is not AppResponse.translate_headers
+
+    def __init__(self, environ: dict[str, Any], start_response: Any, cpapp: Any) -> None:
+        self.cpapp = cpapp
+        self.environ = environ
+        try:
+            self.run()
+            response = self._response
+            status = response._output_status
+            status = response.status if status is None else _text_status(status)
+            self.write = start_response(status, response.pairs())
+        except BaseException:
+            self.close()
+            raise
+
+    def __iter__(self) -> Any:
+        body = self._response._body
+        kind = type(body)
+        if kind is bytes:
+            return iter((body,))
+        if kind is list:
+            return iter(body)
+        return self
+
+    def __next__(self) -> Any:
+        chunks = self.iter_response
+        if chunks is None:
+            chunks = self.iter_response = iter(self._response.body)
+        request = self._request
+        if serving.request is request:
+            return next(chunks)
+        # Another thread is pulling, or this one has gone on to something else meanwhile.
+        before = serving.request, serving.response
+        serving.load(request, self._response)
+        try:
+            return next(chunks)
+        finally:
+            serving.load(*before)
+
+    next = __next__
+
+    def close(self) -> None:
+        """Close the body and end the request, once."""
+        request = self._request
+        if request is None:
+            return
+        self._request = None
+        before = None
+        if serving.request is not request:
+            before = serving.request, serving.response
+            serving.load(request, self._response)
+        try:
+            body = self._response._body
+            if type(body) is not bytes and type(body) is not list:
+                for part in (self.iter_response, body):
+                    if hasattr(part, "close"):
+                        part.close()
+        finally:
+            self.cpapp.release_serving()
+            if before is not None and before[0].app is not None:
+                serving.load(*before)
+
+    def run(self) -> None:
+        """Make the request of the environment and run it."""
+        environ = self.environ
+        cpapp = self.cpapp
+        get = environ.get
+        local = remote = None
+        if cpapp.request_class is not Request:
+            # Who made a class of their own may count on the arguments of its constructor.
+            local = Host("", int(get("SERVER_PORT") or 80), get("SERVER_NAME", ""))
+            remote = Host(
+                get("REMOTE_ADDR", ""), int(get("REMOTE_PORT") or -1), get("REMOTE_HOST", "")
+            )
+        request, response = cpapp.get_serving(
+            local,
+            remote,
+            get("wsgi.url_scheme", "http"),
+            get("ACTUAL_SERVER_PROTOCOL") or "HTTP/1.1",
+        )
+        self._request = request
+        self._response = response
+        request.wsgi_environ = environ
+        path = get("PATH_INFO") or ""
+        script_name = get("SCRIPT_NAME")
+        if script_name or "//" in path:
+            path = urljoin(script_name or "", path)
+        query = get("QUERY_STRING") or ""
+        if not path.isascii():
+            path, query = self.recode_path_qs(path, query)
+        request.run(
+            get("REQUEST_METHOD") or "GET",
+            path,
+            query,
+            get("SERVER_PROTOCOL") or "HTTP/1.1",
+            environ if not self._own_headers else list(self.translate_headers(environ)),
+            get("wsgi.input"),
+        )
+
+    def recode_path_qs(self, path: str, qs: str) -> tuple[str, str]:
+        """Read path and query as UTF-8, where that is what their bytes are."""
+        encoding = self.cpapp.find_config(path, "request.uri_encoding", "utf-8")
+        try:
+            path = path.encode("latin-1").decode(encoding)
+            return path, qs.encode("latin-1").decode(encoding)
+        except (UnicodeError, LookupError):
+            return path, qs
+
+    def translate_headers(self, environ: dict[str, Any]) -> Any:
+        """Yield the header fields of a WSGI environment as pairs of name and value."""
+        for key, value in environ.items():
+            title = field_title(key)
+            if title:
+                yield (title if key in self.headerNames else key[5:].replace("_", "-")), value
+
+
+def _text_status(status: Any) -> str:
+    if not isinstance(status, bytes):
+        raise TypeError("response.output_status is not a byte string.")
+    return status.decode("latin-1")
+
+
+class CPWSGIApp:
+    """An application as a WSGI callable, with a pipeline of middleware before it.
+
+    `pipeline` is a list of `(name, class)`, the outermost first; `config` has the keyword
+    arguments of each by name. Both may be configured: `wsgi.pipeline`, `wsgi.<name>.<argument>`.
+    """
+
+    pipeline: list[tuple[str, Any]] = [
+        ("ExceptionTrapper", ExceptionTrapper),
+        ("InternalRedirector", InternalRedirector),
+    ]
+
+    head: Any = None
+    """The first of the pipeline, made for the first request; None to have it made again."""
+
+    config: dict[str, dict[str, Any]] = {}
+    response_class: Any = AppResponse
+
+    _chain: Any = None
+
+    def __init__(self, cpapp: Any, pipeline: list[tuple[str, Any]] | None = None) -> None:
+        self.cpapp = cpapp
+        self.pipeline = self.pipeline[:]
+        if pipeline:
+            self.pipeline.extend(pipeline)
+        self.config = self.config.copy()
+
+    def tail(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """The end of the pipeline: the application itself."""
+        return self.response_class(environ, start_response, self.cpapp)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the pipeline is the usual one, so that nobody misses it when it is not used."""
+        return (
+            self.pipeline == _USUAL
+            and self.head is None
+            and not self.config
+            and self.response_class is AppResponse
+            and type(self) is CPWSGIApp
+        )
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Serve a WSGI request."""
+        if self.pipeline != _USUAL or self.head is not None or self.config:
+            return self._head()(environ, start_response)
+        # What the two classes of the usual pipeline do, without an object of each.
+        try:
+            try:
+                response = self.response_class(environ, start_response, self.cpapp)
+            except InternalRedirect as redirect:
+                visited: list[str] = []
+                environ = _redirected(environ, redirect, visited)
+                response = self._follow(environ, start_response, visited)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:
+            import sys
+
+            status, headers, body = _trapped()
+            start_response(status, headers, sys.exc_info())
+            return body
+        if type(response) is AppResponse:
+            kind = type(response._response._body)
+            if kind is bytes or kind is list:
+                return response
+        return _TrappedResponse.around(response, start_response)
+
+    def _follow(self, environ: dict[str, Any], start_response: Any, visited: list[str]) -> Any:
+        while True:
+            try:
+                return self.response_class(environ, start_response, self.cpapp)
+            except InternalRedirect as redirect:
+                environ = _redirected(environ, redirect, visited)
+
+    def _head(self) -> Any:
+        """Return the first of the pipeline, making it when it is not there or has changed."""
+        if self.head is not None:
+            return self.head
+        state = (self.pipeline[:], {name: dict(conf) for name, conf in self.config.items()})
+        if self._chain is None or self._chain[0] != state:
+            head: Any = self.tail
+            for name, middleware in reversed(self.pipeline):
+                head = middleware(head, **self.config.get(name, {}))
+            self._chain = (state, head)
+        return self._chain[1]
+
+    def namespace_handler(self, k: str, v: Any) -> None:
+        """`wsgi.pipeline` extends the pipeline, `wsgi.<name>.<argument>` configures a part."""
+        if k == "pipeline":
+            self.pipeline.extend(v)
+        elif k == "response_class":
+            self.response_class = v
+        else:
+            name, arg = k.split(".", 1)
+            self.config.setdefault(name, {})[arg] = v
+
+
+_USUAL = CPWSGIApp.pipeline[:]
+
+
+class Exchange:
+    """One request to an application without WSGI: what `Application.respond` does."""
+
+    __slots__ = (
+        "app", "chunks", "fields", "local", "protocol", "remote", "request", "response", "rfile",
+        "scheme",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        app: Any,
+        fields: dict[str, str],
+        rfile: Any,
+        local: Any,
+        remote: Any,
+        scheme: str,
+        protocol: str,
+    ) -> None:
+        self.app = app
+        self.fields = fields
+        self.rfile = rfile
+        self.local = local
+        self.remote = remote
+        self.scheme = scheme
+        self.protocol = protocol
+        self.request: Any = None
+        self.response: Any = None
+        self.chunks: Any = None
+
+    def respond(
+        self, method: str, path: str, query: str
+    ) -> tuple[str, list[tuple[str, str]], Any]:
+        """Serve the request; see `Application.respond`."""
+        try:
+            try:
+                self._run(method, path, query, None)
+            except InternalRedirect as redirect:
+                self._follow(path, query, redirect)
+            response = self.response
+            status = response._output_status
+            status = response.status if status is None else _text_status(status)
+            pairs = response.pairs()
+        except (KeyboardInterrupt, SystemExit):
+            self.close()
+            raise
+        except BaseException:
+            answer = _trapped()
+            self.close()
+            return answer[0], answer[1], b"".join(answer[2])
+        body = response._body
+        kind = type(body)
+        if kind is bytes or kind is list:
+            request = self.request
+            if request._hooks is None and "on_end_request" not in request._points:
+                # Nobody waits for the end of the body.
+                self.close()
+                return status, pairs, body
+        return status, pairs, self
+
+    def _run(self, method: str, path: str, query: str, prev: Any) -> None:
+        app = self.app
+        local, remote = self.local, self.remote
+        if app.request_class is not Request:
+            local = local if isinstance(local, Host) else Host(*local[:2])
+            remote = remote if isinstance(remote, Host) else Host(*remote[:2])
+        hosts = (
+            local if isinstance(local, Host) else None,
+            remote if isinstance(remote, Host) else None,
+        )
+        request, self.response = app.get_serving(*hosts, self.scheme, "HTTP/1.1")
+        self.request = request
+        request._local = local
+        request._remote = remote
+        if prev is not None:
+            request.prev = prev
+        if "//" in path:
+            path = urljoin(path)
+        if not path.isascii():
+            path, query = AppResponse.recode_path_qs(self, path, query)  # type: ignore[arg-type]
+        request.run(method, path, query, self.protocol, self.fields, self.rfile)
+
+    @property
+    def cpapp(self) -> Any:
+        """The application, under the name it has in WSGI."""
+        return self.app
+
+    def _follow(self, path: str, query: str, redirect: InternalRedirect) -> None:
+        """Go on where InternalRedirect says, as `InternalRedirector` does."""
+        visited: list[str] = []
+        while True:
+            script_name = self.app._script_name or ""
+            environ = {"PATH_INFO": path, "QUERY_STRING": query}
+            if not visited:
+                environ["PATH_INFO"] = path
+            else:
+                environ["SCRIPT_NAME"] = script_name
+            prev = redirect.request
+            self.close()
+            environ = _redirected(
+                {
+                    "SCRIPT_NAME": script_name,
+                    "PATH_INFO": path[len(script_name) :] if not visited else path,
+                    "QUERY_STRING": query,
+                },
+                redirect,
+                visited,
+            )
+            path, query = environ["PATH_INFO"], environ["QUERY_STRING"]
+            self.fields = {**self.fields, "CONTENT_LENGTH": "0"}
+            self.rfile = environ["wsgi.input"]
+            try:
+                self._run("GET", script_name + path, query, prev)
+                return
+            except InternalRedirect as again:
+                redirect = again
+
+    def __iter__(self) -> Any:
+        return self
+
+    # A stream is pulled and closed as in WSGI.
+    def __next__(self) -> bytes:
+        chunks = self.chunks
+        if chunks is None:
+            chunks = self.chunks = iter(self.response.body)
+        request = self.request
+        if serving.request is request:
+            chunk: bytes = next(chunks)
+            return chunk
+        before = serving.request, serving.response
+        serving.load(request, self.response)
+        try:
+            chunk = next(chunks)
+            return chunk
+        finally:
+            serving.load(*before)
+
+    def close(self) -> None:
+        """Close the body and end the request, once."""
+        request = self.request
+        if request is None:
+            return
+        self.request = None
+        before = None
+        if serving.request is not request:
+            before = serving.request, serving.response
+            serving.load(request, self.response)
+        try:
+            body = self.response._body
+            if type(body) is not bytes and type(body) is not list:
+                for part in (self.chunks, body):
+                    if hasattr(part, "close"):
+                        part.close()
+        finally:
+            self.app.release_serving()
+            if before is not None and before[0].app is not None:
+                serving.load(*before)
