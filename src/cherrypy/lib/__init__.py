@@ -39,7 +39,7 @@ def is_closable_iterator(obj: Any) -> bool:
     return bool(code.co_argcount - own - len(defaults) <= 0)
 
 
-class file_generator:  # noqa: N801 - a historical name
+class file_generator:
     """Yield the rest of a file-like object in chunks and close it at the end.
 
     Args:

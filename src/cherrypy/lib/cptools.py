@@ -7,11 +7,10 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from cherrypy.framework.site import site
-
 from cherrypy.framework.errors import HTTPError, HTTPRedirect, InternalRedirect
 from cherrypy.framework.helpers import url as make_url
 from cherrypy.framework.serving import serving
+from cherrypy.framework.site import site
 from kirsch.http.dates import parse_date
 from kirsch.http.headers import HeaderMap
 from kirsch.http.hosts import SanitizedHost

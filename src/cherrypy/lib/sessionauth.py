@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from cherrypy.framework.site import site
-
 from cherrypy.framework.errors import HTTPError, HTTPRedirect
 from cherrypy.framework.helpers import url as make_url
 from cherrypy.framework.serving import serving
+from cherrypy.framework.site import site
 
 _LOGIN_SCREEN = """<html><body>
 Message: {error_msg}

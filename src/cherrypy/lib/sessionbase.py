@@ -11,10 +11,9 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from cherrypy.framework.site import site
-
 from cherrypy.framework.errors import HTTPError
 from cherrypy.framework.serving import serving
+from cherrypy.framework.site import site
 
 from .locking import LockTimeout, NamedLocks
 
@@ -214,11 +213,11 @@ class Session:
     def save(self) -> None:
         """Write the data to the store, if they were read, and give the lock back."""
         try:
-            if self.loaded and not self._deleted:
-                if self._data or self._stored or self._keep:
-                    lifetime = datetime.timedelta(seconds=self.timeout * 60)
-                    self._save(self.now() + lifetime)
-                    self._stored = True
+            used = self._data or self._stored or self._keep
+            if self.loaded and used and not self._deleted:
+                lifetime = datetime.timedelta(seconds=self.timeout * 60)
+                self._save(self.now() + lifetime)
+                self._stored = True
         finally:
             if self.locked:
                 self.release_lock()

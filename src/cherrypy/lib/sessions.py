@@ -10,9 +10,8 @@ import datetime
 import time
 from typing import Any
 
-from cherrypy.framework.site import site
-
 from cherrypy.framework.serving import ThreadLocalProxy, serving
+from cherrypy.framework.site import site
 from kirsch.http.dates import HTTPDate
 
 from . import is_iterator

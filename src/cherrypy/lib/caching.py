@@ -1,0 +1,358 @@
+"""A cache of whole responses in memory, and the fields that govern caches elsewhere.
+
+The cache is `cherrypy._cache`; it appears when the tool first runs.
+"""
+
+from __future__ import annotations
+
+import datetime
+import heapq
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from cherrypy.framework.errors import HTTPError, HTTPRedirect
+from cherrypy.framework.helpers import url as make_url
+from cherrypy.framework.serving import serving
+from cherrypy.framework.site import site
+from kirsch.http.dates import HTTPDate
+from kirsch.http.headers import HeaderMap
+
+from . import cptools
+
+__all__ = ("AntiStampedeCache", "Cache", "MemoryCache", "expires", "get", "tee_output")
+
+
+class Cache:
+    """What a cache has to offer; give your own as the argument `cache_class` of the tool."""
+
+    def get(self) -> Any:
+        """Return the variant stored for the current request, or None."""
+        raise NotImplementedError
+
+    def put(self, obj: Any, size: int) -> None:
+        """Store a variant of `size` bytes for the current request."""
+        raise NotImplementedError
+
+    def delete(self) -> None:
+        """Remove all variants of the current request's URI."""
+        raise NotImplementedError
+
+    def clear(self) -> None:
+        """Remove everything."""
+        raise NotImplementedError
+
+
+class _Pending(threading.Event):
+    """Stands in the cache while a thread makes the value."""
+
+    result: Any = None
+
+
+class AntiStampedeCache(dict[Any, Any]):
+    """The variants of one URI; who asks for one that another thread is making waits for it."""
+
+    selecting_headers: list[str]
+
+    def wait(self, key: Any, timeout: float | None = 5, debug: bool = False) -> Any:
+        """Return the value of `key`, or None if the caller has to make it.
+
+        Args:
+            timeout: seconds to wait for another thread that is making it; None: not at all.
+        """
+        pending = _Pending()
+        value = self.setdefault(key, pending)
+        if value is pending or not isinstance(value, _Pending):
+            return None if value is pending else value
+        if timeout is None:
+            return None
+        value.wait(timeout)
+        return value.result
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        previous = self.get(key)
+        dict.__setitem__(self, key, value)
+        if isinstance(previous, _Pending):
+            previous.result = value
+            previous.set()
+
+    def abandon(self, key: Any) -> None:
+        """Let the waiting threads go: the value is not going to come."""
+        pending = self.get(key)
+        if isinstance(pending, _Pending):
+            if dict.get(self, key) is pending:
+                dict.pop(self, key, None)
+            pending.set()
+
+
+class MemoryCache(Cache):
+    """Responses in the memory of this process, by URI and by what they vary with.
+
+    Its attributes are settings of the tool.
+    """
+
+    maxobjects = 1000
+    """The number of URIs it holds at most."""
+
+    maxobj_size = 100000
+    """Larger bodies (bytes) are not stored."""
+
+    maxsize = 10000000
+    """The bytes of all bodies together."""
+
+    delay = 600
+    """Seconds until a response is forgotten."""
+
+    antistampede_timeout = 5
+    """Seconds to wait for another thread that makes the same response."""
+
+    expire_freq = 0.1
+    """Seconds at least between two looks at what has expired."""
+
+    debug = False
+
+    def __init__(self) -> None:
+        # Guards everything below: lookups are quick, and the bodies are made elsewhere.
+        self._changed = threading.Condition()
+        self.clear()
+        self.expiration_thread: threading.Thread | None = None
+
+    def clear(self) -> None:
+        """Remove everything and begin to count anew."""
+        with self._changed:
+            self.store: dict[str, AntiStampedeCache] = {}
+            # A heap; the serial number keeps variants from being compared.
+            self.expirations: list[tuple[float, int, int, str, Any, Any]] = []
+            self._serial = 0
+            self.tot_puts = 0
+            self.tot_gets = 0
+            self.tot_hist = 0
+            self.tot_expires = 0
+            self.tot_non_modified = 0
+            self.cursize = 0
+
+    def expire_cache(self) -> None:
+        """Remove what has expired, again and again; a daemon thread does nothing else."""
+        while True:
+            with self._changed:
+                if not self.expirations:
+                    self._changed.wait()
+                    continue
+                left = self.expirations[0][0] - time.time()
+                if left > 0:
+                    self._changed.wait(max(left, self.expire_freq))
+                    continue
+                self._expire()
+
+    def _expire(self) -> None:
+        now = time.time()
+        while self.expirations and self.expirations[0][0] <= now:
+            _, _, size, uri, key, variant = heapq.heappop(self.expirations)
+            variants = self.store.get(uri)
+            self.cursize -= size
+            self.tot_expires += 1
+            # It may have been replaced by a younger one.
+            if variants is not None and variants.get(key) is variant:
+                dict.pop(variants, key, None)
+                if not variants:
+                    self.store.pop(uri, None)
+
+    @staticmethod
+    def _key(variants: AntiStampedeCache) -> tuple[str, ...]:
+        fields = serving.request.headers
+        return tuple(fields.get(name, "") for name in variants.selecting_headers)
+
+    def get(self) -> Any:
+        """Return the variant stored for the current request, or None."""
+        request = serving.request
+        uri = make_url(qs=request.query_string)
+        with self._changed:
+            self.tot_gets += 1
+            variants = self.store.get(uri)
+        if variants is None:
+            return None
+        key = self._key(variants)
+        variant = variants.wait(key, timeout=self.antistampede_timeout, debug=self.debug)
+        if variant is None:
+            # If the response is not stored after all, nobody shall wait for it.
+            request.hooks.attach("on_end_request", lambda: variants.abandon(key), failsafe=True)
+            return None
+        with self._changed:
+            self.tot_hist += 1
+        return variant
+
+    def put(self, variant: Any, size: int) -> None:
+        """Store a variant of `size` bytes, if there is room, for the current request."""
+        request, response = serving.request, serving.response
+        uri = make_url(qs=request.query_string)
+        with self._changed:
+            variants = self.store.get(uri)
+            if variants is None:
+                if len(self.store) >= self.maxobjects:
+                    return
+                variants = AntiStampedeCache()
+                variants.selecting_headers = response.headers.values("Vary")
+                self.store[uri] = variants
+            if size >= self.maxobj_size or self.cursize + size >= self.maxsize:
+                if not variants:
+                    del self.store[uri]
+                return
+            key = self._key(variants)
+            self._serial += 1
+            heapq.heappush(
+                self.expirations,
+                (response.time + self.delay, self._serial, size, uri, key, variant),
+            )
+            variants[key] = variant
+            self.tot_puts += 1
+            self.cursize += size
+            if self.expiration_thread is None:
+                self.expiration_thread = threading.Thread(
+                    target=self.expire_cache, name="expire_cache", daemon=True
+                )
+                self.expiration_thread.start()
+            self._changed.notify_all()
+
+    def delete(self) -> None:
+        """Remove all variants of the current request's URI."""
+        uri = make_url(qs=serving.request.query_string)
+        with self._changed:
+            self.store.pop(uri, None)
+
+
+def _directives(field: str) -> Iterator[tuple[str, str | None]]:
+    """Yield name and value of each directive of a Cache-Control or Pragma field."""
+    for item in field.split(","):
+        name, equals, value = item.strip().partition("=")
+        if name:
+            yield name.strip().lower(), value.strip() if equals else None
+
+
+def _cache_of(kwargs: dict[str, Any], debug: bool) -> Any:
+    cache = site.__dict__.get("_cache")
+    if cache is None:
+        cache = kwargs.pop("cache_class", MemoryCache)()
+        for name, value in kwargs.items():
+            setattr(cache, name, value)
+        cache.debug = debug
+        site._cache = cache
+    return cache
+
+
+def get(
+    invalid_methods: Iterable[str] = ("POST", "PUT", "DELETE"), debug: bool = False, **kwargs: Any
+) -> bool:
+    """Answer from the cache, if it has the response and the client takes it (tool `caching`).
+
+    Args:
+        invalid_methods: methods that remove what is stored for their URI, and are not cached.
+        kwargs: `cache_class`, and attributes of the cache to set when it is made.
+
+    Returns whether the response is made. Sets `request.cached` and `request.cacheable`.
+    """
+    request, response = serving.request, serving.response
+    cache = _cache_of(kwargs, debug)
+
+    if request.method in invalid_methods:
+        cache.delete()
+        request.cached = request.cacheable = False
+        return False
+
+    # Until something is found that can be sent.
+    request.cached, request.cacheable = False, True
+    fields = request.headers
+    pragma = dict.get(fields, "Pragma")
+    if pragma and any(name == "no-cache" for name, _ in _directives(pragma)):
+        return False
+    max_age = cache.delay if isinstance(cache, MemoryCache) else getattr(cache, "delay", 600)
+    for name, value in _directives(dict.get(fields, "Cache-Control") or ""):
+        if name == "no-cache":
+            return False
+        if name == "max-age":
+            if not value or not value.isascii() or not value.isdigit():
+                raise HTTPError(400, "Invalid Cache-Control header")
+            max_age = int(value[:12])
+
+    variant = cache.get()
+    if variant is None:
+        return False
+    status, headers, body, created = variant
+    age = int(response.time - created)
+    if age > max_age:
+        return False
+    request.cached, request.cacheable = True, False
+    # A copy: what happens to this response is no business of the next one.
+    response.headers = HeaderMap()
+    dict.update(response.headers, headers)
+    response.headers["Age"] = str(age)
+    try:
+        cptools.validate_since()
+    except HTTPRedirect as exc:
+        if exc.status == 304 and hasattr(cache, "tot_non_modified"):
+            cache.tot_non_modified += 1
+        raise
+    response.status = status
+    response.body = body
+    return True
+
+
+def _may_be_stored(headers: Any) -> bool:
+    for field in ("Pragma", "Cache-Control"):
+        for name, _ in _directives(str(dict.get(headers, field) or "")):
+            if name in ("no-cache", "no-store", "private"):
+                return False
+    return True
+
+
+def tee_output() -> None:
+    """Store the response of this request while it is being sent."""
+    response = serving.response
+    if not _may_be_stored(response.headers):
+        return
+
+    def tee(body: Any) -> Iterator[bytes]:
+        output: list[bytes] = []
+        for chunk in body:
+            output.append(chunk)
+            yield chunk
+        whole = b"".join(output)
+        if whole:
+            site._cache.put(
+                (response.status, dict(response.headers), whole, response.time), len(whole)
+            )
+
+    response.body = tee(response.body)
+
+
+#: A date long past, for clients that know Expires only: Sun, 28 Jan 2007 00:00:00 GMT.
+_PAST = 1169942400
+
+#: Fields of a response that show that it is meant to be kept.
+_CACHEABLE = ("Etag", "Last-Modified", "Age", "Expires")
+
+
+def expires(secs: Any = 0, force: bool = False, debug: bool = False) -> None:
+    """Say how long the response stays fresh (tool `expires`).
+
+    Args:
+        secs: seconds, or a timedelta; 0 says that it must be asked for each time.
+        force: do so also for responses that show no sign of being cacheable, and whatever
+            fields there are already.
+    """
+    response = serving.response
+    headers = response.headers
+    if not force and not any(name in headers for name in _CACHEABLE):
+        return
+    if isinstance(secs, datetime.timedelta):
+        secs = int(secs.total_seconds())
+    if secs == 0:
+        if force or "Pragma" not in headers:
+            headers["Pragma"] = "no-cache"
+        if serving.request.protocol >= (1, 1) and (force or "Cache-Control" not in headers):
+            headers["Cache-Control"] = "no-cache, must-revalidate"
+        date = HTTPDate(_PAST)
+    else:
+        date = HTTPDate(response.time + secs)
+    if force or "Expires" not in headers:
+        headers["Expires"] = date

@@ -1,0 +1,194 @@
+"""The default toolbox: every tool that comes with the framework, at its point and priority.
+
+Also stands for the old module `cherrypy._cptools`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from cherrypy.framework.helpers import expose
+from cherrypy.framework.hooks import shortcut
+from cherrypy.framework.serving import serving
+from cherrypy.framework.site import site
+from cherrypy.framework.tools import (
+    ErrorTool,
+    HandlerTool,
+    HandlerWrapperTool,
+    HookSpec,
+    Tool,
+    Toolbox,
+    _attr_error,
+    _getargs,
+    default_toolbox,
+)
+
+from . import auth_basic, auth_digest, caching, cptools, encoding, jsontools, sessions, static
+from . import xmlrpcutil as _xmlrpc
+
+__all__ = (
+    "CachingTool",
+    "ErrorTool",
+    "HandlerTool",
+    "HandlerWrapperTool",
+    "SessionAuthTool",
+    "SessionTool",
+    "Tool",
+    "Toolbox",
+    "XMLRPCController",
+    "_attr_error",
+    "_d",
+    "_getargs",
+    "default_toolbox",
+)
+
+
+class SessionTool(Tool):
+    """Gives requests a session, as `cherrypy.session`.
+
+    Its arguments are those of `cherrypy.lib.sessions.init`, and `locking`: ``'implicit'`` (the
+    default) takes the lock of the session when it is first used and gives it back when it is
+    saved; ``'early'`` takes it before the request's body is read; ``'explicit'`` leaves it to
+    the handler, by `cherrypy.session.acquire_lock()`.
+    """
+
+    def __init__(self) -> None:
+        Tool.__init__(self, "before_request_body", sessions.init)
+
+    def _lock_session(self) -> None:
+        serving.session.acquire_lock()
+
+    def hooks(self, conf: dict[str, Any]) -> Iterator[HookSpec]:
+        """Yield what opens, locks, saves and closes the session."""
+        priority = self._priority_of(conf)
+        locking = conf.pop("locking", "implicit")
+        if locking not in ("implicit", "early", "explicit"):
+            raise ValueError(
+                "tools.sessions.locking must be 'implicit', 'early' or 'explicit', not "
+                f"{locking!r}."
+            )
+        if locking == "implicit":
+            conf["_lock_on_access"] = True
+        yield self._point, self.callable, priority, conf
+        if locking == "early":
+            # Before the body is read.
+            yield "before_request_body", self._lock_session, 60, {}
+        yield "before_finalize", sessions.save, None, {}
+        yield "on_end_request", sessions.close, None, {}
+
+    def regenerate(self) -> None:
+        """Give the session a new id, and the client its cookie.
+
+        For every change of what a user may do: an id from before is worth nothing afterwards.
+        """
+        sessions.serving.session.regenerate()
+        conf = self._merged_args()
+        known = _getargs(sessions.set_response_cookie)
+        settings = {name: value for name, value in conf.items() if name in known}
+        if not conf.get("persistent", True):
+            settings["timeout"] = None
+        sessions.set_response_cookie(**settings)
+
+
+class SessionAuthTool(HandlerTool):
+    """Lets in only requests whose session holds a user name; see `cptools.SessionAuth`."""
+
+
+class CachingTool(Tool):
+    """Answers from the cache what is in it, and puts in it what is not."""
+
+    def _wrapper(self, **kwargs: Any) -> None:
+        request = serving.request
+        if self.callable(**kwargs):
+            request.handler = None
+        elif request.cacheable:
+            # Late, so that what is stored is what is sent.
+            request.hooks.attach("before_finalize", caching.tee_output, priority=100)
+
+    def hooks(self, conf: dict[str, Any]) -> Iterator[HookSpec]:
+        """Yield what looks into the cache."""
+        # Early: other tools would work in vain.
+        priority = conf.pop("priority", None)
+        yield "before_handler", self._wrapper, 50 if priority is None else priority, conf
+
+
+class XMLRPCController:
+    """A base for controllers of XML-RPC methods.
+
+    Methods are found below it by their dotted names; they need `exposed`.
+    """
+
+    #: Turns the errors of methods into faults.
+    _cp_config = {"tools.xmlrpc.on": True}
+
+    @expose
+    def default(self, *vpath: Any, **params: Any) -> Any:
+        """Call the method that the request's body names, and return its value as XML."""
+        args, name = _xmlrpc.process_body()
+        method: Any = self
+        for attribute in str(name).split("."):
+            # Names with an underscore in front are nobody else's business.
+            method = None if attribute.startswith("_") else getattr(method, attribute, None)
+            if method is None:
+                break
+        if method is None or not getattr(method, "exposed", False):
+            # What a client gets to see, as of old.
+            raise Exception(f'method "{name}" is not supported')
+        body = method(*(vpath + args), **params)
+        conf = serving.request.toolmaps["tools"].get("xmlrpc", {})
+        _xmlrpc.respond(body, conf.get("encoding", "utf-8"), conf.get("allow_none", 0))
+        return serving.response.body
+
+
+_BEFORE_BODY = "before_request_body"
+
+#: Name, point, callable, priority.
+_PLAIN: tuple[tuple[str, str, Callable[..., Any], int], ...] = (
+    ("accept", "on_start_resource", cptools.accept, 50),
+    ("allow", "on_start_resource", cptools.allow, 50),
+    ("auth_basic", "before_handler", auth_basic.basic_auth, 1),
+    ("auth_digest", "before_handler", auth_digest.digest_auth, 1),
+    ("autovary", "on_start_resource", cptools.autovary, 0),
+    ("decode", _BEFORE_BODY, encoding.decode, 50),
+    ("encode", "before_handler", encoding.ResponseEncoder, 70),
+    ("etags", "before_finalize", cptools.validate_etags, 75),
+    ("expires", "before_finalize", caching.expires, 50),
+    ("flatten", "before_finalize", cptools.flatten, 50),
+    ("gzip", "before_finalize", encoding.gzip, 80),
+    ("ignore_headers", _BEFORE_BODY, cptools.ignore_headers, 50),
+    ("json_in", _BEFORE_BODY, jsontools.json_in, 30),
+    ("json_out", "before_handler", jsontools.json_out, 30),
+    ("log_headers", "before_error_response", cptools.log_request_headers, 50),
+    ("log_hooks", "on_end_request", cptools.log_hooks, 100),
+    ("log_tracebacks", "before_error_response", cptools.log_traceback, 50),
+    ("params", "before_handler", cptools.convert_params, 15),
+    ("proxy", _BEFORE_BODY, cptools.proxy, 30),
+    ("redirect", "on_start_resource", cptools.redirect, 50),
+    ("referer", _BEFORE_BODY, cptools.referer, 50),
+    ("response_headers", "on_start_resource", cptools.response_headers, 50),
+    ("trailing_slash", "before_handler", cptools.trailing_slash, 60),
+)
+
+
+def _fill(box: Toolbox) -> Toolbox:
+    """Bind every default tool to `box`."""
+    for name, point, callback, priority in _PLAIN:
+        setattr(box, name, Tool(point, callback, name, priority))
+    box.caching = CachingTool("before_handler", caching.get, "caching")  # type: ignore[attr-defined]
+    box.err_redirect = ErrorTool(cptools.redirect)  # type: ignore[attr-defined]
+    box.session_auth = SessionAuthTool(cptools.session_auth)  # type: ignore[attr-defined]
+    box.sessions = SessionTool()  # type: ignore[attr-defined]
+    box.staticdir = HandlerTool(static.staticdir)  # type: ignore[attr-defined]
+    box.staticfile = HandlerTool(static.staticfile)  # type: ignore[attr-defined]
+    box.xmlrpc = ErrorTool(_xmlrpc.on_error)  # type: ignore[attr-defined]
+    return box
+
+
+_d = _fill(default_toolbox)
+
+# On every request, and mostly with nothing to do: the request path knows a short way.
+shortcut(cptools.trailing_slash, "trailing_slash")
+shortcut(encoding.ResponseEncoder, "encode")
+
+site.__dict__.setdefault("tools", default_toolbox)

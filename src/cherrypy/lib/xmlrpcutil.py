@@ -1,0 +1,68 @@
+"""XML-RPC: from a request's body to a call, and from its value or error to a response."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from cherrypy.framework.serving import serving
+from cherrypy.framework.site import site
+
+__all__ = ("on_error", "patched_path", "process_body", "respond")
+
+#: Longer calls are not looked at.
+MAX_BODY = 100 * 1024 * 1024
+
+
+def process_body() -> tuple[tuple[Any, ...], str]:
+    """Return ``(arguments, method name)`` of the call in the request's body.
+
+    A body that is no call gives ``(('ERROR PARAMS',), 'ERRORMETHOD')``.
+    """
+    from xmlrpc.client import loads
+
+    try:
+        return loads(serving.request.body.read())  # type: ignore[return-value]
+    except Exception:  # whatever the parser makes of what a peer sends
+        return ("ERROR PARAMS",), "ERRORMETHOD"
+
+
+def patched_path(path: str) -> str:
+    """Return the path that dispatch is to look for: without the ``/RPC2`` clients like to add."""
+    if not path.endswith("/"):
+        path += "/"
+    if path.startswith("/RPC2/"):
+        path = path[5:]
+    return path
+
+
+def _set_response(body: str | bytes) -> None:
+    """Make a response of an XML document."""
+    # XML-RPC says that the status is 200 even for faults.
+    response = serving.response
+    response.status = "200 OK"
+    response.body = body.encode("utf-8") if isinstance(body, str) else body
+    response.headers["Content-Type"] = "text/xml"
+    response.headers["Content-Length"] = len(response.body[0]) if response.body else 0
+
+
+def respond(body: Any, encoding: str = "utf-8", allow_none: bool | int = 0) -> None:
+    """Make a response of a method's value.
+
+    Raises TypeError for what XML-RPC cannot say, None among it unless `allow_none`.
+    """
+    from xmlrpc.client import Fault, dumps
+
+    if not isinstance(body, Fault):
+        body = (body,)
+    document = dumps(body, methodresponse=True, encoding=encoding, allow_none=bool(allow_none))
+    _set_response(document.encode(encoding, "xmlcharrefreplace"))
+
+
+def on_error(*args: Any, **kwargs: Any) -> None:
+    """Make a fault of the exception that is being handled (tool `xmlrpc`)."""
+    from xmlrpc.client import Fault, dumps
+
+    text = str(sys.exc_info()[1])
+    site.log("", "XMLRPC", severity=40, traceback=True)
+    _set_response(dumps(Fault(1, text)))
