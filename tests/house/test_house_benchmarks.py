@@ -21,7 +21,7 @@ Running 2s test @ http://127.0.0.1:8080/
      50%  651.00us
      75%    0.90ms
      90%    1.20ms
-     99%    2.50s 
+     99%    2.50s
   143000 requests in 2.00s, 20.00MB read
   Socket errors: connect 1, read 2, write 3, timeout 4
   Non-2xx or 3xx responses: 5
