@@ -15,6 +15,7 @@ from kirsch.http.query import parse_query_string
 from .dispatch.objects import Dispatcher
 from .errors import HTTPError, HTTPRedirect, InternalRedirect, NotFound, bare_error, format_exc
 from .hooks import SHORTCUTS, Hook, HookMap, hookpoints
+from .logs import access_wanted
 from .reprconf import NamespaceSet
 from .response import Response, ResponseBody, kept, lazy
 from .serving import Serving, serving
@@ -291,6 +292,16 @@ class LazyUUID4:
         return self._uuid4
 
 
+def _logs_access(app: Any) -> bool:
+    """Return whether `site.log.access()` would write a line, or is anything but the usual one."""
+    log = site.log
+    if "access" in vars(log) or not getattr(type(log).access, "delegates", False):
+        return True
+    if app is not None and app.log is not None:
+        log = app.log
+    return access_wanted(log)
+
+
 # ------------------------------------------------------------------------------------ the request
 
 
@@ -464,11 +475,11 @@ class Request:
             response.body = None
             if hasattr(body, "close"):
                 body.close()
-        log = app.log if (app := self.app) is not None and app.log is not None else site.log
-        try:
-            log.access()
-        except Exception:
-            site.log("Access log failed.", "HTTP", 40, traceback=True)
+        if _logs_access(self.app):
+            try:
+                site.log.access()
+            except Exception:
+                site.log("The access log failed.", "HTTP", 40, traceback=True)
         self.stage = "done"
         return response
 

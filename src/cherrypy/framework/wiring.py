@@ -40,6 +40,9 @@ class GlobalLogManager(LogManager):
             return LogManager.access(self)
         return app.log.access()
 
+    # The request path may ask the application's log itself whether a line is wanted.
+    access.delegates = True  # type: ignore[attr-defined]  # a mark, gone when it is replaced
+
 
 class HandleSignals:
     """`engine.signals`: the handlers of signals and of console events, switched on together.

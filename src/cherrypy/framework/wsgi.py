@@ -145,7 +145,8 @@ def _trapped() -> tuple[str, list[tuple[str, str]], list[bytes]]:
     """Log the exception being handled and return the answer: status, fields, body."""
     trace = format_exc()
     site.log("", "HTTP", 40, traceback=True)
-    if not serving.request.show_tracebacks:
+    # The request may be gone by now; then what holds for the whole site decides.
+    if not (serving.request.show_tracebacks or site.config.get("request.show_tracebacks")):
         trace = ""
     status, fields, body = bare_error(trace)
     return (
