@@ -5,7 +5,6 @@ Everything here speaks bytes over a socket; nothing imports an implementation of
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import os
@@ -14,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+import zlib
 from dataclasses import dataclass, field
 from email.utils import mktime_tz, parsedate_tz
 from pathlib import Path
@@ -105,7 +105,11 @@ def render(request: R, cookies: dict[str, str], last: dict[str, str]) -> bytes:
 def send(address: tuple[str, int], data: bytes, timeout: float = 6) -> tuple[bytes, str]:
     """Send, read to the end; give the bytes and how it ended: 'closed', 'reset' or 'timeout'."""
     received = bytearray()
-    with socket.create_connection(address, timeout) as peer:
+    try:
+        peer = socket.create_connection(address, timeout)
+    except OSError:
+        return b'', 'refused'
+    with peer:
         try:
             peer.sendall(data)
         except OSError:
@@ -263,8 +267,9 @@ def body_of(response: dict[str, Any], headers: dict[str, list[str]]) -> tuple[st
     """The body as text, whether it was changed here, and whether it showed a traceback."""
     data = raw = response['body']
     if 'gzip' in headers.get('content-encoding', []) and data:
-        data = gzip.decompress(data)
-    if boundary := re.search(r'boundary=(\S+)', ''.join(headers.get('content-type', []))):
+        data = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(data)  # cut short or whole
+    given = dict(response['headers']).get('Content-Type', '')
+    if boundary := re.search(r'boundary="?([^";]+)', given):
         data = data.replace(boundary[1].encode(), b'<BOUNDARY>')
     shown = bool(re.search(rb'Traceback \(most recent', data))
     data = TRACE_PAGE.sub(rb'\1\3', data)
