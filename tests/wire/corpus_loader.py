@@ -149,3 +149,33 @@ def replay(stream: Iterable[bytes]) -> tuple[list[dict[str, Any]], tuple[Any, ..
         return exchanges, ("open", buffer) if body is None else ("body", decoded)
     except ProtocolError as error:
         return exchanges, ("refused", error.status, error.text)
+
+
+def tables() -> dict[str, str]:
+    """The rule tables of docs/wire.md: {'refused': markdown, 'accepted': markdown}.
+
+    ``python tests/wire/corpus_loader.py`` writes them into the page.
+    """
+    refused = ["| What arrives | Answer | Text | Source |", "|---|---|---|---|"]
+    for what, status, text, rfc in REFUSED.values():
+        refused.append(f"| {what} | {status} | `{text}` | {rfc} |")
+    accepted = ["| What arrives | What is made of it | Source |", "|---|---|---|"]
+    for what, made, rfc in ACCEPTED.values():
+        accepted.append("| " + " | ".join(x.replace("|", "\\|") for x in (what, made, rfc)) + " |")
+    return {"refused": "\n".join(refused), "accepted": "\n".join(accepted)}
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "wire.md"
+
+
+def with_tables(page: str) -> str:
+    """The page with its tables made anew."""
+    for name, table in tables().items():
+        opening, closing = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
+        before, _, rest = page.partition(opening)
+        page = before + opening + table + closing + rest.partition(closing)[2]
+    return page
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_tables(PAGE.read_text("utf-8")), "utf-8")

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from corpus_loader import ACCEPTED, INVALID, REFUSED, VALID, pieces, replay
+from corpus_loader import ACCEPTED, INVALID, PAGE, REFUSED, VALID, pieces, replay, with_tables
 
 
 def splits(case):
@@ -68,3 +68,8 @@ def test_what_was_read_before_changes_nothing(first):
     for case in INVALID:
         _, end = replay([first["data"], case["data"]])
         assert end == ("refused", case["status"], case["text"]), case["name"]
+
+
+def test_the_page_says_what_the_corpus_says():
+    page = PAGE.read_text("utf-8")
+    assert page == with_tables(page), "run: python tests/wire/corpus_loader.py"

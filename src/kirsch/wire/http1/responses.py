@@ -271,10 +271,10 @@ def error_response(
     :param headers: more of them, such as Retry-After.
     :param suffix: as for `response_head`.
     :param body: False for the answer to a HEAD request.
-    :raise ValueError: a header that could add a line.
+    :raise ValueError: a status out of range, or a header that could add a line.
     """
     content = text.encode("utf-8")
-    lines = [f"HTTP/1.1 {status} {REASONS.get(status, '')}"]
+    lines = [_STATUS_LINES[f"{status} {REASONS.get(status, '')}"]]
     lines += [_NAMES[name][1] + _text(value) for name, value in headers]
     lines += [
         f"Content-Length: {len(content)}",
