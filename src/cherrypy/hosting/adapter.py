@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any
 
+from ..framework import config
 from ..framework.reprconf import attributes
 from ..framework.site import site
 from ..process.servers import ServerAdapter
@@ -109,6 +110,13 @@ class Server(ServerAdapter):
         self.interrupt = None
         self.running = False
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        # A limit that is changed while serving holds from the next request on.
+        follow = getattr(self.httpserver, "follow", None)
+        if follow is not None:
+            follow(name, value)
+
     @property
     def socket_host(self) -> str | None:
         """The host name or address to listen on, '0.0.0.0' or '::' for every interface."""
@@ -175,8 +183,7 @@ class Server(ServerAdapter):
             self.httpserver, self.bind_addr = self.httpserver_from_self()
         super().start()
 
-    # The priority is the original's: after plugins that daemonize (65) and drop nothing yet.
-    start.priority = 75  # type: ignore[attr-defined]  # read by Bus.subscribe
+    start.priority = ServerAdapter.start.priority  # type: ignore[attr-defined]  # the bus reads it
 
     def base(self) -> str:
         """The URL of this server as a client on this machine writes it, without a final slash."""
@@ -192,8 +199,5 @@ class Server(ServerAdapter):
         return f"{scheme}://{host}" + ("" if port == usual else f":{port}")
 
 
-def _server(name: str) -> Server:
-    """Make and subscribe the server that `server.<name>.*` settings speak of."""
-    server = Server()
-    server.subscribe()
-    return server
+# `server.<name>.<setting>` entries make servers of this class.
+config.server_factory = Server

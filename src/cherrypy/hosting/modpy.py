@@ -116,7 +116,9 @@ def _run(req: Any, application: Any, local: Host, remote: Host, scheme: str) -> 
     request.login = req.user
     request.multithread = request.multiprocess = True
     try:
-        body: Any = _ReadOnlyRequest(req) if req.method in ("POST", "PUT", "PATCH") else io.BytesIO()
+        body: Any = (
+            _ReadOnlyRequest(req) if req.method in ("POST", "PUT", "PATCH") else io.BytesIO()
+        )
         protocol = f"HTTP/{req.proto_num // 1000}.{req.proto_num % 1000}"
         headers = list(req.headers_in.items())
         response = request.run(req.method, req.uri, req.args or "", protocol, headers, body)

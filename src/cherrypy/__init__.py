@@ -1,0 +1,114 @@
+"""CherryPy: the object-oriented web framework, standing on the `kirsch` server.
+
+This is the front door. It shows every public name from the room that makes it and holds no
+logic but `quickstart`. Its namespace *is* that of the one `site` object, so rebinding
+`cherrypy.log` or `cherrypy.tree` here is what every room sees (docs/architecture.md).
+It stays a plain module: a module `__getattr__` would make each `cherrypy.request` slower.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import lib, process
+from .framework import dispatch, wsgi
+from .framework.application import Application
+from .framework.errors import (
+    CherryPyException,
+    HTTPError,
+    HTTPRedirect,
+    InternalRedirect,
+    NotFound,
+    TimeoutError,
+)
+from .framework.helpers import expose, popargs, url
+from .framework.serving import request, response, serving, thread_data
+from .framework.site import site
+from .framework.tools import Tool
+from .hosting.adapter import Server as _Server
+from .lib import toolbox as _toolbox
+
+if TYPE_CHECKING:
+    from .framework.checker import Checker
+    from .framework.config import Config
+    from .framework.logs import GlobalLogManager
+    from .framework.tools import Toolbox
+    from .framework.tree import Tree
+    from .process.wspbus import Bus
+
+    checker: Checker
+    config: Config
+    engine: Bus
+    log: GlobalLogManager
+    server: _Server
+    tools: Toolbox
+    tree: Tree
+
+# The level of compatibility: what applications compare. The distribution's own version is
+# `kirsch.__version__`.
+__version__ = "18.10.0"
+
+__all__ = (
+    "Application",
+    "CherryPyException",
+    "HTTPError",
+    "HTTPRedirect",
+    "InternalRedirect",
+    "NotFound",
+    "TimeoutError",
+    "Tool",
+    "config",
+    "dispatch",
+    "engine",
+    "expose",
+    "log",
+    "popargs",
+    "process",
+    "quickstart",
+    "request",
+    "response",
+    "server",
+    "serving",
+    "thread_data",
+    "tools",
+    "tree",
+    "url",
+    "wsgi",
+)
+
+site.server = _Server()
+site.server.subscribe()
+
+# From here on the site and the front door share one namespace.
+globals().update(vars(site))
+site.__dict__ = globals()
+
+
+def quickstart(
+    root: object = None,
+    script_name: str = "",
+    config: dict[str, Any] | str | None = None,
+) -> None:
+    """Mount `root` at `script_name`, start the engine and its servers, and block until it exits.
+
+    root
+        An instance of a controller class, or None to start with what is already mounted.
+    script_name
+        The path the application is mounted at: `''` for the whole site, else `'/path'`.
+    config
+        A file name or a dict of sections. A `[global]` section configures the site too.
+
+    Signal handlers (and console events on Windows) are subscribed. Raises whatever stops the
+    engine from starting, such as an OSError that names the address which is in use.
+    """
+    if config:
+        site.config.update(config)
+    site.tree.mount(root, script_name, config)
+    site.engine.signals.subscribe()
+    site.engine.start()
+    site.engine.block()
+
+
+from . import _legacy  # noqa: E402  (the table needs the rooms above)
+
+_legacy.install()

@@ -1,0 +1,132 @@
+"""`cherryd`: the command line that starts the engine, its servers and the modules it is told of."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+
+import cherrypy
+from cherrypy.process import plugins, servers
+
+#: Gateway protocols served by `flup` in place of HTTP: option -> (adapter, word for messages).
+FLUP = {
+    "fastcgi": ("FlupFCGIServer", "FastCGI"),
+    "scgi": ("FlupSCGIServer", "SCGI"),
+    "cgi": ("FlupCGIServer", "CGI"),
+}
+
+
+def parser(prog: str | None = None) -> argparse.ArgumentParser:
+    """Return the command line's grammar."""
+    words = argparse.ArgumentParser(
+        prog=prog,
+        description="Start a CherryPy site: read the configuration, import the modules that mount "
+        "applications, start the engine and serve until told to stop.",
+        epilog="example: cherryd -i myproject.site -c site.conf",
+    )
+    add = words.add_argument
+    add("-c", "--config", action="append", default=[], help="configuration file (may be repeated)")
+    add("-d", dest="daemonize", action="store_true", help="run in the background as a daemon")
+    add("-e", "--environment", help="apply this config environment (production, staging, ...)")
+    add(
+        "-i",
+        "--import",
+        action="append",
+        dest="imports",
+        default=[],
+        metavar="MODULE",
+        help="module to import, which mounts its application (may be repeated)",
+    )
+    add("-p", "--pidfile", help="write the process id to this file")
+    add(
+        "-P",
+        "--Path",
+        action="append",
+        dest="paths",
+        default=[],
+        metavar="PATH",
+        help="add this folder to sys.path (may be repeated)",
+    )
+    add("-f", dest="fastcgi", action="store_true", help="serve FastCGI instead of HTTP (flup)")
+    add("-s", dest="scgi", action="store_true", help="serve SCGI instead of HTTP (flup)")
+    add("-x", dest="cgi", action="store_true", help="answer one CGI request (flup)")
+    add("--version", action="version", version=f"%(prog)s (CherryPy {cherrypy.__version__})")
+    return words
+
+
+def start(
+    configfiles: list[str] | None = None,
+    daemonize: bool = False,
+    environment: str | None = None,
+    fastcgi: bool = False,
+    scgi: bool = False,
+    pidfile: str | None = None,
+    imports: list[str] | None = None,
+    cgi: bool = False,
+) -> None:
+    """Subscribe what the options ask for, start the engine and block until it exits.
+
+    Raises SystemExit with a status other than 0 when the engine does not start.
+    """
+    sys.path = ["", *sys.path]
+    for name in imports or ():
+        import_module(name)
+    for filename in configfiles or ():
+        cherrypy.config.update(filename)
+        for app in cherrypy.tree.apps.values():
+            if isinstance(app, cherrypy.Application):
+                app.merge(filename)
+    engine = cherrypy.engine
+    if environment is not None:
+        cherrypy.config.update({"environment": environment})
+    if daemonize:
+        # A daemon has no screen to write to.
+        cherrypy.config.update({"log.screen": False})
+        plugins.Daemonizer(engine).subscribe()
+    if pidfile:
+        plugins.PIDFile(engine, pidfile).subscribe()
+    engine.signals.subscribe()
+    _serve_flup(fastcgi=fastcgi, scgi=scgi, cgi=cgi)
+    try:
+        engine.start()
+    except Exception:
+        # The engine has logged why.
+        raise SystemExit(1) from None
+    engine.block()
+
+
+def _serve_flup(**asked: bool) -> None:
+    """Put a flup server in the HTTP server's place when one was asked for."""
+    names = [name for name, on in asked.items() if on]
+    if len(names) > 1:
+        cherrypy.log.error(
+            "You may only specify one of the cgi, fastcgi, and scgi options.", "ENGINE"
+        )
+        raise SystemExit(1)
+    if not names:
+        return
+    # Another server answers; ours, and reloading by exec under it, stay off.
+    cherrypy.config.update({"engine.autoreload.on": False})
+    cherrypy.server.unsubscribe()
+    kind, _ = FLUP[names[0]]
+    options = {} if kind == "FlupCGIServer" else {"bindAddress": cherrypy.server.bind_addr}
+    server = getattr(servers, kind)(application=cherrypy.tree, **options)
+    servers.ServerAdapter(cherrypy.engine, server, cherrypy.server.bind_addr).subscribe()
+
+
+def run(argv: list[str] | None = None) -> None:
+    """Read the command line and start. The entry point of `cherryd`."""
+    options = parser().parse_args(argv)
+    for path in reversed(options.paths):
+        sys.path.insert(0, path)
+    start(
+        options.config,
+        options.daemonize,
+        options.environment,
+        options.fastcgi,
+        options.scgi,
+        options.pidfile,
+        options.imports,
+        options.cgi,
+    )

@@ -1,0 +1,181 @@
+"""The object in `cherrypy.server.httpserver`: a kirsch server with the members that embedding
+programs read and write on it."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+from kirsch.server.server import Server as Kirsch
+
+from ..framework.site import site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kirsch.server.workers import Pool
+
+    from .adapter import Server
+
+#: A head "without limit" is still refused beyond this many bytes.
+HEAD_CEILING = 16 * 1024 * 1024
+
+#: Setting of `cherrypy.server` -> setting of kirsch. Followed while the server runs.
+FOLLOWED = {
+    "accepted_queue_timeout": "queue_timeout",
+    "max_request_body_size": "max_body",
+    "shutdown_timeout": "shutdown_timeout",
+    "socket_timeout": "keep_alive_timeout",
+    "thread_pool": "threads",
+    "thread_pool_max": "threads_max",
+}
+
+
+def settings_of(adapter: Server) -> dict[str, Any]:
+    """Return the kirsch settings for those of `cherrypy.server`."""
+    head = min(adapter.max_request_header_size or HEAD_CEILING, HEAD_CEILING)
+    settings: dict[str, Any] = {
+        "backlog": adapter.socket_queue_size,
+        "head_timeout": adapter.socket_timeout,
+        "max_head": head,
+        "max_request_line": head,  # one line may be the whole head, as it always could
+        "nodelay": adapter.nodelay,
+        "protocol": adapter.protocol_version,
+        "server_name": "CherryPy",
+        "socket_mode": adapter.socket_mode,
+        "thread_stopped": _thread_stopped,
+    }
+    for name, setting in FOLLOWED.items():
+        settings[setting] = getattr(adapter, name)
+    if adapter.accepted_queue_size >= 0:
+        settings["queue_size"] = adapter.accepted_queue_size
+    return settings
+
+
+def _thread_stopped(thread: object) -> None:
+    # Runs in the thread that ends: what it acquired, 'stop_thread' listeners give back.
+    site.engine.publish("release_thread")
+
+
+def _setting(name: str, doc: str) -> Any:
+    """Return a property that is the setting `name` of the kirsch server."""
+
+    def get(self: HTTPServer) -> Any:
+        return getattr(self.kirsch.settings, name)
+
+    def put(self: HTTPServer, value: Any) -> None:
+        setattr(self.kirsch.settings, name, value)
+
+    return property(get, put, doc=doc)
+
+
+class HTTPServer:
+    """One kirsch server, started and stopped by a `ServerAdapter`.
+
+    server_adapter
+        The settings, such as `cherrypy.server`. Raises ValueError when they name no address.
+    gateway
+        What answers in place of WSGI.
+    """
+
+    ssl_adapter: Any = None
+    version: str = "CherryPy/18.10.0"
+
+    def __init__(
+        self,
+        server_adapter: Server,
+        *,
+        app: Any = None,
+        gateway: Callable[..., Any] | None = None,
+    ) -> None:
+        address = server_adapter.bind_addr
+        if address is None:
+            raise ValueError(
+                "The server has no address: set server.socket_host and server.socket_port, "
+                "or server.socket_file."
+            )
+        self.server_adapter = server_adapter
+        self.bind_addr = address
+        self.stats: dict[str, Any] = {"Enabled": server_adapter.statistics}
+        bind: Any = f"unix:{address}" if isinstance(address, str) else address
+        self.kirsch = Kirsch(bind, app, gateway=gateway, **settings_of(server_adapter))
+        self.kirsch.settings.log = self._log
+
+    def _log(self, msg: str, level: int = 20, traceback: bool = False) -> None:
+        # The adapter says on the bus what it serves and when it has stopped.
+        if level > 20:
+            self.error_log(msg, level, traceback)
+
+    def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
+        """Write to the bus's log."""
+        site.engine.log(msg, level, traceback)
+
+    def follow(self, name: str, value: Any) -> None:
+        """Take over a setting of the adapter that changes while this server exists."""
+        setting = FOLLOWED.get(name)
+        if setting is not None:
+            setattr(self.kirsch.settings, setting, value)
+
+    # -- life ------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Bind and listen. Raises OSError that names the address."""
+        self.kirsch.bind()
+
+    def start(self) -> None:
+        """Serve until `stop()`; raises what `interrupt` was set to."""
+        self.kirsch.serve()
+
+    serve = safe_start = start
+
+    def stop(self) -> None:
+        """Stop accepting, let requests in flight finish within `shutdown_timeout`, close."""
+        self.kirsch.stop()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it listens and serves."""
+        return self.kirsch.ready
+
+    @property
+    def interrupt(self) -> Any:
+        """Assign an exception (or its class): the server stops and `start()` raises it."""
+        return self.kirsch.interrupt
+
+    @interrupt.setter
+    def interrupt(self, error: Any) -> None:
+        self.kirsch.interrupt = error
+
+    # -- members ---------------------------------------------------------------------------
+
+    @property
+    def requests(self) -> Pool:
+        """The threads: `min`, `max`, `idle`, `qsize`, `grow()`, `shrink()`."""
+        return self.kirsch.pool
+
+    @property
+    def socket(self) -> socket.socket | None:
+        """The listening socket, None while stopped."""
+        listeners = self.kirsch.listeners
+        return listeners[0].sock if listeners else None
+
+    @property
+    def bound_addresses(self) -> list[Any]:
+        """What is bound, with the ports the system chose."""
+        return self.kirsch.bound_addresses
+
+    @property
+    def server_name(self) -> str:
+        """The host that is bound."""
+        address = self.bind_addr
+        return socket.gethostname() if isinstance(address, str) else address[0]
+
+    timeout = _setting("keep_alive_timeout", "Seconds a connection may be idle.")
+    shutdown_timeout = _setting("shutdown_timeout", "Seconds for requests in flight at stop.")
+    numthreads = minthreads = _setting("threads", "Threads that are always there.")
+    maxthreads = _setting("threads_max", "Threads the pool may grow to; None or -1: 256.")
+    request_queue_size = _setting("backlog", "The listen backlog.")
+    max_request_body_size = _setting("max_body", "Bytes of a request's body; 0: no limit.")
+    max_request_header_size = _setting("max_head", "Bytes of a request's head.")
+    nodelay = _setting("nodelay", "Send small answers at once.")
+    protocol = _setting("protocol", "The highest protocol version to answer with.")
