@@ -83,8 +83,15 @@ class ServerAdapter:
         thread.name = f"HTTPServer {thread.name}"
         self._thread = thread
         thread.start()
-        self.wait()
+        try:
+            self.wait()
+        except TimeoutError:
+            self.httpserver.stop()
+            raise
         self.running = True
+        if self.interrupt is not None:  # It died in this very moment.
+            self.running = False
+            raise self._named(self.interrupt)
         self.bus.log(f"Serving on {self.description}")
 
     # After what changes the process (65, 70), before rights are dropped (77).
@@ -127,13 +134,12 @@ class ServerAdapter:
                 ended.set()
 
     def _interrupted(self, exc: BaseException, message: str) -> None:
-        starting = not self.running
         self.interrupt = exc
         if isinstance(exc, (KeyboardInterrupt, SystemExit)):
             self.bus.log(message)
         else:
             self.bus.log(message, traceback=True, level=40)
-        if not starting:  # Else start() raises it, and the bus undoes its start.
+        if self.running:  # Else start() raises it, and the bus undoes its start.
             self.bus.exit()
 
     def wait(self) -> None:

@@ -11,23 +11,20 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 import threading
 import time
 import warnings
 from _thread import allocate_lock, get_ident
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any
 
 from cherrypy.process import lingering, respawn
+from cherrypy.process.channels import ChannelFailures, Channels
 
 if TYPE_CHECKING:
     from _thread import LockType
 
 __all__ = ("Bus", "ChannelFailures", "bus", "states")
-
-Listener = Callable[..., Any]
-_L = TypeVar("_L", bound=Listener)
 
 try:
     _startup_cwd = os.getcwd()
@@ -36,36 +33,6 @@ except OSError:  # The directory we were started in has been deleted.
 
 # BSD sysexits EX_SOFTWARE: what a start that was cut short has always ended with.
 _EX_SOFTWARE = 70
-
-
-class ChannelFailures(Exception):
-    """One or more listeners of a channel failed; the others have run all the same."""
-
-    delimiter = "\n"
-
-    def __init__(self, *args: object) -> None:
-        super().__init__(*args)
-        self._exceptions: list[BaseException] = []
-
-    def handle_exception(self) -> None:
-        """Add the exception that is being handled."""
-        exc = sys.exc_info()[1]
-        if exc is not None:
-            self._exceptions.append(exc)
-
-    def get_instances(self) -> list[BaseException]:
-        """Return the collected exceptions, oldest first."""
-        return self._exceptions[:]
-
-    def __str__(self) -> str:
-        return self.delimiter.join(map(repr, self._exceptions))
-
-    __repr__ = __str__
-
-    def __bool__(self) -> bool:
-        return bool(self._exceptions)
-
-    __nonzero__ = __bool__
 
 
 class _StateEnum:
@@ -97,7 +64,7 @@ states.STOPPING = _StateEnum.State()
 states.EXITING = _StateEnum.State()
 
 
-class Bus:
+class Bus(Channels):
     """A process state machine and publish/subscribe messenger.
 
     ``listeners`` maps each channel to the set of its listeners. The sets are the truth: code may
@@ -114,18 +81,13 @@ class Bus:
     shutdown_timeout: float | None = 5.0
 
     def __init__(self) -> None:
+        super().__init__(("start", "stop", "exit", "graceful", "log", "main"))
         self.execv = False
         self._waiters: list[LockType] = []
         self._state = states.STOPPED
         self.state = states.STOPPED
-        channels = ("start", "stop", "exit", "graceful", "log", "main")
-        self.listeners: dict[str, set[Listener]] = {channel: set() for channel in channels}
-        self._priorities: dict[tuple[str, Listener], int] = {}
-        # publish() remembers each channel's listeners in order; see _arrange().
-        self._orders: dict[str, tuple[object, frozenset[Listener], tuple[Listener, ...]]] = {}
-        self._version = object()
         self._starter: int | None = None  # ident of the thread inside start()
-        self._leaver: int | None = None  # ident of the thread inside exit()
+        self._leaving = allocate_lock()  # Held by the thread that is shutting the bus down.
         self._exits = 0
         self._exit_began: float | None = None
         self._pid = os.getpid()
@@ -140,6 +102,9 @@ class Bus:
     @state.setter
     def state(self, value: _StateEnum.State) -> None:
         self._state = value
+        self._wake()
+
+    def _wake(self) -> None:
         # Bare locks, not a Condition: this runs in signal handlers too, where the interrupted
         # thread may hold the very lock that notify() would need.
         for waiter in tuple(self._waiters):
@@ -147,114 +112,6 @@ class Bus:
                 waiter.release()
             except RuntimeError:  # Somebody else woke it a moment ago.
                 pass
-
-    # --------------------------------------------------------------- channels
-
-    @overload
-    def subscribe(
-        self, channel: str, callback: None = None, priority: int | None = None
-    ) -> Callable[[_L], _L]: ...
-
-    @overload
-    def subscribe(self, channel: str, callback: Listener, priority: int | None = None) -> None: ...
-
-    def subscribe(
-        self, channel: str, callback: Listener | None = None, priority: int | None = None
-    ) -> Callable[[_L], _L] | None:
-        """Call ``callback`` whenever something is published on ``channel``.
-
-        Lower priorities are called first; without one, ``callback.priority`` or 50 counts.
-        Without a callback this is a decorator, which returns the function it decorates.
-        """
-        if callback is None:
-
-            def decorate(function: _L) -> _L:
-                self.subscribe(channel, function, priority)
-                return function
-
-            return decorate
-        if priority is None:
-            priority = getattr(callback, "priority", 50)
-        self._priorities[channel, callback] = priority
-        self.listeners.setdefault(channel, set()).add(callback)
-        self._version = object()
-        return None
-
-    def unsubscribe(self, channel: str, callback: Listener) -> None:
-        """Forget ``callback``; it is no error when it does not listen."""
-        listeners = self.listeners.get(channel)
-        if listeners and callback in listeners:
-            listeners.discard(callback)
-            self._priorities.pop((channel, callback), None)
-            self._version = object()
-
-    def publish(self, channel: str, *args: Any, **kwargs: Any) -> list[Any]:
-        """Call the listeners of ``channel`` in order of priority; return what they returned.
-
-        A listener that fails is logged and the others still run; then :exc:`ChannelFailures`
-        is raised with all failures. KeyboardInterrupt and SystemExit pass at once (a SystemExit
-        of 0 becomes 1 when a listener failed before).
-        """
-        listeners = self.listeners.get(channel)
-        if not listeners:
-            return []
-        order = self._orders.get(channel)
-        # The comparison is what makes direct changes of the set safe: it costs some 40 ns.
-        if order is None or order[0] is not self._version or order[1] != listeners:
-            order = self._arrange(channel, listeners)
-        output: list[Any] = []
-        try:
-            for listener in order[2]:
-                output.append(listener(*args, **kwargs))  # noqa: PERF401 # its length tells who failed
-        except Exception:
-            return self._publish_rest(channel, order[2], output, args, kwargs)
-        return output
-
-    def _arrange(
-        self, channel: str, listeners: set[Listener]
-    ) -> tuple[object, frozenset[Listener], tuple[Listener, ...]]:
-        version = self._version  # Read first: a later subscribe() makes what follows invalid.
-        snapshot = frozenset(listeners)
-        ranks = {}
-        for index, ((name, listener), priority) in enumerate(list(self._priorities.items())):
-            if name == channel:
-                ranks[listener] = (priority, index)
-        last = len(self._priorities)
-        ordered = sorted(
-            snapshot,
-            key=lambda one: ranks.get(one) or (getattr(one, "priority", 50), last),
-        )
-        order = (version, snapshot, tuple(ordered))
-        self._orders[channel] = order
-        return order
-
-    def _publish_rest(
-        self,
-        channel: str,
-        ordered: tuple[Listener, ...],
-        output: list[Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> list[Any]:
-        """Go on after the first failure (the exception that is being handled)."""
-        failures = ChannelFailures()
-        failed = len(output)
-        self._note_failure(failures, channel, ordered[failed])
-        for listener in ordered[failed + 1 :]:
-            try:
-                output.append(listener(*args, **kwargs))
-            except SystemExit as exc:
-                if exc.code in (0, None):
-                    exc.code = 1
-                raise
-            except Exception:
-                self._note_failure(failures, channel, listener)
-        raise failures from failures.get_instances()[0]
-
-    def _note_failure(self, failures: ChannelFailures, channel: str, listener: Listener) -> None:
-        failures.handle_exception()
-        if channel != "log":  # Whatever fails there would fail again.
-            self._say(f"Error in {channel!r} listener {listener!r}", level=40, traceback=True)
 
     # -------------------------------------------------------------- lifecycle
 
@@ -289,10 +146,17 @@ class Bus:
             self._starter = None
 
     def _undo_start(self) -> None:
+        # When another thread is exiting, what was started since has to be stopped after it.
+        limit = self.shutdown_timeout
+        mine = self._leaving.acquire(timeout=-1 if limit is None else limit)
         try:
             self._shut_down()
         except ChannelFailures:  # Logged, and the caller has a better exception to hear of.
             pass
+        finally:
+            if mine:
+                self._leaving.release()
+            self._wake()
 
     def exit(self) -> None:
         """Stop, publish ``exit``, and become EXITING, which ends ``block()``.
@@ -302,9 +166,13 @@ class Bus:
         down; they are raised at the end. Called by a listener of ``start`` (or by a signal during
         it), it raises SystemExit(70) in the thread that is starting, after the shutdown.
         """
-        if self._leaver is not None:
+        if not self._leaving.acquire(blocking=False):
             return
-        self._shut_down()
+        try:
+            self._shut_down()
+        finally:
+            self._leaving.release()
+            self._wake()
         if self._starter == get_ident():
             raise SystemExit(_EX_SOFTWARE)
         if not threading.main_thread().is_alive():
@@ -312,7 +180,6 @@ class Bus:
             lingering.leave_behind(lingering.running(), log=self._say)
 
     def _shut_down(self) -> None:
-        self._leaver = get_ident()
         self._exits += 1
         self._exit_began = time.monotonic()
         failure: BaseException | None = None
@@ -328,8 +195,6 @@ class Bus:
             atexit.unregister(self._clean_exit)
         except BaseException as exc:
             failure = failure or exc
-        finally:
-            self._leaver = None
         if failure is not None:
             raise failure
 
@@ -360,12 +225,14 @@ class Bus:
         """Start the bus and call ``func`` in a thread of its own once it has STARTED."""
         exits = self._exits
 
+        def over() -> bool:  # A start that fails exits.
+            return self._exits != exits or self.state is states.STARTED
+
         def _callback() -> None:
-            while self._exits == exits:  # A start that fails exits, and there is no call.
-                if self.state is states.STARTED:
-                    func(*(args or ()), **(kwargs or {}))
-                    return
-                self._pause(0.1)
+            while not self._pause(1, over):
+                pass
+            if self._exits == exits:
+                func(*(args or ()), **(kwargs or {}))
 
         thread = threading.Thread(target=_callback, args=())
         thread.name = f"Bus Callback {thread.name}"
@@ -416,17 +283,26 @@ class Bus:
             self._do_execv()
 
     def _wait_for_threads(self, status: object) -> None:
-        self._say("Waiting for child threads to terminate...")
         deadline = None
         if self.shutdown_timeout is not None:
             began = self._exit_began or time.monotonic()
             deadline = max(began + self.shutdown_timeout, time.monotonic() + lingering.GRACE)
+        # Another thread (a daemon, often) may be in the middle of the listeners of "exit".
+        while self._leaving.locked():
+            seconds = 1.0 if deadline is None else deadline - time.monotonic()
+            if not self._pause(seconds, self._has_left) and deadline is not None:
+                self._say("The listeners of exit are still running.", level=30)
+                break
+        self._say("Waiting for child threads to terminate...")
         left = lingering.join(deadline, log=self._say)
         if left:
             names = ", ".join(thread.name for thread in left)
             self._say(f"Leaving behind threads that are still running: {names}.", level=30)
         if not self.execv and threading.current_thread() is threading.main_thread():
             lingering.leave_behind(lingering.running(), status, log=self._say)
+
+    def _has_left(self) -> bool:
+        return not self._leaving.locked()
 
     def wait(
         self,
@@ -439,25 +315,29 @@ class Bus:
         ``channel`` is published every ``interval`` seconds in the meantime.
         """
         wanted = (state,) if isinstance(state, _StateEnum.State) else tuple(state)
-        while self.state not in wanted:
-            if self._pause(interval, wanted) and channel is not None:
+
+        def there() -> bool:
+            return self.state in wanted
+
+        while not self._pause(interval, there):
+            if channel is not None:
                 self.publish(channel)
 
-    def _pause(self, seconds: float, wanted: tuple[_StateEnum.State, ...] = ()) -> bool:
-        """Sleep until the state changes to a wanted one (any, without); True: it did not."""
+    def _pause(self, seconds: float, done: Callable[[], bool]) -> bool:
+        """Sleep until ``done()``, asked again whenever something changes; return whether it is."""
+        if done():
+            return True
         waiter = allocate_lock()
         waiter.acquire()
         self._waiters.append(waiter)
-        before = self.state
         deadline = time.monotonic() + seconds
         try:
-            while True:
-                now = self.state
-                if now in wanted or (not wanted and now is not before):
-                    return False
+            while not done():
                 left = deadline - time.monotonic()
-                if not waiter.acquire(timeout=max(left, 0)) and left <= 0:
-                    return True
+                if left <= 0:
+                    return False
+                waiter.acquire(timeout=left)
+            return True
         finally:
             self._waiters.remove(waiter)
 
@@ -484,23 +364,6 @@ class Bus:
 
     def _set_cloexec(self) -> None:
         respawn.close_on_exec(self.max_cloexec_files)
-
-    # -------------------------------------------------------------------- log
-
-    def log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
-        """Publish ``msg`` on ``log``, with the exception being handled when ``traceback``."""
-        if traceback:
-            from traceback import format_exception
-
-            msg += "\n" + "".join(format_exception(*sys.exc_info()))
-        self.publish("log", msg, level)
-
-    def _say(self, msg: str, level: int = 20, traceback: bool = False) -> None:
-        """Log, whatever the log's listeners do: a full disk must not keep the bus from moving."""
-        try:
-            self.log(msg, level, traceback)
-        except ChannelFailures:
-            pass
 
 
 bus = Bus()

@@ -57,6 +57,11 @@ class Autoreloader(Monitor):
         if self.thread is None:
             self.mtimes = {}
             self._refused = {}
+            if self.frequency > 0:
+                # Now, not at the thread's first look: what is saved in between counts.
+                for name in self.sysfiles() | self.files:
+                    if name:
+                        self._changed(name)
         super().start()
 
     start.priority = 70  # type: ignore[attr-defined] # read by Bus.subscribe
