@@ -436,8 +436,8 @@ class Part(Entity):
                 value += block
             fp_out = self.make_file()
             fp_out.write(value)
-            size: float = len(value)
-            limit = inf if self.maxfield is None else self.maxfield
+            size = len(value)
+            limit: float = inf if self.maxfield is None else self.maxfield
         else:
             size = 0
             limit = inf
@@ -505,7 +505,8 @@ class SizedReader:
     def _next(self, size: int) -> bytes:
         """Return up to `size` bytes, of the buffer first; b'' at the end."""
         if self.buffer:
-            data, self.buffer = self.buffer[:size], self.buffer[size:]
+            data: bytes = self.buffer[:size]
+            self.buffer = self.buffer[size:]
             return data
         if self.length is not None:
             size = min(size, self.length - self.bytes_read)

@@ -64,7 +64,6 @@ class Checker:
 
     def __init__(self) -> None:
         self.known_config_types = {}
-        self._populate_known_types()
 
     def __call__(self) -> None:
         """Run all the checks."""
@@ -238,6 +237,8 @@ class Checker:
 
     def check_config_types(self) -> None:
         """Entries of another type than the default they replace are often meant otherwise."""
+        if not self.known_config_types:
+            self._populate_known_types()
         self._known_types(site.config)
         for _, app in _apps():
             self._known_types(app.config)

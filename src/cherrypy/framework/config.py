@@ -233,7 +233,8 @@ class Plan:
             config.update(snapshot)
         if extra:
             config.update(extra)
-        self.namespaces = buckets = {}
+        buckets: dict[str, dict[str, Any]] = {}
+        self.namespaces = buckets
         for key, value in config.items():
             name, dot, rest = key.partition(".")
             if dot:

@@ -124,7 +124,9 @@ class Parser(ConfigParser):
         """Return the name as it is: configuration keys are case-sensitive."""
         return optionstr
 
-    def read(self, filenames: Any, encoding: str | None = "utf-8-sig") -> list[str]:
+    def read(  # type: ignore[override]  # overloads that say the same
+        self, filenames: Any, encoding: str | None = "utf-8-sig"
+    ) -> list[str]:
         """Read one file or several; unlike the inherited method, a missing one is an OSError."""
         if isinstance(filenames, (str, bytes, os.PathLike)):
             filenames = [filenames]
@@ -333,7 +335,8 @@ def _operator_builder(function: Callable[..., Any]) -> Callable[[_Builder, Any],
     return lambda self, node: function
 
 
-for _name, _function in {**_BINARY, **_UNARY}.items():
+_OPERATORS: dict[str, Callable[..., Any]] = {**_BINARY, **_UNARY}
+for _name, _function in _OPERATORS.items():
     setattr(_Builder, "build_" + _name, _operator_builder(_function))
 
 

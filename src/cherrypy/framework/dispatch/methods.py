@@ -44,7 +44,7 @@ class MethodDispatcher(Dispatcher):
 def _verbs(resource: Any) -> list[str]:
     """Return the methods a resource offers, sorted, HEAD with every GET."""
     cls = type(resource)
-    if cls.__dir__ is object.__dir__:
+    if getattr(cls, "__dir__", None) is object.__dir__:
         # What dir() gives, without sorting the many names every object has.
         names = {name for base in cls.__mro__ for name in vars(base) if name.isupper()}
         names.update(name for name in getattr(resource, "__dict__", ()) if name.isupper())

@@ -79,7 +79,7 @@ class RoutesDispatcher:
         trail += last
 
         section = where = ""
-        sources = [site.config]
+        sources: list[dict[str, Any]] = [site.config]
         for path, conf in trail:
             where = path or where
             if conf:
@@ -98,8 +98,7 @@ class RoutesDispatcher:
         request = serving.request
         config = routes.request_config()
         config.mapper = self.mapper
-        if hasattr(request, "wsgi_environ"):
-            config.environ = request.wsgi_environ
+        config.environ = request.wsgi_environ or _environ(request)
         config.host = request.headers.get("Host", None)
         config.protocol = request.scheme
         config.redirect = self.redirect
@@ -132,3 +131,19 @@ class RoutesDispatcher:
             path += "/" + atom
             trail.append((path, app.config.get(path)))
         return trail
+
+
+def _environ(request: Any) -> dict[str, Any]:
+    """Return what routes may have conditions on, for a request that did not come by WSGI."""
+    host = request.headers.get("Host") or "localhost"
+    return {
+        "REQUEST_METHOD": request.method,
+        "SCRIPT_NAME": request.script_name,
+        "PATH_INFO": request.path_info,
+        "QUERY_STRING": request.query_string,
+        "HTTP_HOST": host,
+        "SERVER_NAME": host.partition(":")[0],
+        "SERVER_PORT": str(request.local.port),
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "wsgi.url_scheme": request.scheme,
+    }
