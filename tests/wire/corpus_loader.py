@@ -171,9 +171,11 @@ PAGE = Path(__file__).parents[2] / "docs" / "wire.md"
 def with_tables(page: str) -> str:
     """The page with its tables made anew."""
     for name, table in tables().items():
-        opening, closing = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
-        before, _, rest = page.partition(opening)
-        page = before + opening + table + closing + rest.partition(closing)[2]
+        opening, closing = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        before, found, rest = page.partition(opening)
+        _, ended, after = rest.partition(closing)
+        assert found and ended, f"the page has no place for the table {name!r}"
+        page = f"{before}{opening}{table}\n{closing}{after}"
     return page
 
 

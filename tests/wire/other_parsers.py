@@ -26,7 +26,8 @@ def cgi(pairs: Any) -> dict[str, str]:
     """Header pairs as an environ would show them, by the rules of docs/wire.md, written anew."""
     fields: dict[str, str] = {}
     for raw_name, raw_value in pairs:
-        name, value = raw_name.decode("latin-1").upper(), raw_value.decode("latin-1")
+        name = raw_name.decode("latin-1").upper()
+        value = raw_value.decode("latin-1").strip(" \t")  # httptools leaves what is behind
         if "_" in name:
             continue
         key = name.replace("-", "_")

@@ -79,6 +79,28 @@ class TestSuffix:
             "date: today", "SERVER: Mine", "Content-Length: 0",
         ]  # fmt: skip
 
+    def test_keep_alive_goes_with_the_connection(self):
+        suffix = SUFFIX + b"Keep-Alive: timeout=10\r\n"
+        both = [("Date", "today"), ("Server", "Mine")]
+        assert "Keep-Alive: timeout=10" in lines(respond(size=0, suffix=suffix))
+        assert lines(respond(headers=both, size=0, suffix=suffix))[3:] == [
+            "Content-Length: 0", "Keep-Alive: timeout=10",
+        ]  # fmt: skip
+        for closing in (
+            respond(size=0, suffix=suffix, keep=False),
+            respond(size=0, suffix=suffix, headers=[("Connection", "close")]),
+            respond(suffix=suffix, req=request(minor=0)),
+        ):
+            assert not any(line.startswith("Keep-Alive") for line in lines(closing))
+            assert "Server: Kirsch" in lines(closing)
+
+    def test_a_new_suffix_is_never_an_old_one(self):
+        for second in range(50):
+            suffix = b"Date: %d\r\nServer: Kirsch\r\n" % second
+            head = respond(headers=[("Server", "Mine")], size=0, suffix=suffix)
+            assert lines(head)[-1] == f"Date: {second}"
+        assert len(responses._CUT) <= responses._CUT_LIMIT
+
     def test_none(self):
         assert respond(size=0, suffix=b"").data == b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 

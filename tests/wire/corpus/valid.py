@@ -303,6 +303,9 @@ CASES = [
     # fields
     with_field("no space after the colon", "RFC 9112 5", b"A:b", {"HTTP_A": "b"}),
     with_field("whitespace around a value", "RFC 9112 5.1", b"A: \t b c \t ", {"HTTP_A": "b c"}),
+    with_field("tab before a value", "RFC 9112 5.1", b"A:\tb", {"HTTP_A": "b"}),
+    with_field("two blanks before a value", "RFC 9112 5.1", b"A:  b", {"HTTP_A": "b"}),
+    with_field("blanks after a value", "RFC 9112 5.1", b"A: b \t", {"HTTP_A": "b"}),
     with_field("tab in a value", "RFC 9110 5.5", b"A: b\tc", {"HTTP_A": "b\tc"}),
     with_field("empty value", "RFC 9110 5.5", b"A:", {"HTTP_A": ""}),
     with_field("value of blanks", "RFC 9110 5.5", b"A:  \t", {"HTTP_A": ""}),

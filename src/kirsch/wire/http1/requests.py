@@ -87,7 +87,7 @@ _simple_line = re.compile(
 ).fullmatch
 # RFC 9112 5: field-line = field-name ":" OWS field-value OWS. No whitespace before the colon
 # (5.1), no line folding (5.2). At most one blank around the value: rarer spacing is left to _walk.
-_simple_fields = re.compile(rf"\r\n({TOKEN}): ?({FIELD_VALUE})(?<![ \t])(?=\r\n)").findall
+_simple_fields = re.compile(rf"\r\n({TOKEN}): ?(?![ \t])({FIELD_VALUE})(?<![ \t])(?=\r\n)").findall
 _field_line = re.compile(rf"({TOKEN}):{OWS}(?![ \t])({FIELD_VALUE})").fullmatch
 _method = re.compile(METHOD).fullmatch
 _token = re.compile(TOKEN).fullmatch

@@ -127,7 +127,7 @@ def response_head(
     :param body_length: bytes of the body when known, else None. A ``Content-Length`` of the
         application stands before it; the server compares.
     :param suffix: complete ``Date`` and ``Server`` lines with their line ends; what the
-        application gave itself is left out.
+        application gave itself is left out. It may hold ``Keep-Alive``, left out on close.
     :param timeout: seconds an idle connection is kept; told to HTTP/1.0 clients that stay.
     :param protocol: 'HTTP/1.0' makes the server answer as one of that time, without chunks.
     :raise ValueError: a status, name or value that could add a line or be read in two ways.
@@ -186,8 +186,10 @@ def response_head(
     data = "\r\n".join(lines).encode("latin-1")  # UnicodeEncodeError is a ValueError
     if data.translate(None, _LINE_OCTETS) != b"\r\n" * (len(lines) - 1):
         raise ValueError("A status or header value holds a control character.")
+    if not keep_alive:
+        given |= _KEEP_ALIVE
     if given:
-        suffix = _without_given(suffix, given)
+        suffix = _without(suffix, given)
     return ResponseHead(
         data + suffix + b"\r\n",
         framing,
@@ -242,13 +244,26 @@ def _describe_connection(
         lines.append("Connection: " + ", ".join(said))
 
 
-def _without_given(suffix: bytes, given: int) -> bytes:
-    """The suffix without the lines the application wrote itself."""
-    if given == _DATE | _SERVER:
-        return b""
-    name = b"date:" if given == _DATE else b"server:"
-    lines = suffix.splitlines(keepends=True)
-    return b"".join(line for line in lines if not line.lower().startswith(name))
+# Lines of a suffix that must go: those the application wrote itself, and a Keep-Alive where the
+# connection closes. A bit each, _DATE and _SERVER being two of them.
+_KEEP_ALIVE: Final = 4
+_BITS: Final = {b"date": _DATE, b"server": _SERVER, b"keep-alive": _KEEP_ALIVE}
+# Suffix and bits -> what is left. A suffix lasts a second, so a handful is plenty.
+_CUT: Final[dict[tuple[bytes, int], bytes]] = {}
+_CUT_LIMIT: Final = 16
+
+
+def _without(suffix: bytes, bits: int) -> bytes:
+    left = _CUT.get((suffix, bits))
+    if left is None:
+        lines = suffix.splitlines(keepends=True)
+        left = b"".join(
+            line for line in lines if not _BITS.get(line.partition(b":")[0].lower(), 0) & bits
+        )
+        if len(_CUT) >= _CUT_LIMIT:
+            _CUT.clear()
+        _CUT[suffix, bits] = left
+    return left
 
 
 def encode_chunk(data: bytes) -> bytes:
