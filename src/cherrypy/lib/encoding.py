@@ -284,7 +284,7 @@ def gzip(
         mime_types: content types to compress; ``text/*``, ``*/*`` and ``application/*+xml`` mean
             all of their kind.
 
-    Raises HTTPError 406 when the client accepts neither gzip nor the plain body.
+    The response is 406 when the client accepts neither gzip nor the plain body.
     """
     request, response = serving.request, serving.response
     set_vary_header(response, "Accept-Encoding")
@@ -301,7 +301,8 @@ def gzip(
     gzip_weight, identity = _codings(request.headers.elements("Accept-Encoding"))
     if not gzip_weight:
         if identity == 0.0:
-            raise HTTPError(406, "identity, gzip")
+            # Not raised: this hook would run again for the error's page, and raise again.
+            HTTPError(406, "identity, gzip").set_response()
         return
     if identity is not None and identity > gzip_weight:
         return

@@ -72,29 +72,28 @@ class LockChecker:
 
 
 class NamedLock:
-    """One lock of `NamedLocks`: who has it, since when, and how many want it."""
+    """One lock of `NamedLocks` while somebody has it: who, since when, and who waits."""
 
-    __slots__ = ("count", "holder", "lock", "owner", "since", "users")
+    __slots__ = ("count", "holder", "owner", "since", "waiters")
 
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.users = 0
-        self.count = 0
-        self.owner = 0
-        self.holder: Any = None
-        self.since = 0.0
+    def __init__(self, owner: int, holder: Any) -> None:
+        self.owner = owner
+        self.holder = holder
+        self.count = 1
+        self.since = time.monotonic()
+        self.waiters: list[tuple[Any, int, Any]] | None = None
 
 
 class NamedLocks(dict[str, NamedLock]):
-    """Locks by name; only those that somebody holds or waits for exist.
+    """Locks by name; only those that somebody holds exist.
 
     The thread that holds a lock may take it again; any thread may give it back, since the end of
-    a response can come in another one than its beginning.
+    a response can come in another one than its beginning. Whoever waits longest is next.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        # Guards the entries and their `users`, `owner`, `count`; never held while waiting.
+        # Guards the entries and all that is in them; never held while waiting.
         self._guard = threading.Lock()
 
     def acquire(self, name: str, timeout: float | None, holder: Any = None) -> bool:
@@ -108,55 +107,53 @@ class NamedLocks(dict[str, NamedLock]):
         with self._guard:
             entry = self.get(name)
             if entry is None:
-                entry = self[name] = NamedLock()
-                entry.lock.acquire()
-                got = True
-            elif entry.owner == me:
+                self[name] = NamedLock(me, holder)
+                return True
+            if entry.owner == me:
                 entry.count += 1
                 return True
-            else:
-                got = entry.lock.acquire(blocking=False)
-            entry.users += 1
-        if not got:
-            got = entry.lock.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
-        if got:
-            entry.owner = me
-            entry.count = 1
-            entry.holder = holder
-            entry.since = time.monotonic()
+            if timeout is not None and timeout <= 0:
+                return False
+            # A lock that is handed over by being released.
+            turn = threading.Lock()
+            turn.acquire()
+            ticket = (turn, me, holder)
+            if entry.waiters is None:
+                entry.waiters = []
+            entry.waiters.append(ticket)
+        if turn.acquire(timeout=-1 if timeout is None else timeout):
             return True
         with self._guard:
-            self._leave(name, entry)
-        return False
-
-    def _leave(self, name: str, entry: NamedLock) -> None:
-        entry.users -= 1
-        if not entry.users and self.get(name) is entry:
-            del self[name]
+            if ticket in entry.waiters:
+                entry.waiters.remove(ticket)
+                return False
+        # It was handed over just as we gave up.
+        return True
 
     def release(self, name: str) -> None:
         """Give the lock `name` back; nothing happens if nobody has it."""
         with self._guard:
             entry = self.get(name)
-            if entry is None or not entry.count:
+            if entry is None:
                 return
             entry.count -= 1
             if entry.count:
                 return
-            entry.owner = 0
-            entry.holder = None
-            entry.lock.release()
-            self._leave(name, entry)
+            if not entry.waiters:
+                del self[name]
+                return
+            turn, entry.owner, entry.holder = entry.waiters.pop(0)
+            entry.count = 1
+            entry.since = time.monotonic()
+            turn.release()
 
     def holder_of(self, name: str) -> str:
         """Describe who has the lock `name`."""
         entry = self.get(name)
-        if entry is None or not entry.count:
+        if entry is None:
             return "nobody any more"
         seconds = time.monotonic() - entry.since
-        holder = entry.holder
-        if callable(holder):
-            holder = holder()
+        holder = getattr(entry.holder, "request_line", entry.holder)
         return f"{holder or 'another thread'}, for {seconds:.1f} seconds"
 
 

@@ -183,8 +183,12 @@ class Session:
         if self._lock_on_access and not self.locked:
             self.acquire_lock()
         data = self._load()
-        if data is None or data[1] < self.now():
+        if data is None:
             self._data = {}
+        elif data[1] < self.now():
+            # Expired, and not yet cleaned up.
+            self._data = {}
+            self._stored = True
         else:
             self._data = data[0]
             self._stored = True
@@ -322,12 +326,8 @@ class Session:
     def _lock_named(self, locks: NamedLocks) -> None:
         """Take the lock of this id. Raises SessionLocked after `lock_timeout`."""
         assert self._id is not None
-        request = serving.request
-        if not locks.acquire(self._id, self._lock_limit(), request):
-            entry = locks.get(self._id)
-            holder = getattr(entry, "holder", None)
-            line = getattr(holder, "request_line", None) or "another request"
-            self._refuse(f"{line!r}, {locks.holder_of(self._id)}" if entry else "nobody any more")
+        if not locks.acquire(self._id, self._lock_limit(), serving.request):
+            self._refuse(locks.holder_of(self._id))
         self.locked = True
 
     def _refuse(self, holder: str) -> None:

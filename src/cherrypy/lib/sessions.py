@@ -50,13 +50,7 @@ class RamSession(Session):
                 self.cache.pop(id, None)
 
     def _exists(self) -> bool:
-        entry = self.cache.get(self._id)  # type: ignore[arg-type]
-        if entry is None:
-            return False
-        if entry[1] < self.now():
-            self.cache.pop(self._id, None)  # type: ignore[arg-type]
-            return False
-        return True
+        return self._id in self.cache
 
     def _load(self) -> Any:
         return self.cache.get(self._id)  # type: ignore[arg-type]

@@ -11,7 +11,6 @@ from typing import Any
 from cherrypy.framework.helpers import expose
 from cherrypy.framework.hooks import shortcut
 from cherrypy.framework.serving import serving
-from cherrypy.framework.site import site
 from cherrypy.framework.tools import (
     ErrorTool,
     HandlerTool,
@@ -190,5 +189,3 @@ _d = _fill(default_toolbox)
 # On every request, and mostly with nothing to do: the request path knows a short way.
 shortcut(cptools.trailing_slash, "trailing_slash")
 shortcut(encoding.ResponseEncoder, "encode")
-
-site.__dict__.setdefault("tools", default_toolbox)

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 
 _BLANK = " \t"
 
+# The attributes of a new Morsel, of this Python.
+_blank: dict[str, str] | None = None
+
 
 def _closing_quote(text: str, start: int) -> int:
     """Return the index of the quote that ends the string begun before `start`, or -1."""
@@ -32,6 +35,9 @@ def split_pairs(text: str) -> list[tuple[str, str]]:
     work is linear in the length of the field.
     """
     pairs: list[tuple[str, str]] = []
+    if ";" not in text and '"' not in text:
+        name, equals, value = text.partition("=")
+        return [(name.strip(_BLANK), value.strip(_BLANK))] if equals else pairs
     quoted = '"' in text
     position, length = 0, len(text)
     while position < length:
@@ -67,17 +73,25 @@ def parse_cookies(text: str, into: SimpleCookie | None = None) -> SimpleCookie:
     """
     import http.cookies as cookies  # noqa: PLW0406 - the stdlib, not this module
 
+    global _blank
+    if _blank is None:
+        _blank = dict(cookies.Morsel())
     jar = cookies.SimpleCookie() if into is None else into
+    decode = jar.value_decode
     legal = cookies._is_legal_key  # type: ignore[attr-defined]
     store = dict.__setitem__
+    fill = dict.update
+    kind = cookies.Morsel
     for name, coded in split_pairs(text):
         # '$Version', '$Path': attributes of RFC 2965, which RFC 6265, 5.4 has dropped.
         if not name or name[0] == "$" or not legal(name):
             continue
-        morsel: cookies.Morsel[str] = cookies.Morsel()
+        # Past Morsel.__init__, which sets each attribute by itself, and not by `set`, which
+        # refuses names such as 'path' and 'version' that RFC 6265 allows.
+        morsel: cookies.Morsel[str] = kind.__new__(kind)
+        fill(morsel, _blank)
         try:
-            value, coded = jar.value_decode(coded)
-            # Not `set`, which refuses names such as 'path' and 'version' that RFC 6265 allows.
+            value, coded = decode(coded)
             morsel.__setstate__(  # type: ignore[attr-defined]
                 {"key": name, "value": value, "coded_value": coded}
             )
