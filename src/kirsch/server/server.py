@@ -207,6 +207,10 @@ class Server:
         self.counters_.retire(counts)
         self.groups = []
 
+    def finish(self) -> None:
+        """Let serve() stop and return; safe in a signal handler, returns at once."""
+        self._over.set()
+
     def serve(self) -> None:
         """Start, wait until stop(), interrupt or KeyboardInterrupt, stop; raises the interrupt."""
         self.start()
