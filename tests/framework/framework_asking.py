@@ -50,7 +50,7 @@ def ask(
         )
         status = str(response.status)
         text = b"".join(response.body).decode()
-        found = re.search("<p>(.*?)</p>", text, re.S)
+        found = re.search("<p>(.*?)</p>", text, re.DOTALL)
         return SimpleNamespace(
             status=status,
             code=int(status[:3]),

@@ -59,4 +59,4 @@ def test_https_connection_is_imported_when_asked_for():
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
     with pytest.raises(AttributeError):
-        compat.nothing  # noqa: B018
+        compat.nothing

@@ -178,7 +178,7 @@ def test_a_plan_is_found_again():
     assert first.config == {"a": 2, "tools.x.on": True, "tools.x.y.z": 3}
     assert first.namespaces == {"tools": {"x.on": True, "x.y.z": 3}}
     first.state["mine"] = 1
-    assert plan(tuple(list(sources))) is first
+    assert plan((sources[0], sources[1])) is first
     assert plan(sources, {"b": 1}) is not first
     assert plan(sources, {"b": 1}) is plan(sources, {"b": 1})
     assert plan(sources, {"b": 1}).config["b"] == 1

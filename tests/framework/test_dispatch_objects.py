@@ -141,7 +141,7 @@ def test_dunder_names_do_not_lead_around_a_decorator():
 
 def test_unicode_names():
     tree = Root()
-    setattr(tree, "caf\xe9", tree.page)
+    tree.café = tree.page
     assert ask(tree, "/caf\xe9/1").text == repr((("page",), ("1",), []))
 
 

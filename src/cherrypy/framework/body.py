@@ -111,6 +111,13 @@ def _read_parts(entity: Entity, reader: BoundaryReader, boundary: bytes) -> None
         found = reader.advance()
 
 
+def _parameter(part: Part) -> Any:
+    """Return what a part is as a parameter: itself if it is a file or has parts, else text."""
+    if part.filename is not None or (part.value is None and part.file is None):
+        return part
+    return part.fullvalue()
+
+
 def process_multipart_form_data(entity: Entity) -> None:
     """Read a `multipart/form-data` entity: named parts become parameters.
 
@@ -122,7 +129,7 @@ def process_multipart_form_data(entity: Entity) -> None:
         if part.name is None:
             kept.append(part)
         else:
-            _add(entity.params, part.name, part if part.filename is not None else part.fullvalue())
+            _add(entity.params, part.name, _parameter(part))
     entity.parts[:] = kept
 
 
@@ -131,7 +138,7 @@ def _old_process_multipart(entity: Entity) -> None:
     process_multipart(entity)
     for part in entity.parts:
         name = "parts" if part.name is None else part.name
-        _add(entity.params, name, part if part.filename is not None else part.fullvalue())
+        _add(entity.params, name, _parameter(part))
 
 
 # --------------------------------------------------------------------------------- entities

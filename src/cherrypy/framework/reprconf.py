@@ -242,9 +242,9 @@ class _Builder:
         return node.value
 
     # The nodes of constants before Python 3.8.
-    build_Str = build_Constant  # noqa: N815 - looked up by the node's name
-    build_Num = build_Constant  # noqa: N815
-    build_NameConstant = build_Constant  # noqa: N815
+    build_Str = build_Constant
+    build_Num = build_Constant
+    build_NameConstant = build_Constant
 
     def build_List(self, node: ast.List) -> list[Any]:
         return [self.build(item) for item in node.elts]
