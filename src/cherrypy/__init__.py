@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import lib, process
+from . import process
 from .framework import dispatch, wsgi
 from .framework.application import Application
 from .framework.errors import (
@@ -19,26 +19,25 @@ from .framework.errors import (
     HTTPRedirect,
     InternalRedirect,
     NotFound,
-    TimeoutError,
+    TimeoutError,  # noqa: A004 - the historical name
 )
 from .framework.helpers import expose, popargs, url
 from .framework.serving import request, response, serving, thread_data
 from .framework.site import site
 from .framework.tools import Tool
 from .hosting.adapter import Server as _Server
-from .lib import toolbox as _toolbox
+from .lib import toolbox as _toolbox  # noqa: F401 - registers the default tools
 
 if TYPE_CHECKING:
     from .framework.checker import Checker
     from .framework.config import Config
-    from .framework.logs import GlobalLogManager
     from .framework.tools import Toolbox
     from .framework.tree import Tree
-    from .process.wspbus import Bus
+    from .framework.wiring import GlobalLogManager
 
     checker: Checker
     config: Config
-    engine: Bus
+    engine: Any  # the Bus, with its plugins as attributes
     log: GlobalLogManager
     server: _Server
     tools: Toolbox
@@ -104,9 +103,10 @@ def quickstart(
     if config:
         site.config.update(config)
     site.tree.mount(root, script_name, config)
-    site.engine.signals.subscribe()
-    site.engine.start()
-    site.engine.block()
+    engine: Any = site.engine
+    engine.signals.subscribe()
+    engine.start()
+    engine.block()
 
 
 from . import _legacy  # noqa: E402  (the table needs the rooms above)

@@ -10,47 +10,43 @@ from importlib import import_module
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-#: Reached as attributes after a bare `import cherrypy`; the rooms are imported anyway.
-EAGER = {
+#: Old name -> room.
+ROOMS = {
     "_cpchecker": "framework.checker",
     "_cpcompat": "framework.compat",
     "_cpconfig": "framework.config",
     "_cpdispatch": "framework.dispatch",
     "_cperror": "framework.errors",
     "_cplogging": "framework.logs",
+    "_cpmodpy": "hosting.modpy",
+    "_cpnative_server": "hosting.native",
     "_cpreqbody": "framework.body",
     "_cprequest": "framework.request",
     "_cpserver": "hosting.adapter",
     "_cptools": "lib.toolbox",
     "_cptree": "framework.tree",
     "_cpwsgi": "framework.wsgi",
+    "_cpwsgi_server": "hosting.wsgi",
     "_helper": "framework.helpers",
     "_json": "lib.jsontools",
 }
 
-#: Found when somebody imports them.
-LAZY = {
-    "_cpmodpy": "hosting.modpy",
-    "_cpnative_server": "hosting.native",
-    "_cpwsgi_server": "hosting.wsgi",
-}
-
 
 class LegacyFinder:
-    """Find `cherrypy.<old name>` for the modules that are not imported with the package."""
+    """Finds `cherrypy.<old name>` when somebody imports it."""
 
     @classmethod
     def find_spec(
         cls, fullname: str, path: object = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         package, _, old = fullname.rpartition(".")
-        if package != __package__ or old not in LAZY:
+        if package != __package__ or old not in ROOMS:
             return None
         return ModuleSpec(fullname, cls)  # type: ignore[arg-type]  # a loader by duck typing
 
     @staticmethod
     def create_module(spec: ModuleSpec) -> ModuleType:
-        module = import_module(f"{__package__}.{LAZY[spec.name.rpartition('.')[2]]}")
+        module = import_module(f"{__package__}.{ROOMS[spec.name.rpartition('.')[2]]}")
         spec.loader_state = module.__spec__
         return module
 
@@ -62,11 +58,12 @@ class LegacyFinder:
 
 
 def install() -> None:
-    """Put every old name in `sys.modules` and on the package."""
+    """Show the rooms under their old names, on the package and to `import`."""
     package = sys.modules[__package__]
-    for old, room in EAGER.items():
-        module = import_module(f"{__package__}.{room}")
-        sys.modules[f"{__package__}.{old}"] = module
-        setattr(package, old, module)
+    for old, room in ROOMS.items():
+        # The rooms that the package has not imported by itself wait for the first import.
+        module = sys.modules.get(f"{__package__}.{room}")
+        if module is not None:
+            setattr(package, old, module)
     if LegacyFinder not in sys.meta_path:
         sys.meta_path.append(LegacyFinder)

@@ -190,7 +190,7 @@ class Server(ServerAdapter):
         if self.socket_file:
             return self.socket_file
         bound = getattr(self, "bound_addr", None) if self.running else self.bind_addr
-        host, port = (bound or ("127.0.0.1", 80))[:2]
+        host, port = bound[:2] if isinstance(bound, tuple) else ("127.0.0.1", 80)
         if host in EVERY_INTERFACE:
             host = socket.gethostname()
         if ":" in host:

@@ -64,7 +64,7 @@ def _setting(name: str, doc: str) -> Any:
         return getattr(self.kirsch.settings, name)
 
     def put(self: HTTPServer, value: Any) -> None:
-        setattr(self.kirsch.settings, name, value)
+        self._set(name, value)
 
     return property(get, put, doc=doc)
 
@@ -114,7 +114,12 @@ class HTTPServer:
         """Take over a setting of the adapter that changes while this server exists."""
         setting = FOLLOWED.get(name)
         if setting is not None:
-            setattr(self.kirsch.settings, setting, value)
+            self._set(setting, value)
+
+    def _set(self, name: str, value: Any) -> None:
+        setattr(self.kirsch.settings, name, value)
+        for group in self.kirsch.groups:
+            group.suffix_until = 0.0  # what is kept a second for speed holds no longer
 
     # -- life ------------------------------------------------------------------------------
 

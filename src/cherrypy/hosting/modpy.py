@@ -89,7 +89,8 @@ def handler(req: Any) -> int:
         local, remote = _hosts(req)
         scheme = req.parsed_uri[0] or "http"
         req.get_basic_auth_pw()
-        application = site.tree.apps.get(site.tree.script_name(req.uri))
+        mounted = site.tree.script_name(req.uri)
+        application = None if mounted is None else site.tree.apps[mounted]
         if application is None:
             send_response(req, "404 Not Found", [], [b""])
             return OK
@@ -97,7 +98,7 @@ def handler(req: Any) -> int:
     except Exception:
         format_exc()
         status, headers, body = bare_error()
-        send_response(req, status, headers, body)
+        send_response(req, status.decode("latin-1"), headers, body)
         site.log.error(msg="ENGINE", traceback=True)
     return OK
 
