@@ -6,11 +6,11 @@ import socket
 import time
 
 import pytest
-
-import cherrypy
 from cherrypy._cpnative_server import CPHTTPServer
 from cherrypy._cpserver import Server
 from cherrypy._cpwsgi_server import CPWSGIServer
+
+import cherrypy
 
 
 class Root:

@@ -181,11 +181,20 @@ def read_process(cmd: str, args: str = "") -> bytes:
 
     Raises OSError when the shell does not find the command.
     """
-    with popen(f"{cmd} {args}") as pipe:
-        first = pipe.readline()
-        if re.search(rb"(not recognized|No such file|not found)", first, re.IGNORECASE):
-            raise OSError(f"{cmd} must be on your system path.")
-        return bytes(first + pipe.read())
+    import subprocess
+
+    done = subprocess.run(
+        f"{cmd} {args}",
+        shell=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    first = done.stdout.partition(b"\n")[0]
+    if re.search(rb"(not recognized|No such file|not found)", first, re.IGNORECASE):
+        raise OSError(f"{cmd} must be on your system path.")
+    return done.stdout
 
 
 class ModPythonServer:
