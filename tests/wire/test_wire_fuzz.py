@@ -7,6 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kirsch.wire.errors import ProtocolError
+from kirsch.wire.http1 import requests
 from kirsch.wire.http1.bodies import BodyLimits, ChunkedBody, LengthBody
 from kirsch.wire.http1.requests import HeadLimits, check_partial, parse_head, parse_request_line
 
@@ -45,6 +46,35 @@ def test_nothing_but_protocol_errors(data):
             assert error.text.isascii() and error.text.isprintable()
         else:
             assert head is None or 0 < head.size <= len(data)
+
+
+blanks = st.text(" \t", max_size=3)
+field_lines = st.tuples(
+    st.sampled_from(["A", "b-C", "Host", "Cookie", "A_b", "x"]),
+    blanks,
+    st.text("a:b \t\xe9,;", max_size=8),
+    blanks,
+).map(lambda parts: f"{parts[0]}:{''.join(parts[1:])}")
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(field_lines, max_size=8))
+def test_the_quick_path_reads_what_the_careful_one_reads(lines):
+    data = "\r\n".join(["GET / HTTP/1.0", *lines, "", ""]).encode("latin-1")
+    try:
+        head = parse_head(data, HeadLimits())
+    except ProtocolError:
+        return
+    assert head is not None
+    careful = [
+        (name, value) for name, value in requests._walk(data, HeadLimits()) if "_" not in name
+    ]
+    assert head.fields.keys() == {"HTTP_" + name.upper().replace("-", "_") for name, _ in careful}
+    for name, value in careful:
+        key = "HTTP_" + name.upper().replace("-", "_")
+        same = [other for again, other in careful if again.upper() == name.upper()]
+        assert head.fields[key] == ("; " if key == "HTTP_COOKIE" else ", ").join(same)
+        assert value == value.strip(" \t")
 
 
 @settings(max_examples=300, deadline=None)

@@ -36,10 +36,9 @@ def connection_tokens(value: str) -> list[str]:
 def allows_keep_alive(minor: int, connection: str | None) -> bool:
     """Whether a request of HTTP/1.\\ *minor* with this ``Connection`` value may be followed."""
     tokens = () if connection is None else connection_tokens(connection)
-    for option, persistent in _WISH[minor]:
-        if option is None or option in tokens:
-            return persistent
-    return False
+    return next(
+        persistent for option, persistent in _WISH[minor] if option is None or option in tokens
+    )
 
 
 def lives_on(*, keep_alive: bool, framing: str, request_done: bool, response_done: bool) -> bool:
