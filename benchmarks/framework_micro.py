@@ -75,9 +75,7 @@ class Root:
 def raw(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     """Answer as little as a WSGI application can."""
     body = b"Hello World!"
-    start_response(
-        "200 OK", [("Content-Type", "text/html"), ("Content-Length", str(len(body)))]
-    )
+    start_response("200 OK", [("Content-Type", "text/html"), ("Content-Length", str(len(body)))])
     return [body]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-
 from .config import merge
+from .exchange import Exchange
 from .logs import LogManager
 from .reprconf import NamespaceSet
 from .request import Request
@@ -13,7 +13,7 @@ from .response import Response
 from .serving import serving
 from .site import site
 from .tools import default_toolbox
-from .wsgi import CPWSGIApp, Exchange
+from .wsgi import CPWSGIApp
 
 __all__ = ("Application",)
 
@@ -60,9 +60,7 @@ class Application:
             self.merge(config)
 
     def __repr__(self) -> str:
-        return (
-            f"cherrypy._cptree.{type(self).__name__}({self.root!r}, {self._script_name!r})"
-        )
+        return f"cherrypy._cptree.{type(self).__name__}({self.root!r}, {self._script_name!r})"
 
     @property
     def script_name(self) -> str | None:
@@ -100,9 +98,7 @@ class Application:
             trail = "/" if slash == 0 and trail != "/" else trail[:slash]
         return default
 
-    def get_serving(
-        self, local: Any, remote: Any, scheme: str, sproto: str
-    ) -> tuple[Any, Any]:
+    def get_serving(self, local: Any, remote: Any, scheme: str, sproto: str) -> tuple[Any, Any]:
         """Make a request and a response, and make them those of this thread.
 
         local, remote
@@ -163,5 +159,3 @@ class Application:
         return Exchange(self, fields, rfile, local, remote, scheme, protocol).respond(
             method, path, query
         )
-
-

@@ -135,9 +135,7 @@ def get_error_page(status: int | str, **kwargs: Any) -> Any:
             site.log("The custom error page failed.", "HTTP", traceback=True)
             if kwargs["message"]:
                 kwargs["message"] += "<br />"
-            kwargs["message"] += (
-                f"In addition, the custom error page failed:\n<br />{_told(exc)}"
-            )
+            kwargs["message"] += f"In addition, the custom error page failed:\n<br />{_told(exc)}"
     headers["Content-Type"] = "text/html;charset=utf-8"
     return (_HTTPErrorTemplate % kwargs).encode("utf-8")
 

@@ -51,7 +51,7 @@ class CherryPyException(Exception):
 CherryPyError = CherryPyException
 
 
-class TimeoutError(CherryPyException):  # noqa: A001 - the historical name
+class TimeoutError(CherryPyException):
     """A response took longer than `response.timeout` seconds."""
 
 
@@ -233,9 +233,7 @@ class HTTPError(CherryPyException):
         traceback = format_exc() if serving.request.show_tracebacks else None
         response.status = self.status
         response.headers.pop("Content-Length", None)
-        response.body = self.get_error_page(
-            self.status, traceback=traceback, message=self._message
-        )
+        response.body = self.get_error_page(self.status, traceback=traceback, message=self._message)
         _be_ie_unfriendly(self.code)
 
     def get_error_page(self, *args: Any, **kwargs: Any) -> Any:
@@ -248,9 +246,7 @@ class HTTPError(CherryPyException):
 
     @classmethod
     @contextlib.contextmanager
-    def handle(
-        cls, exception: Any, status: int | str = 500, message: str = ""
-    ) -> Iterator[None]:
+    def handle(cls, exception: Any, status: int | str = 500, message: str = "") -> Iterator[None]:
         """Turn `exception` (a class or a tuple of them) raised in a `with` block into an error."""
         try:
             yield
@@ -307,4 +303,4 @@ def bare_error(
 
 
 # A weight that is no number is the client's fault, not ours.
-AcceptElement.malformed = staticmethod(lambda text: HTTPError(400, text))  # type: ignore[assignment]
+AcceptElement.malformed = staticmethod(lambda text: HTTPError(400, text))

@@ -107,7 +107,7 @@ def url(
             script_name = request.script_name
         if base is None:
             base = request.base
-        newurl = base + script_name + _rooted(normalize_path(path)) + qs
+        newurl: str = base + script_name + _rooted(normalize_path(path)) + qs
     else:
         # Nobody is being served: all that is known is where the server listens.
         if base is None:
@@ -139,7 +139,7 @@ def _beside(request: Any, path: str) -> str:
         return str(here)
     from urllib.parse import urljoin
 
-    return urljoin(here, path)
+    return urljoin(str(here), path)
 
 
 def _relative_to(old: str, new: str) -> str:

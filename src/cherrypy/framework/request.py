@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from kirsch.http.cookies import parse_cookies
-from kirsch.http.headers import HeaderMap, decode_TEXT_maybe
-from kirsch.http.hosts import Host, SanitizedHost
+from kirsch.http.headers import HeaderMap
+from kirsch.http.hosts import Host
 from kirsch.http.query import parse_query_string
 
+from . import facts
 from .dispatch.objects import Dispatcher
 from .errors import HTTPError, HTTPRedirect, InternalRedirect, NotFound, bare_error, format_exc
+from .facts import LazyUUID4
 from .hooks import SHORTCUTS, Hook, HookMap, hookpoints
 from .logs import access_wanted
 from .reprconf import NamespaceSet
@@ -77,166 +78,12 @@ def _trailing_slash(request: Any) -> bool:
     return request.is_index is True and request.path_info[-1:] != "/"
 
 
+_PROTOCOLS = {"HTTP/1.1": (1, 1), "HTTP/1.0": (1, 0)}
+
 SHORTCUTS["trailing_slash"] = _trailing_slash
 SHORTCUTS["encode"] = ENCODE
 
-# ------------------------------------------------------------------------------ lazy attributes
-
-_PROTOCOLS = {"HTTP/1.1": (1, 1), "HTTP/1.0": (1, 0)}
-
-#: How CGI names of fields are shown in `request.headers`; filled as they come, up to a limit.
-_titles: dict[str, str] = {}
-_MAX_TITLES = 1000
-
-#: Fields that CGI passes without the prefix HTTP_.
-_CGI_FIELDS = {
-    "HTTP_CGI_AUTHORIZATION": "Authorization",
-    "CONTENT_LENGTH": "Content-Length",
-    "CONTENT_TYPE": "Content-Type",
-    "REMOTE_HOST": "Remote-Host",
-    "REMOTE_ADDR": "Remote-Addr",
-}
-
-
-def field_title(key: str) -> str:
-    """Return the field name that a CGI key stands for, '' when for none."""
-    title = _titles.get(key)
-    if title is None:
-        if key in _CGI_FIELDS:
-            title = _CGI_FIELDS[key]
-        elif key[:5] == "HTTP_":
-            title = key[5:].replace("_", "-").title()
-        else:
-            title = ""
-        if len(_titles) < _MAX_TITLES:
-            _titles[key] = title
-    return title
-
-
-def _header_list(request: Any) -> list[tuple[str, str]]:
-    """The fields as they came: pairs of name and value."""
-    fields = request._fields
-    if fields is None:
-        return []
-    return [
-        (key[5:].replace("_", "-") if key[:5] == "HTTP_" and key not in _CGI_FIELDS else title, v)
-        for key, v in fields.items()
-        if (title := field_title(key))
-    ]
-
-
-def _headers(request: Any) -> HeaderMap:
-    """The fields in a map that ignores case, with encoded words decoded (RFC 2047)."""
-    headers = HeaderMap()
-    store = dict.__setitem__
-    fields = request._fields
-    if fields is None:
-        # A plain list, from callers of `run`. Fields that come twice are a list (RFC 9110, 5.3).
-        for name, value in request.header_list:
-            name = name.title()
-            value = decode_TEXT_maybe(value)
-            if name in headers:
-                value = headers[name] + ("; " if name == "Cookie" else ", ") + value
-            store(headers, name, value)
-    else:
-        for key, value in fields.items():
-            title = field_title(key)
-            if title and type(value) is str:
-                store(headers, title, decode_TEXT_maybe(value) if "=?" in value else value)
-    if "Host" in headers:
-        store(headers, "Host", SanitizedHost(headers["Host"]))
-    return headers
-
-
-def _cookie(request: Any) -> Any:
-    """The cookies that came, in an `http.cookies.SimpleCookie`; malformed ones are left out."""
-    fields = request._fields
-    if fields is None:
-        return parse_cookies(request.headers.get("Cookie") or "")
-    return parse_cookies(fields.get("HTTP_COOKIE") or "")
-
-
-def _base(request: Any) -> str:
-    """Scheme and host as the client sees them: 'http://example.com'."""
-    if request.app is None:
-        return ""
-    host = dict.get(request.headers, "Host")
-    if not host:
-        host = request.local.name or request.local.ip
-    return f"{request.scheme}://{host}"
-
-
-def _request_line(request: Any) -> str:
-    """The first line of the request, as far as it is known: 'GET /x HTTP/1.1'."""
-    target = request._target
-    if target is None:
-        return ""
-    if request.query_string:
-        target += "?" + request.query_string
-    return f"{request.method} {target} {request._protocol_text}"
-
-
-def _body(request: Any) -> Any:
-    """The entity that came with the request: a `RequestBody`."""
-    if request.app is None:
-        return None
-    from .body import RequestBody
-
-    return RequestBody(request.rfile, request.headers, request_params=request.params)
-
-
-def _host(address: tuple[Any, ...] | None, name: str | None = None) -> Host | None:
-    return Host(str(address[0]), address[1], name) if address and len(address) > 1 else None
-
-
-def _port(text: Any) -> int:
-    return int(text) if text and str(text).isdigit() else -1
-
-
-def _local(request: Any) -> Host:
-    """The address the request came to."""
-    environ = request.wsgi_environ
-    if environ is None:
-        return _host(request._local) or Host("127.0.0.1", 80)
-    return Host("", _port(environ.get("SERVER_PORT") or 80), environ.get("SERVER_NAME") or "")
-
-
-def _remote(request: Any) -> Host:
-    """The address of the client."""
-    environ = request.wsgi_environ
-    if environ is None:
-        return _host(request._remote) or Host("127.0.0.1", 1111)
-    return Host(
-        environ.get("REMOTE_ADDR") or "",
-        _port(environ.get("REMOTE_PORT")),
-        environ.get("REMOTE_HOST") or "",
-    )
-
-
-def _from_environ(key: str) -> Any:
-    def get(request: Any) -> Any:
-        return request.wsgi_environ.get(key) if request.wsgi_environ is not None else None
-
-    return lazy(get)
-
-
-def _login(request: Any) -> Any:
-    """The user name, if the server in front of us or a tool has found it out."""
-    environ = request.wsgi_environ
-    if environ is None:
-        return None
-    return environ.get("LOGON_USER") or environ.get("REMOTE_USER") or None
-
-
-def _toolmaps(request: Any) -> dict[str, dict[str, dict[str, Any]]]:
-    """The settings of the tools for this request, by toolbox and tool."""
-    held = request._template
-    if held is None:
-        return {}
-    return {
-        box: {tool: dict(conf) for tool, conf in settings.items()}
-        for box, settings in held.settings.items()
-    }
+# -------------------------------------------------------------------------- hooks of every request
 
 
 class _ClassHooks(HookMap):
@@ -274,24 +121,6 @@ def _class_hooks(cls: type) -> HookMap:
     return _CLASS_HOOKS
 
 
-class LazyUUID4:
-    """An id that is made when it is first read: a random UUID (RFC 9562)."""
-
-    _uuid4: Any = None
-
-    def __str__(self) -> str:
-        return str(self.uuid4)
-
-    @property
-    def uuid4(self) -> Any:
-        """The UUID as text."""
-        if self._uuid4 is None:
-            from uuid import uuid4
-
-            self._uuid4 = str(uuid4())
-        return self._uuid4
-
-
 def _logs_access(app: Any) -> bool:
     """Return whether `site.log.access()` would write a line, or is anything but the usual one."""
     log = site.log
@@ -319,38 +148,38 @@ class Request:
     the object by anybody at any time. An object serves once.
     """
 
-    prev: Any = _from_environ("cherrypy.previous_request")
+    prev: Any = facts.from_environ("cherrypy.previous_request")
     """The request that redirected here internally, or None."""
 
-    local: Any = lazy(_local, Host("127.0.0.1", 80))
-    remote: Any = lazy(_remote, Host("127.0.0.1", 1111))
+    local: Any = lazy(facts.local, Host("127.0.0.1", 80))
+    remote: Any = lazy(facts.remote, Host("127.0.0.1", 1111))
     scheme: str = "http"
     server_protocol: str = "HTTP/1.1"
-    base: Any = lazy(_base, "")
-    request_line: Any = lazy(_request_line, "")
+    base: Any = lazy(facts.base, "")
+    request_line: Any = lazy(facts.request_line, "")
     method: str = "GET"
     query_string: str = ""
     query_string_encoding: str = "utf8"
     protocol: tuple[int, int] = (1, 1)
     params: dict[str, Any] = {}
-    header_list: Any = lazy(_header_list, [])
-    headers: Any = kept(_headers, HeaderMap())
-    cookie: Any = lazy(_cookie)
+    header_list: Any = lazy(facts.header_list, [])
+    headers: Any = kept(facts.headers, HeaderMap())
+    cookie: Any = lazy(facts.cookie)
     rfile: Any = None
     process_request_body: bool = True
     """Whether `body.process` parses the entity of methods that have one."""
 
     methods_with_bodies: tuple[str, ...] = ("POST", "PUT", "PATCH")
-    body: Any = lazy(_body)
+    body: Any = lazy(facts.body)
     dispatch: Any = Dispatcher()
     """The callable that finds the handler of a path; set by `request.dispatch`."""
 
     script_name: str = ""
     path_info: str = "/"
-    login: Any = lazy(_login)
+    login: Any = lazy(facts.login)
     app: Any = None
     handler: Any = None
-    toolmaps: Any = lazy(_toolmaps, {})
+    toolmaps: Any = lazy(facts.toolmaps, {})
     config: Any = None
     is_index: Any = None
     hooks: Any = _Hooks(None)
@@ -375,8 +204,8 @@ class Request:
     unique_id: Any = lazy(lambda request: LazyUUID4())
     namespaces: Any = kept(lambda request: _NAMESPACES.copy(), _NAMESPACES)
 
-    multithread: Any = _from_environ("wsgi.multithread")
-    multiprocess: Any = _from_environ("wsgi.multiprocess")
+    multithread: Any = facts.from_environ("wsgi.multithread")
+    multiprocess: Any = facts.from_environ("wsgi.multiprocess")
     args: Any = ()
     kwargs: Any = {}
 
@@ -389,6 +218,7 @@ class Request:
     _headers: Any = None
     _hooks: Any = None
     _namespaces: Any = None
+    _configured = False
     _plan: Any = None
     _template: Any = None
     _points: dict[str, list[Hook]] = {}
@@ -527,6 +357,7 @@ class Request:
         self.stage = "get_resource"
         self.get_resource(path_info)
         self._configure()
+        self._configured = True
         points = self._points
 
         self.stage = "on_start_resource"
@@ -749,8 +580,8 @@ class Request:
     def handle_error(self) -> None:
         """Answer an error nobody anticipated: hooks, `error_response`, hooks."""
         response = serving.response
-        if self.config is None:
-            # It came before the hook that logs it was known.
+        if not self._configured and not (self._hooks and self._hooks["before_error_response"]):
+            # It came before the hook that logs it was there.
             site.log("", "HTTP", 40, traceback=True)
         try:
             self._run_hooks("before_error_response")
@@ -765,7 +596,7 @@ class Request:
 
 def _version(text: str) -> tuple[int, int]:
     """Read 'HTTP/1.1'. Raises HTTPError 400: whatever that was, it was not HTTP."""
-    major, dot, minor = text[5:].partition(".")
+    major, _, minor = text[5:].partition(".")
     if text[:5] != "HTTP/" or not (major.isdecimal() and minor.isdecimal()):
         raise HTTPError(400, "Malformed protocol version.")
     return int(major[:2]), int(minor[:2])

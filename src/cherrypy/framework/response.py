@@ -21,7 +21,7 @@ __all__ = ("Response", "ResponseBody", "lazy")
 STATUS = {code: f"{code} {words[0]}" for code, words in response_codes.items()}
 _STATUS_BYTES = {text: text.encode("latin-1") for text in STATUS.values()}
 
-_CONTROLS = {code: None for code in (*range(9), *range(10, 32), 127)}
+_CONTROLS = dict.fromkeys((*range(9), *range(10, 32), 127))
 
 
 class lazy:
@@ -107,9 +107,7 @@ class FileBody:
 class ResponseBody:
     """The descriptor of `response.body`: what handlers return becomes an iterable of bytes."""
 
-    unicode_err = (
-        "Page handlers MUST return bytes. Use tools.encode if you wish to return unicode."
-    )
+    unicode_err = "Page handlers MUST return bytes. Use tools.encode if you wish to return unicode."
 
     #: Wraps objects that have a `read`. `cherrypy.lib` puts its `file_generator` here.
     wrap_file: Any = FileBody
@@ -156,6 +154,10 @@ class ResponseBody:
 def _new_headers(response: Any) -> HeaderMap:
     """The fields to send; what the framework says of itself is in it from the beginning."""
     headers = HeaderMap()
+    if type(response._final) is int:
+        # It has gone out without anybody looking; this is what it said.
+        dict.update(headers, response.pairs())
+        return headers
     dict.update(
         headers,
         {"Content-Type": "text/html", "Server": server_pair()[1], "Date": HTTPDate()},
@@ -170,7 +172,6 @@ _server = ("Server", "CherryPy/18.10.0")
 def server_pair() -> tuple[str, str]:
     """The Server field: 'CherryPy/' and the version."""
     return _server
-
 
 
 def _new_cookie(response: Any) -> Any:
@@ -272,7 +273,9 @@ class Response:
                 code, reason, _ = valid_status(status)
             except ValueError as exc:
                 raise HTTPError(500, str(exc)) from None
-            self.status = f"{code} {reason.translate(_CONTROLS)}"
+            if not (reason.isascii() and reason.isprintable()):
+                reason = reason.translate(_CONTROLS).encode("latin-1", "replace").decode("latin-1")
+            self.status = f"{code} {reason}"
         headers = self.headers
         if self.stream:
             # Only a length that was set by hand can be right.
@@ -301,8 +304,12 @@ class Response:
         if header_list is None:
             final = self._final
             if type(final) is int:
-                return [_CONTENT_TYPE, server_pair(), ("Date", HTTPDate()),
-                        ("Content-Length", str(final))]
+                return [
+                    _CONTENT_TYPE,
+                    server_pair(),
+                    ("Date", HTTPDate()),
+                    ("Content-Length", str(final)),
+                ]
             return final or []
         try:
             return [(k.decode("latin-1"), v.decode("latin-1")) for k, v in header_list]

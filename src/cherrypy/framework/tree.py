@@ -140,5 +140,3 @@ class Tree:
         if isinstance(app, Application) and app.wsgiapp.is_plain and app._script_name is not None:
             return app
         return None
-
-

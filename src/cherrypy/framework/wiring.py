@@ -63,7 +63,8 @@ class HandleSignals:
 
 def wire(site: Any) -> None:
     """Make the attributes of `site`: engine and plugins, config, log, tools, tree, checker."""
-    site.engine = engine = bus
+    engine: Any = bus
+    site.engine = engine
     Config.defaults = dict(DEFAULTS)
     site.config = config = Config()
     config.defaults = dict(DEFAULTS)

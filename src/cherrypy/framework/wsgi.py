@@ -10,10 +10,10 @@ from typing import Any
 
 from kirsch.http.hosts import Host, urljoin
 
-from .errors import InternalRedirect, bare_error, format_exc
-from .request import Request, field_title
-from .serving import serving
-from .site import site
+from .errors import InternalRedirect
+from .exchange import Served, redirected, status_text, trapped
+from .facts import field_title
+from .request import Request
 
 __all__ = (
     "AppResponse",
@@ -66,61 +66,6 @@ class VirtualHost:
         return (self.default if app is None else app)(environ, start_response)
 
 
-def _redirected(
-    environ: dict[str, Any], redirect: InternalRedirect, visited: list[str] | None
-) -> dict[str, Any]:
-    """Return the environment of the request that an InternalRedirect asks for.
-
-    visited
-        The URLs so far, to end loops; None to let them be.
-
-    Raises RuntimeError when a URL comes again.
-    """
-    script_name = environ.get("SCRIPT_NAME") or ""
-    path = environ.get("PATH_INFO") or ""
-    query = environ.get("QUERY_STRING") or ""
-    if visited is not None:
-        old = urljoin(script_name, path) + (query and "?" + query)
-        visited.append(old)
-        new = script_name + redirect.path + (redirect.query_string and "?" + redirect.query_string)
-        if new in visited:
-            raise RuntimeError(f"InternalRedirector visited the same URL twice: {new!r}")
-    environ = environ.copy()
-    environ.update(
-        {
-            "REQUEST_METHOD": "GET",
-            "PATH_INFO": _wsgi_string(redirect.path),
-            "QUERY_STRING": redirect.query_string,
-            "wsgi.input": _NoEntity(),
-            "CONTENT_LENGTH": "0",
-            "cherrypy.previous_request": redirect.request,
-        }
-    )
-    return environ
-
-
-def _wsgi_string(path: str) -> str:
-    return path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("latin-1")
-
-
-class _NoEntity:
-    """The entity of a request that has none: the first one has been read."""
-
-    def read(self, size: int = -1) -> bytes:
-        return b""
-
-    readline = read
-
-    def readlines(self, hint: int = 0) -> list[bytes]:
-        return []
-
-    def __iter__(self) -> Any:
-        return iter(())
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
 class InternalRedirector:
     """WSGI middleware that goes on elsewhere when the application raises InternalRedirect.
 
@@ -138,22 +83,7 @@ class InternalRedirector:
             try:
                 return self.nextapp(environ, start_response)
             except InternalRedirect as redirect:
-                environ = _redirected(environ, redirect, visited)
-
-
-def _trapped() -> tuple[str, list[tuple[str, str]], list[bytes]]:
-    """Log the exception being handled and return the answer: status, fields, body."""
-    trace = format_exc()
-    site.log("", "HTTP", 40, traceback=True)
-    # The request may be gone by now; then what holds for the whole site decides.
-    if not (serving.request.show_tracebacks or site.config.get("request.show_tracebacks")):
-        trace = ""
-    status, fields, body = bare_error(trace)
-    return (
-        status.decode("latin-1"),
-        [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields],
-        body,
-    )
+                environ = redirected(environ, redirect, visited)
 
 
 class ExceptionTrapper:
@@ -216,7 +146,7 @@ class _TrappedResponse:
         except BaseException as exc:
             if isinstance(exc, self.throws):
                 raise
-            status, headers, body = _trapped()
+            status, headers, body = trapped()
             if self.started_response:
                 # Some of the body is out: only breaking off tells the client that the rest is
                 # missing (RFC 9112, 8).
@@ -231,7 +161,7 @@ class _TrappedResponse:
             return body
 
 
-class AppResponse:
+class AppResponse(Served):
     """The WSGI response of an application to one request.
 
     The request runs while this is made; iterating gives the body, closing ends the request.
@@ -245,8 +175,6 @@ class AppResponse:
         "REMOTE_ADDR": "Remote-Addr",
     }
 
-    iter_response: Any = None
-    _request: Any = None
     _own_headers = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -259,59 +187,10 @@ class AppResponse:
         try:
             self.run()
             response = self._response
-            status = response._output_status
-            status = response.status if status is None else _text_status(status)
-            self.write = start_response(status, response.pairs())
+            self.write = start_response(status_text(response), response.pairs())
         except BaseException:
             self.close()
             raise
-
-    def __iter__(self) -> Any:
-        body = self._response._body
-        kind = type(body)
-        if kind is bytes:
-            return iter((body,))
-        if kind is list:
-            return iter(body)
-        return self
-
-    def __next__(self) -> Any:
-        chunks = self.iter_response
-        if chunks is None:
-            chunks = self.iter_response = iter(self._response.body)
-        request = self._request
-        if serving.request is request:
-            return next(chunks)
-        # Another thread is pulling, or this one has gone on to something else meanwhile.
-        before = serving.request, serving.response
-        serving.load(request, self._response)
-        try:
-            return next(chunks)
-        finally:
-            serving.load(*before)
-
-    next = __next__
-
-    def close(self) -> None:
-        """Close the body and end the request, once."""
-        request = self._request
-        if request is None:
-            return
-        self._request = None
-        before = None
-        if serving.request is not request:
-            before = serving.request, serving.response
-            serving.load(request, self._response)
-        try:
-            body = self._response._body
-            if type(body) is not bytes and type(body) is not list:
-                for part in (self.iter_response, body):
-                    if hasattr(part, "close"):
-                        part.close()
-        finally:
-            self.cpapp.release_serving()
-            if before is not None and before[0].app is not None:
-                serving.load(*before)
 
     def run(self) -> None:
         """Make the request of the environment and run it."""
@@ -350,27 +229,12 @@ class AppResponse:
             get("wsgi.input"),
         )
 
-    def recode_path_qs(self, path: str, qs: str) -> tuple[str, str]:
-        """Read path and query as UTF-8, where that is what their bytes are."""
-        encoding = self.cpapp.find_config(path, "request.uri_encoding", "utf-8")
-        try:
-            path = path.encode("latin-1").decode(encoding)
-            return path, qs.encode("latin-1").decode(encoding)
-        except (UnicodeError, LookupError):
-            return path, qs
-
     def translate_headers(self, environ: dict[str, Any]) -> Any:
         """Yield the header fields of a WSGI environment as pairs of name and value."""
         for key, value in environ.items():
             title = field_title(key)
             if title:
                 yield (title if key in self.headerNames else key[5:].replace("_", "-")), value
-
-
-def _text_status(status: Any) -> str:
-    if not isinstance(status, bytes):
-        raise TypeError("response.output_status is not a byte string.")
-    return status.decode("latin-1")
 
 
 class CPWSGIApp:
@@ -425,14 +289,14 @@ class CPWSGIApp:
                 response = self.response_class(environ, start_response, self.cpapp)
             except InternalRedirect as redirect:
                 visited: list[str] = []
-                environ = _redirected(environ, redirect, visited)
+                environ = redirected(environ, redirect, visited)
                 response = self._follow(environ, start_response, visited)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException:
             import sys
 
-            status, headers, body = _trapped()
+            status, headers, body = trapped()
             start_response(status, headers, sys.exc_info())
             return body
         if type(response) is AppResponse:
@@ -446,7 +310,7 @@ class CPWSGIApp:
             try:
                 return self.response_class(environ, start_response, self.cpapp)
             except InternalRedirect as redirect:
-                environ = _redirected(environ, redirect, visited)
+                environ = redirected(environ, redirect, visited)
 
     def _head(self) -> Any:
         """Return the first of the pipeline, making it when it is not there or has changed."""
@@ -472,161 +336,3 @@ class CPWSGIApp:
 
 
 _USUAL = CPWSGIApp.pipeline[:]
-
-
-class Exchange:
-    """One request to an application without WSGI: what `Application.respond` does."""
-
-    __slots__ = (
-        "app", "chunks", "fields", "local", "protocol", "remote", "request", "response", "rfile",
-        "scheme",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        app: Any,
-        fields: dict[str, str],
-        rfile: Any,
-        local: Any,
-        remote: Any,
-        scheme: str,
-        protocol: str,
-    ) -> None:
-        self.app = app
-        self.fields = fields
-        self.rfile = rfile
-        self.local = local
-        self.remote = remote
-        self.scheme = scheme
-        self.protocol = protocol
-        self.request: Any = None
-        self.response: Any = None
-        self.chunks: Any = None
-
-    def respond(
-        self, method: str, path: str, query: str
-    ) -> tuple[str, list[tuple[str, str]], Any]:
-        """Serve the request; see `Application.respond`."""
-        try:
-            try:
-                self._run(method, path, query, None)
-            except InternalRedirect as redirect:
-                self._follow(path, query, redirect)
-            response = self.response
-            status = response._output_status
-            status = response.status if status is None else _text_status(status)
-            pairs = response.pairs()
-        except (KeyboardInterrupt, SystemExit):
-            self.close()
-            raise
-        except BaseException:
-            answer = _trapped()
-            self.close()
-            return answer[0], answer[1], b"".join(answer[2])
-        body = response._body
-        kind = type(body)
-        if kind is bytes or kind is list:
-            request = self.request
-            if request._hooks is None and "on_end_request" not in request._points:
-                # Nobody waits for the end of the body.
-                self.close()
-                return status, pairs, body
-        return status, pairs, self
-
-    def _run(self, method: str, path: str, query: str, prev: Any) -> None:
-        app = self.app
-        local, remote = self.local, self.remote
-        if app.request_class is not Request:
-            local = local if isinstance(local, Host) else Host(*local[:2])
-            remote = remote if isinstance(remote, Host) else Host(*remote[:2])
-        hosts = (
-            local if isinstance(local, Host) else None,
-            remote if isinstance(remote, Host) else None,
-        )
-        request, self.response = app.get_serving(*hosts, self.scheme, "HTTP/1.1")
-        self.request = request
-        request._local = local
-        request._remote = remote
-        if prev is not None:
-            request.prev = prev
-        if "//" in path:
-            path = urljoin(path)
-        if not path.isascii():
-            path, query = AppResponse.recode_path_qs(self, path, query)  # type: ignore[arg-type]
-        request.run(method, path, query, self.protocol, self.fields, self.rfile)
-
-    @property
-    def cpapp(self) -> Any:
-        """The application, under the name it has in WSGI."""
-        return self.app
-
-    def _follow(self, path: str, query: str, redirect: InternalRedirect) -> None:
-        """Go on where InternalRedirect says, as `InternalRedirector` does."""
-        visited: list[str] = []
-        while True:
-            script_name = self.app._script_name or ""
-            environ = {"PATH_INFO": path, "QUERY_STRING": query}
-            if not visited:
-                environ["PATH_INFO"] = path
-            else:
-                environ["SCRIPT_NAME"] = script_name
-            prev = redirect.request
-            self.close()
-            environ = _redirected(
-                {
-                    "SCRIPT_NAME": script_name,
-                    "PATH_INFO": path[len(script_name) :] if not visited else path,
-                    "QUERY_STRING": query,
-                },
-                redirect,
-                visited,
-            )
-            path, query = environ["PATH_INFO"], environ["QUERY_STRING"]
-            self.fields = {**self.fields, "CONTENT_LENGTH": "0"}
-            self.rfile = environ["wsgi.input"]
-            try:
-                self._run("GET", script_name + path, query, prev)
-                return
-            except InternalRedirect as again:
-                redirect = again
-
-    def __iter__(self) -> Any:
-        return self
-
-    # A stream is pulled and closed as in WSGI.
-    def __next__(self) -> bytes:
-        chunks = self.chunks
-        if chunks is None:
-            chunks = self.chunks = iter(self.response.body)
-        request = self.request
-        if serving.request is request:
-            chunk: bytes = next(chunks)
-            return chunk
-        before = serving.request, serving.response
-        serving.load(request, self.response)
-        try:
-            chunk = next(chunks)
-            return chunk
-        finally:
-            serving.load(*before)
-
-    def close(self) -> None:
-        """Close the body and end the request, once."""
-        request = self.request
-        if request is None:
-            return
-        self.request = None
-        before = None
-        if serving.request is not request:
-            before = serving.request, serving.response
-            serving.load(request, self.response)
-        try:
-            body = self.response._body
-            if type(body) is not bytes and type(body) is not list:
-                for part in (self.chunks, body):
-                    if hasattr(part, "close"):
-                        part.close()
-        finally:
-            self.app.release_serving()
-            if before is not None and before[0].app is not None:
-                serving.load(*before)
