@@ -64,7 +64,7 @@ def test_the_defaults(log):
 
 def test_errors(log, tmp_path):
     log.error_file = str(tmp_path / "error.log")
-    log.error("hello", "CTX")
+    log.error("hello", "CTX")  # noqa: PLE1205 - no logger of `logging`
     log("100 % €")
     log(5, severity=logging.DEBUG)
     try:
