@@ -109,6 +109,9 @@ def serve():
 @pytest.fixture(autouse=True)
 def clean_slate():
     """Leave no session, no cache and no clean-up thread to the next test."""
+    from cherrypy.lib.sessionfiles import FileSession
+
+    before = dict(vars(FileSession))
     yield
     from cherrypy.framework.serving import serving
     from cherrypy.framework.site import site
@@ -123,6 +126,11 @@ def clean_slate():
             thread.stop()
             thread.unsubscribe()
             del cls.clean_thread
+    # setup() puts the settings on the class.
+    for name in set(vars(FileSession)) - set(before):
+        delattr(FileSession, name)
+    for name in ("storage_path", "serializer"):
+        setattr(FileSession, name, before[name])
     sessions.RamSession.cache.clear()
     sessions.RamSession.locks.clear()
     sessions._ready.clear()

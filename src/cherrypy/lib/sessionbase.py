@@ -263,12 +263,10 @@ class Session:
     def __bool__(self) -> bool:
         return True
 
-    def pop(self, key: Any, default: Any = missing) -> Any:
-        """Remove a key and return its value, or `default`. Raises KeyError without that."""
+    def pop(self, key: Any, default: Any = False) -> Any:
+        """Remove a key and return its value, or `default`: programs count on the False."""
         if not self.loaded:
             self._access()
-        if default is missing:
-            return self._data.pop(key)
         return self._data.pop(key, default)
 
     def get(self, key: Any, default: Any = None) -> Any:

@@ -1,0 +1,390 @@
+"""Files as responses: one matrix of validators, ranges, names and ways out of the directory."""
+
+from __future__ import annotations
+
+import io
+import os
+
+import pytest
+
+from cherrypy.framework.helpers import expose
+from cherrypy.lib import static
+
+TEN = b"0123456789"
+MODIFIED = "Sun, 09 Sep 2001 01:46:40 GMT"
+BEFORE, AFTER = "Sun, 09 Sep 2000 01:46:40 GMT", "Sun, 09 Sep 2012 01:46:40 GMT"
+
+
+class Root:
+    @expose
+    def default(self, *args):
+        return "page"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    base = tmp_path / "www"
+    (base / "sub").mkdir(parents=True)
+    (base / "a.txt").write_bytes(TEN)
+    os.utime(base / "a.txt", (1e9, 1e9))
+    (base / "é b.txt").write_bytes(b"umlaut")
+    (base / "x.unknown").write_bytes(b"q")
+    (base / "100%25.txt").write_bytes(b"percent")
+    (base / "sub" / "index.html").write_bytes(b"<p>idx")
+    (tmp_path / "secret.txt").write_bytes(b"secret")
+    (tmp_path / "www-private").mkdir()
+    (tmp_path / "www-private" / "s.txt").write_bytes(b"secret")
+    return base
+
+
+@pytest.fixture
+def site(serve, folder):
+    return serve(
+        Root(),
+        {
+            "tools.staticdir.on": True,
+            "tools.staticdir.dir": str(folder),
+            "tools.staticdir.index": "index.html",
+        },
+    )
+
+
+@pytest.fixture
+def etag(site):
+    return site("/a.txt")["ETag"]
+
+
+def test_a_file(site):
+    answer = site("/a.txt")
+    assert answer.status == 200
+    assert answer.body == TEN
+    assert answer["Content-Type"] == "text/plain"
+    assert answer["Content-Length"] == "10"
+    assert answer["Last-Modified"] == MODIFIED
+    assert answer["Accept-Ranges"] == "bytes"
+    assert answer["ETag"].startswith('"')
+
+
+def test_head(site):
+    answer = site("/a.txt", method="HEAD")
+    assert (answer.status, answer.body, answer["Content-Length"]) == (200, b"", "10")
+
+
+def test_other_methods_go_to_the_page(site):
+    assert site("/a.txt", method="POST", body=b"").body == b"page"
+
+
+def test_names(site):
+    assert site("/é b.txt".encode().decode("latin-1")).body == b"umlaut"
+    # Decoded once, not twice.
+    assert site("/100%25.txt").body == b"percent"
+    answer = site("/x.unknown")
+    assert answer["Content-Type"] == "application/octet-stream"
+
+
+def test_what_is_not_there_goes_to_the_page(site):
+    for path in ("/nope", "/a.txt/", "/sub/nope", "/a.txt\0", "/\0", "/sub\0/index.html"):
+        assert site(path).body == b"page", path
+
+
+def test_index(site):
+    for path in ("/sub/", "/sub"):
+        assert site(path).body == b"<p>idx"
+    assert site("/sub/")["Content-Type"] == "text/html"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../secret.txt",
+        "/sub/../../secret.txt",
+        "//../secret.txt",
+        "/..",
+        "/../www-private/s.txt",
+        "/sub/..",
+        "/../../../../../../etc/passwd",
+    ],
+)
+def test_no_way_out(site, path):
+    answer = site(path)
+    assert answer.status == 403
+    assert b"secret" not in answer.body.replace(path.encode(), b"")
+
+
+def test_absolute_paths_and_encoded_dots_stay_inside(site):
+    for path in ("//etc/passwd", "/etc/passwd", "/%2e%2e/secret.txt", "/..%2fsecret.txt"):
+        answer = site(path)
+        assert answer.body == b"page", path
+
+
+def test_windows_names(monkeypatch, tmp_path):
+    monkeypatch.setattr(static, "_WINDOWS", True)
+    for branch in (
+        "aux",
+        "AUX.txt",
+        "com1.html",
+        "a.txt::$DATA",
+        "c:/x",
+        "a.txt.",
+        "a.txt ",
+        "nul",
+    ):
+        assert static._contained(str(tmp_path), branch) is None, branch
+    with pytest.raises(static.HTTPError):
+        static._contained(str(tmp_path), "..\\x")
+    assert static._contained(str(tmp_path), "auxiliary.txt") is not None
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "body", "content_range"),
+    [
+        ({"Range": "bytes=0-3"}, 206, b"0123", "bytes 0-3/10"),
+        ({"Range": "bytes=-3"}, 206, b"789", "bytes 7-9/10"),
+        ({"Range": "bytes=5-"}, 206, b"56789", "bytes 5-9/10"),
+        ({"Range": "bytes=0-999"}, 206, TEN, "bytes 0-9/10"),
+        ({"Range": "bytes=0-1,100-200"}, 206, b"01", "bytes 0-1/10"),
+        ({"Range": "bytes=0-9,0-9,0-9"}, 206, TEN, "bytes 0-9/10"),
+        ({"Range": "bytes=100-"}, 416, None, "bytes */10"),
+        ({"Range": "bytes=4-2"}, 200, TEN, None),
+        ({"Range": "items=0-1"}, 200, TEN, None),
+        ({"Range": "bytes=0-3", "If-Range": MODIFIED}, 206, b"0123", "bytes 0-3/10"),
+        ({"Range": "bytes=0-3", "If-Range": BEFORE}, 200, TEN, None),
+        ({"Range": "bytes=0-3", "If-Range": AFTER}, 200, TEN, None),
+        ({"Range": "bytes=0-3", "If-Range": "ETAG"}, 206, b"0123", "bytes 0-3/10"),
+        ({"Range": "bytes=0-3", "If-Range": '"stale"'}, 200, TEN, None),
+        ({"Range": "bytes=0-3", "If-Range": "W/ETAG"}, 200, TEN, None),
+        ({"Range": "bytes=0-3", "If-Range": "rubbish"}, 200, TEN, None),
+        ({"Range": "bytes=0-3", "If-None-Match": "ETAG"}, 304, b"", None),
+        ({"If-Modified-Since": MODIFIED}, 304, b"", None),
+        ({"If-Modified-Since": AFTER}, 304, b"", None),
+        ({"If-Modified-Since": BEFORE}, 200, TEN, None),
+        ({"If-Modified-Since": "rubbish"}, 200, TEN, None),
+        ({"If-Unmodified-Since": MODIFIED}, 200, TEN, None),
+        ({"If-Unmodified-Since": AFTER}, 200, TEN, None),
+        ({"If-Unmodified-Since": BEFORE}, 412, None, None),
+        ({"If-None-Match": "ETAG"}, 304, b"", None),
+        ({"If-None-Match": 'W/ETAG, "x"'}, 304, b"", None),
+        ({"If-None-Match": "*"}, 304, b"", None),
+        ({"If-None-Match": '"x"'}, 200, TEN, None),
+        ({"If-None-Match": '"x"', "If-Modified-Since": MODIFIED}, 200, TEN, None),
+        ({"If-Match": "ETAG"}, 200, TEN, None),
+        ({"If-Match": "*"}, 200, TEN, None),
+        ({"If-Match": '"x"'}, 412, None, None),
+        ({"If-Match": "ETAG", "If-Unmodified-Since": BEFORE}, 200, TEN, None),
+    ],
+)
+def test_conditions(site, etag, headers, status, body, content_range):
+    headers = {name: value.replace("ETAG", etag) for name, value in headers.items()}
+    answer = site("/a.txt", headers=headers)
+    assert answer.status == status
+    assert answer["Content-Range"] == content_range
+    if body is not None:
+        assert answer.body == body
+    if status in (200, 206):
+        assert answer["Content-Length"] == str(len(body))
+
+
+def test_several_ranges(site):
+    answer = site("/a.txt", headers={"Range": "bytes=0-1,4-5"})
+    assert answer.status == 206
+    assert answer["Content-Length"] == str(len(answer.body))
+    kind, _, boundary = answer["Content-Type"].partition("; boundary=")
+    assert kind == "multipart/byteranges"
+    head, first, second, tail = answer.body.split(b"--" + boundary.encode())
+    assert (head, tail) == (b"", b"--\r\n")
+    assert first == b"\r\nContent-type: text/plain\r\nContent-range: bytes 0-1/10\r\n\r\n01\r\n"
+    assert second == b"\r\nContent-type: text/plain\r\nContent-range: bytes 4-5/10\r\n\r\n45\r\n"
+
+
+def test_old_clients_get_no_ranges(site):
+    answer = site(
+        "/a.txt",
+        headers={"Range": "bytes=0-3"},
+        protocol="HTTP/1.0",
+        ACTUAL_SERVER_PROTOCOL="HTTP/1.1",
+    )
+    assert (answer.status, answer.body) == (200, TEN)
+
+
+def test_a_changed_file_has_another_etag(site, folder, etag):
+    (folder / "a.txt").write_bytes(b"other")
+    answer = site("/a.txt", headers={"If-None-Match": etag})
+    assert (answer.status, answer.body) == (200, b"other")
+    assert answer["ETag"] != etag
+
+
+def test_settings_of_staticdir(serve, folder):
+    base = {"tools.staticdir.on": True, "tools.staticdir.dir": str(folder)}
+    assert serve(Root(), {**base, "tools.staticdir.match": r"\.html$"})("/a.txt").body == b"page"
+    assert serve(Root(), {**base, "tools.staticdir.match": r"\.txt$"})("/a.txt").body == TEN
+    types = {**base, "tools.staticdir.content_types": {"unknown": "a/b"}}
+    assert serve(Root(), types)("/x.unknown")["Content-Type"] == "a/b"
+    relative = {**base, "tools.staticdir.dir": folder.name}
+    assert serve(Root(), relative)("/a.txt").status == 500
+    relative["tools.staticdir.root"] = str(folder.parent)
+    assert serve(Root(), relative)("/a.txt").body == TEN
+    missing = {"tools.staticdir.on": True, "request.show_tracebacks": True}
+    section = serve(Root(), missing)
+    assert "staticdir() missing" in section("/a.txt").text
+
+
+def test_sections(serve, folder):
+    site = serve(
+        Root(),
+        sections={"/files": {"tools.staticdir.on": True, "tools.staticdir.dir": str(folder)}},
+    )
+    assert site("/files/a.txt").body == TEN
+    assert site("/a.txt").body == b"page"
+
+
+def test_staticfile(serve, folder):
+    path = str(folder / "a.txt")
+    on = {"tools.staticfile.on": True, "tools.staticfile.filename": path}
+    assert serve(Root(), on)("/whatever").body == TEN
+    on["tools.staticfile.filename"] = path + "x"
+    assert serve(Root(), on)("/whatever").body == b"page"
+    on["tools.staticfile.filename"] = "a.txt"
+    assert serve(Root(), on)("/whatever").status == 500
+    on["tools.staticfile.root"] = str(folder)
+    assert serve(Root(), on)("/whatever").body == TEN
+
+
+class Handlers:
+    def __init__(self, folder):
+        self.path = str(folder / "a.txt")
+        self.bodies = []
+
+    def keep(self, body):
+        self.bodies.append(body)
+        return body
+
+    @expose
+    def file(self):
+        return self.keep(static.serve_file(self.path))
+
+    @expose
+    def attachment(self):
+        return static.serve_file(self.path, disposition="attachment")
+
+    @expose
+    def named(self):
+        return static.serve_file(self.path, "text/x", "inline", 'é"; b.txt')
+
+    @expose
+    def download(self):
+        return static.serve_download(self.path, "日本.txt")
+
+    @expose
+    def memory(self):
+        return static.serve_fileobj(io.BytesIO(b"abcdef"), "text/x", "attachment", "q.txt")
+
+    @expose
+    def text(self):
+        return static.serve_fileobj(io.StringIO("abc"), "text/plain")
+
+    @expose
+    def half(self):
+        file = open(self.path, "rb")  # noqa: SIM115 - the response closes it
+        file.seek(3)
+        return self.keep(static.serve_fileobj(file))
+
+    @expose
+    def pipe(self):
+        read, write = os.pipe()
+        os.write(write, b"pipe")
+        os.close(write)
+        return static.serve_fileobj(os.fdopen(read, "rb"), "text/x")
+
+    @expose
+    def relative(self):
+        return static.serve_file("a.txt")
+
+    @expose
+    def directory(self):
+        return static.serve_file(os.path.dirname(self.path))
+
+    @expose
+    def nope(self):
+        return static.serve_file(self.path + "x")
+
+
+@pytest.fixture
+def handlers(serve, folder):
+    root = Handlers(folder)
+    site = serve(root)
+    site.root = root
+    return site
+
+
+def test_serve_file(handlers):
+    answer = handlers("/file")
+    assert answer.body == TEN
+    (body,) = handlers.root.bodies
+    assert body.input.closed
+    assert body.input.name.endswith("a.txt")
+
+
+def test_the_file_is_closed_when_nobody_reads_it(handlers):
+    handlers("/file", method="HEAD")
+    handlers("/file", headers={"Range": "bytes=50-"})
+    handlers("/file", headers={"If-None-Match": "*"})
+    assert [body.input.closed for body in handlers.root.bodies] == [True]
+
+
+def test_dispositions(handlers):
+    assert handlers("/attachment")["Content-Disposition"] == 'attachment; filename="a.txt"'
+    named = handlers("/named")
+    assert named["Content-Type"].startswith("text/x")
+    assert named["Content-Disposition"] == (
+        'inline; filename="\\"; b.txt"; filename*=UTF-8\'\'%C3%A9%22%3B%20b.txt'
+    )
+    download = handlers("/download")
+    assert download["Content-Type"] == "application/x-download"
+    assert download["Content-Disposition"] == (
+        "attachment; filename=\".txt\"; filename*=UTF-8''%E6%97%A5%E6%9C%AC.txt"
+    )
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\r\nSet-Cookie: x=1", "a\x00b", "a\x7fb"])
+def test_names_cannot_end_the_line(name):
+    field = static._make_content_disposition("attachment", name)
+    assert field.isprintable()
+
+
+def test_file_objects(handlers):
+    answer = handlers("/memory")
+    assert (answer.body, answer["Content-Length"]) == (b"abcdef", "6")
+    answer = handlers("/memory", headers={"Range": "bytes=1-2"})
+    assert (answer.status, answer.body, answer["Content-Range"]) == (206, b"bc", "bytes 1-2/6")
+    assert handlers("/pipe").body == b"pipe"
+    assert handlers("/pipe", headers={"Range": "bytes=1-2"}).status == 200
+    assert handlers("/text").body == b"abc"
+    assert handlers("/half").body == TEN[3:]
+    answer = handlers("/half", headers={"Range": "bytes=0-1,3-3"})
+    assert b"\r\n\r\n34\r\n" in answer.body
+    assert b"\r\n\r\n6\r\n" in answer.body
+    assert all(body.input.closed for body in handlers.root.bodies)
+
+
+def test_errors_of_serve_file(handlers):
+    assert handlers("/relative").status == 500
+    for path in ("/directory", "/nope"):
+        answer = handlers(path)
+        assert answer.status == 404
+        assert "/tmp" not in answer.text
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_unreadable_files_are_not_there(site, folder):
+    (folder / "a.txt").chmod(0)
+    assert site("/a.txt").body == b"page"
+
+
+def test_special_files_are_not_served(site, folder):
+    os.mkfifo(folder / "fifo")
+    # Opening a pipe without a writer would hang: the writer is us.
+    fd = os.open(folder / "fifo", os.O_RDWR | os.O_NONBLOCK)
+    try:
+        assert site("/fifo").body == b"page"
+    finally:
+        os.close(fd)
