@@ -180,6 +180,7 @@ class TestEarlyRefusal:
             b"GET / HTTP/1.1\r\nA: " + b"b" * 8000 + b"\n",
             b"GET /" + b"a" * 8000 + b"#b HTTP/1.1\r\n",
             b"a:b\r\n",
+            b"a:" + b"b" * 8000 + b"\r\n",
         ],
     )
     def test_it(self, data):
