@@ -82,3 +82,15 @@ def test_what_find_handler_returns_is_asked_for_the_verb(monkeypatch):
     monkeypatch.setattr(Dispatcher, "find_handler", wrapped)
     answer = ask(Root(), "/thing", config=CONFIG)
     assert (answer.text, answer.headers["Allow"]) == ("through the proxy", "GET, HEAD, PUT")
+
+
+def test_the_config_of_a_verb_has_a_plan():
+    answer = ask(Root(), "/thing/1", body=b"", method="PUT", config=CONFIG)
+    again = ask(Root(), "/thing/1", body=b"", method="PUT", config=CONFIG)
+    assert answer.request._plan is again.request._plan
+    assert again.request._plan.config == again.config
+    Resource.PUT._cp_config["marker"] = 2
+    try:
+        assert ask(Root(), "/thing/1", body=b"", method="PUT", config=CONFIG).config["marker"] == 2
+    finally:
+        Resource.PUT._cp_config["marker"] = 1

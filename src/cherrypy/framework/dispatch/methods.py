@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..config import plan
 from ..errors import HTTPError, NotFound
 from ..serving import serving
 from .handlers import LateParamPageHandler
@@ -37,7 +38,12 @@ class MethodDispatcher(Dispatcher):
             return
         conf = getattr(func, "_cp_config", None)
         if conf:
-            request.config.update(conf)
+            found = request._plan
+            if found is not None and request.config == found.config:
+                request._plan = found = plan((found.config, conf))
+                request.config = found.config.copy()
+            else:  # somebody else has been at it
+                request.config.update(conf)
         request.handler = LateParamPageHandler(func, *_decoded(vpath))
 
 
