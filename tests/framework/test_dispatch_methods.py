@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from framework_asking import ask
 
+from cherrypy.framework.application import Application
 from cherrypy.framework.dispatch import Dispatcher, MethodDispatcher
 
 CONFIG = {"/": {"request.dispatch": MethodDispatcher()}}
@@ -85,12 +86,16 @@ def test_what_find_handler_returns_is_asked_for_the_verb(monkeypatch):
 
 
 def test_the_config_of_a_verb_has_a_plan():
-    answer = ask(Root(), "/thing/1", body=b"", method="PUT", config=CONFIG)
-    again = ask(Root(), "/thing/1", body=b"", method="PUT", config=CONFIG)
+    app = Application(Root(), "", CONFIG)
+
+    def put():
+        return ask(app, "/thing/1", body=b"", method="PUT")
+
+    answer, again = put(), put()
     assert answer.request._plan is again.request._plan
     assert again.request._plan.config == again.config
     Resource.PUT._cp_config["marker"] = 2
     try:
-        assert ask(Root(), "/thing/1", body=b"", method="PUT", config=CONFIG).config["marker"] == 2
+        assert put().config["marker"] == 2
     finally:
         Resource.PUT._cp_config["marker"] = 1
