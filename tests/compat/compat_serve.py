@@ -8,35 +8,35 @@ import os
 import sys
 import threading
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'apps'))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "apps"))
 
 import cherrypy
 from compat_kit import digest_of
 
 CONFIG = {
-    'server.socket_host': '127.0.0.1',
-    'server.socket_port': 0,
-    'engine.autoreload.on': False,
-    'checker.on': False,
-    'log.screen': False,
-    'request.show_tracebacks': False,
+    "server.socket_host": "127.0.0.1",
+    "server.socket_port": 0,
+    "engine.autoreload.on": False,
+    "checker.on": False,
+    "log.screen": False,
+    "request.show_tracebacks": False,
 }
 
 
 def main(name: str) -> None:
     app = importlib.import_module(name)
     cherrypy.config.update(CONFIG)
-    app.setup(os.environ['COMPAT_FOLDER'])
+    app.setup(os.environ["COMPAT_FOLDER"])
     # An orphan with a stuck engine must not outlive its test run for long.
     threading.Timer(120, os._exit, (9,)).start()
     cherrypy.engine.start()
     port = cherrypy.server.bound_addr[1]
-    print(json.dumps({'port': port, 'digest': digest_of(app.REQUESTS)}), flush=True)
+    print(json.dumps({"port": port, "digest": digest_of(app.REQUESTS)}), flush=True)
     sys.stdin.buffer.read()
     cherrypy.engine.exit()
     sys.stdout.flush()
     os._exit(0)
 
 
-if __name__ == '__main__':
+if __name__ == "__main__":
     main(sys.argv[1])

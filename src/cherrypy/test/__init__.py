@@ -1,0 +1,2 @@
+"""Helpers for testing applications: ``helper``, ``webtest`` and ``logtest``; never interactive
+unless asked."""
