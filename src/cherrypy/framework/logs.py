@@ -9,6 +9,7 @@ import datetime
 import logging
 import os
 import sys
+import threading
 import time as _time
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -193,7 +194,8 @@ class LogManager:
             log.setLevel(_INFO)
             if not any(isinstance(handler, NullHandler) for handler in log.handlers):
                 log.addHandler(NullHandler())
-        _managers.add(self)
+        with _managers_lock:
+            _managers.add(self)
         engine = getattr(site, "engine", None)
         if engine is not None:
             engine.subscribe("graceful", reopen_all)
@@ -356,11 +358,14 @@ class LogManager:
 _clock: tuple[int, str] = (-1, "")
 
 _managers: weakref.WeakSet[LogManager] = weakref.WeakSet()
+_managers_lock = threading.Lock()  # a set must not grow while it is read
 
 
 def reopen_all() -> None:
     """Reopen the files of every log there is: subscribed to `graceful`."""
-    for manager in list(_managers):
+    with _managers_lock:
+        managers = list(_managers)
+    for manager in managers:
         manager.reopen_files()
 
 
