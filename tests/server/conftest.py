@@ -101,6 +101,8 @@ class Peer:
     def close(self) -> None:
         self.sock.close()
 
+    __del__ = close
+
 
 def until(condition: Callable[[], Any], within: float = 5) -> Any:
     """Wait for a condition with a deadline; its last value."""

@@ -126,7 +126,7 @@ class Housekeeper:
     def relieve(self, group: Group) -> None:
         """Nobody has polled for a tick: every worker is busy."""
         pool = self.server.pool
-        if not pool.add(group, False) and not any(
+        if not pool.add(group) and not any(
             worker.leads and worker.group is group for worker in list(pool.workers)
         ):
-            pool.add(group, False, leads=True)
+            pool.add(group, leads=True)

@@ -16,14 +16,14 @@ LISTEN_FDS_START = 3  # sd_listen_fds(3)
 class Listener:
     """One listening socket and what the server must know of it."""
 
-    __slots__ = ("address", "family", "fd", "inode", "inherited", "path", "sock")
+    __slots__ = ("address", "family", "fd", "inode", "owner", "path", "sock")
 
-    def __init__(self, sock: socket.socket, path: str | None = None, inherited: bool = False):
+    def __init__(self, sock: socket.socket, path: str | None = None, owner: str = "us") -> None:
         self.sock = sock
         self.fd = sock.fileno()
         self.family = sock.family
         self.path = path  # of the unix socket that we made and must remove
-        self.inherited = inherited  # belongs to somebody else: never closed or unlinked here
+        self.owner = owner  # 'us', or whose it stays: the 'descriptor' passed to us, a 'caller'
         self.inode = os.stat(path).st_ino if path else 0
         self.address = sock.getsockname()
         sock.setblocking(False)
@@ -36,7 +36,9 @@ class Listener:
                     os.unlink(self.path)
             except OSError:
                 pass
-        if not self.inherited:
+        if self.owner == "descriptor":
+            self.sock.detach()  # the number stays open: it is what a restart will be told again
+        elif self.owner == "us":
             self.sock.close()
 
 
@@ -77,12 +79,12 @@ def open_listener(bind: Bind, *, backlog: int, nodelay: bool, mode: int | None) 
     Raises OSError whose message names the address, ValueError for what is no address.
     """
     if isinstance(bind, socket.socket):
-        return [adopt(bind, backlog, nodelay)]
+        return [adopt(bind, backlog, nodelay, "caller")]
     if isinstance(bind, bytes):
         bind = os.fsdecode(bind)
     if isinstance(bind, str):
         if bind == "LISTEN_FDS":
-            return [adopt(open_fd(fd), backlog, nodelay) for fd in activation_fds()]
+            return [adopt(open_fd(fd), backlog, nodelay, "descriptor") for fd in activation_fds()]
         bind = parse_bind(bind)
         if isinstance(bind, str):
             if bind.startswith("unix:"):
@@ -90,7 +92,7 @@ def open_listener(bind: Bind, *, backlog: int, nodelay: bool, mode: int | None) 
             number = bind[5:]
             if not number.isdigit():
                 raise ValueError(f"not a descriptor: {bind!r}")
-            return [adopt(open_fd(int(number)), backlog, nodelay)]
+            return [adopt(open_fd(int(number)), backlog, nodelay, "descriptor")]
     host, port = bind
     return [listen_tcp(host or "", port, backlog, nodelay)]
 
@@ -112,12 +114,12 @@ def open_fd(fd: int) -> socket.socket:
         raise OSError(error.errno, f"fd://{fd} is not a socket: {error.strerror}") from None
 
 
-def adopt(sock: socket.socket, backlog: int, nodelay: bool) -> Listener:
+def adopt(sock: socket.socket, backlog: int, nodelay: bool, owner: str) -> Listener:
     """Listen on a socket that somebody else made (and will close)."""
     if nodelay and sock.family != getattr(socket, "AF_UNIX", None):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.listen(backlog)
-    return Listener(sock, inherited=True)
+    return Listener(sock, owner=owner)
 
 
 def listen_tcp(host: str, port: int, backlog: int, nodelay: bool) -> Listener:

@@ -147,9 +147,14 @@ class Server:
             self.house = Housekeeper(self)
             count = settings.pollers or default_pollers()
             self.groups = [Group(self, self.listeners) for _ in range(count)]
-            self.house.thread.start()
             for number in range(max(settings.threads, count)):
-                self.pool.add(self.groups[number % count], True)
+                self.pool.add(self.groups[number % count])
+            patience = time.monotonic() + 5.0
+            while not all(group.baton.held for group in self.groups):
+                if time.monotonic() > patience:
+                    break  # an overloaded machine: housekeeping adds a worker where none came
+                time.sleep(0.0005)
+            self.house.thread.start()
             self.ready = True
             for address in self.bound_addresses:
                 self.log(f"listening on {describe(address)}")

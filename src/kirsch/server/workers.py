@@ -97,7 +97,6 @@ class Worker:
         "holding",
         "leads",
         "now",
-        "permanent",
         "running",
         "signal",
         "since",
@@ -105,10 +104,9 @@ class Worker:
         "token",
     )
 
-    def __init__(self, group: Group, permanent: bool, leads: bool = False) -> None:
+    def __init__(self, group: Group, leads: bool = False) -> None:
         self.group = group
         self.gateway = group.server.gateway
-        self.permanent = permanent  # part of the minimum: never leaves for want of work
         self.leads = leads  # runs no handler: it only reads, queues and refuses while all are busy
         self.announced = False
         self.holding = False
@@ -129,7 +127,7 @@ class Worker:
         pool, baton = group.server.pool, group.baton
         try:
             while True:
-                patience = -1.0 if self.permanent else pool.patience
+                patience = pool.patience if self.leads or pool.size > pool.min else -1.0
                 if not baton.wait(self, patience):
                     if self.leads or pool.may_leave(self):
                         return
@@ -364,14 +362,14 @@ class Pool:
         self.numbers += 1
         return self.numbers
 
-    def add(self, group: Group, permanent: bool, leads: bool = False) -> bool:
+    def add(self, group: Group, leads: bool = False) -> bool:
         """Start one more worker; False when the pool is full or has ended."""
         with self.lock:
             if self.ended or (
                 not leads and sum(not worker.leads for worker in self.workers) >= self.max
             ):
                 return False
-            worker = Worker(group, permanent, leads)
+            worker = Worker(group, leads)
             self.workers.append(worker)
         try:
             worker.thread.start()
@@ -386,7 +384,7 @@ class Pool:
     def grow(self, amount: int) -> int:
         """Add up to `amount` workers now; how many were."""
         groups = self.server.groups
-        return sum(self.add(groups[i % len(groups)], False) for i in range(amount)) if groups else 0
+        return sum(self.add(groups[i % len(groups)]) for i in range(amount)) if groups else 0
 
     def shrink(self, amount: int) -> None:
         """Ask `amount` workers to leave when they are idle, not below the minimum."""

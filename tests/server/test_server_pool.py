@@ -1,0 +1,247 @@
+"""Law 3 and 5: the pool grows, shrinks, refuses in words, and cannot be killed."""
+
+import os
+import resource
+import socket
+import threading
+import time
+
+import pytest
+from conftest import Peer, hello
+
+
+def nap(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path.startswith("/slow"):
+        time.sleep(0.05)
+    elif path.startswith("/hold"):
+        GATE.wait(10)
+    start_response("200 OK", [])
+    return [b"hello"]
+
+
+GATE = threading.Event()
+
+
+@pytest.fixture(autouse=True)
+def gate():
+    GATE.clear()
+    yield
+    GATE.set()
+
+
+def test_quick_beside_slow(bench):
+    server = bench.server(nap, threads=10)
+    address = server.bound_addresses[0]
+    over = threading.Event()
+
+    def keep_busy():
+        peer = Peer(address)
+        while not over.is_set():
+            assert peer.get("/slow")[0] == 200
+        peer.close()
+
+    crowd = [threading.Thread(target=keep_busy) for _ in range(30)]
+    for thread in crowd:
+        thread.start()
+    peer = bench.peer(server)
+    bench.until(lambda: server.pool.size > 30)
+    times = []
+    for _ in range(300):
+        begin = time.perf_counter()
+        assert peer.get()[0] == 200
+        times.append(time.perf_counter() - begin)
+        time.sleep(0.002)
+    over.set()
+    for thread in crowd:
+        thread.join(5)
+    assert sorted(times)[int(len(times) * 0.99)] < 0.010
+    assert 30 <= server.pool.size <= 60
+
+
+def test_pool_shrinks_again(bench):
+    server = bench.server(nap, threads=2)
+    server.pool.patience = 0.3
+    peers = [bench.peer(server).send(b"GET /hold HTTP/1.1\r\nHost: t\r\n\r\n") for _ in range(8)]
+    assert bench.until(lambda: server.pool.size >= 9)
+    assert bench.peer(server).get()[0] == 200
+    GATE.set()
+    for peer in peers:
+        assert peer.response()[0] == 200
+    assert bench.until(lambda: server.pool.size == 2)
+    assert bench.peer(server).get()[0] == 200
+
+
+def test_watchdog_takes_the_baton(bench):
+    server = bench.server(nap, threads=3)
+    peer, other = bench.peer(server), bench.peer(server)
+    for _ in range(5):
+        peer.get("/a/x")
+    # Its family is quick, so it starts with the baton in hand.
+    server.groups[0].means["/hold/*"] = 0.0
+    peer.send(b"GET /hold/1 HTTP/1.1\r\nHost: t\r\n\r\n")
+    begin = time.monotonic()
+    assert other.get("/a/x")[0] == 200
+    assert time.monotonic() - begin < 0.2
+    assert bench.until(lambda: server.counters["baton_takes"] >= 1)
+    GATE.set()
+    assert peer.response()[0] == 200
+    assert peer.get("/a/x")[0] == 200
+    assert server.groups[0].means["/hold/1"] > 0.001
+
+
+def test_overflow_is_queued_then_refused(bench):
+    server = bench.server(nap, threads=2, threads_max=2, queue_size=3, queue_timeout=30)
+    held = [bench.peer(server).send(b"GET /hold HTTP/1.1\r\nHost: t\r\n\r\n") for _ in range(2)]
+    assert bench.until(lambda: server.counters["threads_busy"] == 2)
+    queued = []
+    for number in range(3):
+        queued.append(bench.peer(server).send(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"))
+        assert bench.until(lambda number=number: server.pool.qsize == number + 1)
+    for _ in range(5):
+        begin = time.monotonic()
+        status, fields, _ = bench.peer(server).get()
+        assert status == 503 and int(fields["retry-after"]) > 0
+        assert time.monotonic() - begin < 0.1
+    assert server.counters["overflow"] == 5
+    GATE.set()
+    for peer in held + queued:
+        assert peer.response()[0] == 200
+    assert bench.peer(server).get()[0] == 200
+    assert server.pool.size == 2 and server.pool.qsize == 0
+
+
+def test_queue_timeout(bench):
+    server = bench.server(nap, threads=1, threads_max=1, queue_timeout=0.3)
+    held = bench.peer(server).send(b"GET /hold HTTP/1.1\r\nHost: t\r\n\r\n")
+    assert bench.until(lambda: server.counters["threads_busy"] == 1)
+    begin = time.monotonic()
+    assert bench.peer(server).get()[0] == 503
+    assert 0.25 < time.monotonic() - begin < 1.5
+    assert server.counters["timeouts_queue"] == 1
+    GATE.set()
+    assert held.response()[0] == 200
+
+
+def test_threads_are_announced_by_themselves_when_they_serve(bench):
+    started, stopped = [], []
+    server = bench.server(
+        threads=5,
+        thread_started=lambda t: started.append((t, threading.current_thread())),
+        thread_stopped=lambda t: stopped.append((t, threading.current_thread())),
+    )
+    assert started == []
+    peer = bench.peer(server)
+    peer.get()
+    assert len(started) == 1 and started[0][0] is started[0][1]
+    peer.get()
+    peer.get()
+    server.stop()
+    assert {t for t, _ in stopped} == {t for t, _ in started}
+    assert all(t is me for t, me in stopped)
+
+
+def test_pool_can_be_steered(bench):
+    server = bench.server(threads=2)
+    assert server.pool.min == 2 and server.pool.max == 256
+    assert server.pool.grow(3) == 3
+    assert server.pool.size == 5
+    assert bench.until(lambda: server.pool.idle == 5)
+    server.pool.shrink(2)
+    peer = bench.peer(server)
+    assert bench.until(lambda: peer.get(f"/{time.time()}")[0] == 200 and server.pool.size == 3)
+
+
+def fds():
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_hostile_closes(bench):
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        kind = environ["PATH_INFO"]
+        if kind == "/read":
+            environ["wsgi.input"].read()
+        if kind == "/stream":
+            return iter([b"x" * 50000] * 20)
+        return [b"x" * 300000]
+
+    server = bench.server(app, linger_timeout=0.3)
+    address = server.bound_addresses[0]
+    before = fds()
+    sends = (
+        b"",
+        b"GET / HT",
+        b"GET / HTTP/1.1\r\nHost: t\r\n\r\n",
+        b"GET /stream HTTP/1.1\r\nHost: t\r\n\r\n",
+        b"POST /read HTTP/1.1\r\nHost: t\r\nContent-Length: 100000\r\n\r\n" + b"x" * 70000,
+        b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 100\r\n\r\nx",
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"GET / HTTP/1.1\r\nHost: t\r\n\r\n" * 5,
+    )
+    for number in range(2000):
+        peer = Peer(address)
+        peer.send(sends[number % len(sends)])
+        if number % 3 == 0:
+            peer.close()
+        else:
+            peer.reset()
+    assert bench.peer(server).get()[0] == 200
+    assert bench.until(lambda: server.counters["open"] == 1, 8)
+    assert fds() <= before + 4
+    assert server.pool.size >= 10 and server.pool.idle == server.pool.size
+    assert bench.errors() == []
+
+
+def test_out_of_descriptors(bench):
+    server = bench.server(backlog=100)
+    bench.peer(server).get()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    crowd = [Peer(server.bound_addresses[0]) for _ in range(10)]
+    bench.until(lambda: server.counters["open"] == 11)
+    socks = [socket.socket() for _ in range(3)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (fds(), hard))
+    try:
+        for sock in socks:
+            sock.settimeout(5)
+            sock.connect(server.bound_addresses[0])
+        assert bench.until(lambda: server.counters["accept_errors"] > 0)
+        spent = time.process_time()
+        time.sleep(0.5)
+        assert time.process_time() - spent < 0.2
+        assert crowd[0].get()[0] == 200
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(bench.errors()) == 1
+    assert bench.until(lambda: bench.peer(server).get()[0] == 200)
+    for sock in socks:
+        sock.close()
+    for peer in crowd:
+        peer.close()
+
+
+def test_faults_of_callbacks_and_logs_kill_nobody(bench):
+    def broken(*args):
+        raise RuntimeError("broken")
+
+    server = bench.server(hello, thread_started=broken)
+    server.settings.log = broken
+    peer = bench.peer(server)
+    assert peer.get()[0] == 200
+    server.app = broken
+    for _ in range(20):
+        assert bench.peer(server).get()[0] == 500
+    server.app = hello
+    assert bench.peer(server).get()[0] == 200
+    assert server.pool.size == 10
+
+
+def test_idle_costs_nothing(bench):
+    server = bench.server()
+    peers = [bench.peer(server) for _ in range(50)]
+    for peer in peers:
+        peer.get()
+    time.sleep(0.2)
+    spent = time.process_time()
+    time.sleep(1.0)
+    assert time.process_time() - spent < 0.01
