@@ -182,7 +182,7 @@ def test_hook_maps() -> None:
         "cherrypy._cprequest.Hook(callback=<built-in function len>, failsafe=False, "
         "priority=50, a=1)"
     )
-    assert sorted([Hook(len, priority=9), Hook(max, priority=1)])[0].callback is max
+    assert min(Hook(len, priority=9), Hook(max, priority=1)).callback is max
     with pytest.raises(KeyError):
         hooks.attach("nowhere", len)
     with pytest.raises(KeyError):

@@ -188,7 +188,7 @@ class TestPipeline:
 
     def test_the_real_chain_does_what_the_inline_one_does(self) -> None:
         def passing(nextapp: Any) -> Any:
-            return lambda env, start: nextapp(env, start)
+            return nextapp
 
         class Page(Root):
             @expose

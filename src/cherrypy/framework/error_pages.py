@@ -48,19 +48,21 @@ _HTTPErrorTemplate = """<!DOCTYPE html PUBLIC
 """
 
 #: Fields that speak of the representation that was not to be, and must not describe the error.
-_ENTITY_FIELDS = (
-    "Accept-Ranges",
-    "Age",
-    "ETag",
-    "Location",
-    "Retry-After",
-    "Vary",
-    "Content-Encoding",
-    "Content-Length",
-    "Expires",
-    "Content-Location",
-    "Content-MD5",
-    "Last-Modified",
+_ENTITY_FIELDS = frozenset(
+    (
+        "Accept-Ranges",
+        "Age",
+        "Etag",
+        "Location",
+        "Retry-After",
+        "Vary",
+        "Content-Encoding",
+        "Content-Length",
+        "Expires",
+        "Content-Location",
+        "Content-Md5",
+        "Last-Modified",
+    )
 )
 
 #: Old Internet Explorers show a page of their own when the body is not larger than this.
@@ -92,8 +94,8 @@ def clean_headers(status: int) -> None:
         (RFC 9110, 14.4).
     """
     headers = serving.response.headers
-    for name in _ENTITY_FIELDS:
-        headers.pop(name, None)
+    for name in _ENTITY_FIELDS.intersection(headers):
+        del headers[name]
     if status != 416:
         headers.pop("Content-Range", None)
 

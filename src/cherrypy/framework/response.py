@@ -153,7 +153,7 @@ class ResponseBody:
 
 def _new_headers(response: Any) -> HeaderMap:
     """The fields to send; what the framework says of itself is in it from the beginning."""
-    headers = HeaderMap()
+    headers = HeaderMap.__new__(HeaderMap)
     if type(response._final) is int:
         # It has gone out without anybody looking; this is what it said.
         dict.update(headers, response.pairs())
@@ -279,15 +279,18 @@ class Response:
         headers = self.headers
         if self.stream:
             # Only a length that was set by hand can be right.
-            if headers.get("Content-Length") is None:
+            if dict.get(headers, "Content-Length") is None:
                 headers.pop("Content-Length", None)
         elif code < 200 or code in _BODILESS:
             # RFC 9110, 6.4.1: these have no content, and no length of it.
             headers.pop("Content-Length", None)
             self._flush_body()
             self.body = b""
-        elif headers.get("Content-Length") is None:
-            headers["Content-Length"] = str(len(self.collapse_body()))
+        elif dict.get(headers, "Content-Length") is None:
+            body = self._body
+            if type(body) is not bytes:
+                body = self.collapse_body()
+            dict.__setitem__(headers, "Content-Length", str(len(body)))
         self._header_list = self._output_status = None
         self._final = pairs = _text_pairs(headers)
         if self._cookie:
@@ -329,17 +332,31 @@ _BODILESS = frozenset((204, 205, 304))
 
 def _text_pairs(headers: Any) -> list[tuple[str, str]]:
     """The fields as text with only the characters of Latin-1 that may stand in a field."""
-    pairs = []
-    encode = headers.encode_header_item
-    for name, value in headers.items():
-        if type(value) is not str and not isinstance(value, (str, bytes)):
-            value = str(value)
-        if not (type(value) is str and value.isascii() and value.isprintable()):
-            value = encode(value).decode("latin-1")
-        if not (type(name) is str and name.isascii() and name.isprintable()):
-            name = encode(name).decode("latin-1")
-        pairs.append((name, value))
+    pairs: list[tuple[str, str]] = []
+    append = pairs.append
+    known = _clean_names
+    for pair in headers.items():
+        name, value = pair
+        if type(value) is str and value.isascii() and value.isprintable() and name in known:
+            append(pair)
+        else:
+            append(_clean_pair(headers.encode_header_item, name, value))
     return pairs
+
+
+#: Names found to be clean; so many and no more, as they may be made of what a peer has sent.
+_clean_names: set[Any] = set()
+_MAX_NAMES = 500
+
+
+def _clean_pair(encode: Any, name: Any, value: Any) -> tuple[str, str]:
+    """A field as text, without characters that could end its line."""
+    if not isinstance(value, (str, bytes)):
+        value = str(value)
+    cleaned: str = encode(name).decode("latin-1")
+    if cleaned == name and len(_clean_names) < _MAX_NAMES:
+        _clean_names.add(name)
+    return cleaned, encode(value).decode("latin-1")
 
 
 # What threads see that serve nothing.
