@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 from pathlib import Path
 
@@ -165,3 +166,17 @@ def test_packages_are_typed_and_ship_their_data() -> None:
     for package in PACKAGES:
         assert (TOP / package / "py.typed").is_file()
     assert (TOP / "src/cherrypy/favicon.ico").read_bytes().startswith(b"\0\0\1\0")
+
+
+def test_the_commands_of_the_distribution_exist() -> None:
+    """What pip puts on PATH leads to a function, and the version is told in one voice."""
+    project = (TOP / "pyproject.toml").read_text("utf-8")
+    block = project.partition("[project.scripts]\n")[2].partition("\n\n")[0]
+    commands = dict(re.findall(r'^(\w+) = "([\w.:]+)"$', block, re.MULTILINE))
+    assert set(commands) == {"cherryd", "kirsch"}
+    for target in commands.values():
+        module, _, name = target.partition(":")
+        assert callable(getattr(importlib.import_module(module), name))
+    version = re.search(r'^version = "([^"]+)"$', project, re.MULTILINE)
+    assert version
+    assert importlib.import_module("kirsch").__version__ == version[1]
