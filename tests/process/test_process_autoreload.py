@@ -17,10 +17,11 @@ from bus_kit import Child, LoggedBus
 from cherrypy.process import plugins
 from cherrypy.process.plugins import Autoreloader
 
-PROGRAM = """
+PROGRAM = r"""
 import module
 print('VERSION', module.VERSION, os.getpid(), sys.argv, flush=True)
 reloader = plugins.Autoreloader(bus, 0.05)
+reloader.match = r'(product\.)?module$'
 reloader.subscribe()
 bus.start()
 bus.block()

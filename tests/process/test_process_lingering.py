@@ -179,3 +179,38 @@ print('main is over', flush=True)
     assert took < 2
     assert "Bus EXITED" in child.output
     assert "in spite of running threads: forgotten." in child.output
+
+
+@pytest.mark.parametrize(
+    ("call", "status"),
+    [
+        ("bus.start()", 1),
+        ("try:\n    bus.start()\nexcept Exception:\n    sys.exit(3)", 1),
+        ("bus.listeners['start'] = {bus.exit}\nbus.start()", 70),
+    ],
+    ids=["uncaught", "caught to exit at once", "exit while starting"],
+)
+def test_a_program_that_cannot_start_is_not_held_by_its_threads(tmp_path, call, status):
+    with Child(FOREIGN + "bus.subscribe('start', lambda: 1 / 0)\n" + call, tmp_path) as child:
+        found, took = child.end()
+    assert found == status
+    assert took < 3
+    assert "in spite of running threads: forgotten." in child.output
+
+
+def test_a_host_that_deals_with_a_failed_start_is_left_alone(tmp_path):
+    source = """
+        threading.Thread(target=time.sleep, args=(2.2,), name="the host's own").start()
+        bus.subscribe('start', lambda: 1 / 0)
+        try:
+            bus.start()
+        except wspbus.ChannelFailures:
+            time.sleep(1.2)
+        print('host ends', flush=True)
+        """
+    with Child(source, tmp_path) as child:
+        child.wait_for("host ends")
+        status, took = child.end()
+    assert status == 0
+    assert took > 0.6
+    assert "in spite of" not in child.output

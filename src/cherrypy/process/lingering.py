@@ -13,14 +13,24 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 #: Seconds that threads get in any case: after the budget is spent, and again at the very end.
 GRACE = 0.25
 
 Log = Callable[..., object]
 
-_ending = threading.Event()
-_armed = False
+
+class _Verdict(NamedTuple):
+    suspects: frozenset[threading.Thread]
+    status: object
+    log: Log
+    because: BaseException | None
+    since: float
+
+
+_verdict: _Verdict | None = None
+_armed = _ending = False
 
 
 def running() -> list[threading.Thread]:
@@ -48,56 +58,84 @@ def join(deadline: float | None, log: Log) -> list[threading.Thread]:
     return left
 
 
-def leave_behind(threads: Iterable[threading.Thread], status: object = 0, *, log: Log) -> None:
+def leave_behind(
+    threads: Iterable[threading.Thread],
+    status: object = 0,
+    *,
+    log: Log,
+    because: BaseException | None = None,
+) -> None:
     """End the process once only ``threads`` keep the interpreter from ending.
 
     Runs beside the interpreter's own end: exit handlers and buffers are served before. ``status``
-    is what the main thread was leaving with, as ``sys.exit`` takes it.
+    is what the main thread was leaving with, as ``sys.exit`` takes it. With ``because``, only
+    when the program ends because of this exception: uncaught, or at once.
     """
+    global _verdict
     suspects = frozenset(threads)
-    if not suspects:
+    # The latest call counts; without suspects it withdraws the one before.
+    _verdict = _Verdict(suspects, status, log, because, time.monotonic()) if suspects else None
+    if _verdict is None:
         return
-    _arm()
-    watch = threading.Thread(
-        target=_watch, args=(suspects, status, log), name="Bus End", daemon=True
-    )
-    watch.start()
+    if _ending or not threading.main_thread().is_alive():
+        _begin()
+    else:
+        _arm()
 
 
 def _arm() -> None:
-    """Learn of the moment when the interpreter begins to wait for threads."""
+    """Have :func:`_begin` called at the moment when the interpreter begins to wait for threads."""
     global _armed
     if _armed:
         return
     _armed = True
     try:
         # Runs before the pools' own hook, which waits for busy workers without limit.
-        threading._register_atexit(_ending.set)  # type: ignore[attr-defined] # no public hook
+        threading._register_atexit(_begin)  # type: ignore[attr-defined] # no public hook
     except (AttributeError, RuntimeError):  # Renamed one day, or the end has begun.
         threading.Thread(target=_await_main, name="Bus End", daemon=True).start()
 
 
 def _await_main() -> None:
     threading.main_thread().join()
-    _ending.set()
+    _begin()
 
 
-def _watch(suspects: frozenset[threading.Thread], status: object, log: Log) -> None:
-    _ending.wait()
+def _begin() -> None:
+    global _ending
+    _ending = True
+    verdict = _verdict
+    if verdict is None:
+        return
+    if verdict.because is not None:
+        at_once = time.monotonic() - verdict.since <= 1
+        if not at_once and not _uncaught(verdict.because):
+            return  # The host has dealt with it and ends for reasons of its own.
+    threading.Thread(target=_watch, args=(verdict,), name="Bus End", daemon=True).start()
+
+
+def _watch(verdict: _Verdict) -> None:
     deadline = time.monotonic() + GRACE
     while True:
         alive = [one for one in running() if one.is_alive()]
         if not alive:
             return
-        if time.monotonic() >= deadline and suspects.issuperset(alive):
+        if time.monotonic() >= deadline and verdict.suspects.issuperset(alive):
             break
         time.sleep(0.02)
     names = ", ".join(one.name for one in alive)
-    log(f"Ending the process in spite of running threads: {names}.", level=30)
+    verdict.log(f"Ending the process in spite of running threads: {names}.", level=30)
     last = threading.Thread(target=_run_exit_handlers, name="Bus End Handlers", daemon=True)
     last.start()
     last.join(GRACE * 2)
-    os._exit(_exit_code(status))
+    os._exit(_exit_code(verdict.status))
+
+
+def _uncaught(exc: BaseException) -> bool:
+    last = getattr(sys, "last_value", None)
+    while last is not None and last is not exc:
+        last = last.__cause__ or last.__context__
+    return last is exc
 
 
 def _run_exit_handlers() -> None:
@@ -118,8 +156,10 @@ def _exit_code(status: object) -> int:
 
 
 def _after_fork() -> None:
-    global _ending, _armed
-    _ending, _armed = threading.Event(), False
+    global _verdict, _armed
+    # Hooks of the interpreter survive fork(); a thread that waits for the main one does not.
+    _verdict = None
+    _armed = _armed and hasattr(threading, "_register_atexit")
 
 
 if hasattr(os, "register_at_fork"):

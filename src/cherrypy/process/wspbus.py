@@ -119,6 +119,7 @@ class Bus(Channels):
         """Publish ``start``.
 
         When a listener fails, everything is stopped again and the failure raised to the caller.
+        When another thread exits the bus meanwhile, this returns with the bus EXITING.
         """
         exits = self._exits
         self._pid = os.getpid()
@@ -131,16 +132,21 @@ class Bus(Channels):
             self.publish("start")
             self._pid = os.getpid()  # A Daemonizer may have forked.
             self.state = states.STARTED
-            if self._exits != exits:  # Another thread exited in the meantime.
-                raise SystemExit(_EX_SOFTWARE)
-            self._say("Bus STARTED")
-        except (KeyboardInterrupt, SystemExit):
+            if self._exits == exits:
+                self._say("Bus STARTED")
+            else:
+                # Another thread exited while we were starting. That is as if it had come right
+                # after; only, what has been started since has to be stopped.
+                self._undo_start()
+        except (KeyboardInterrupt, SystemExit) as exc:
             if self.state is not states.EXITING:
                 self._undo_start()
+            self._let_go(exc)
             raise
-        except BaseException:
+        except BaseException as exc:
             self._say("Shutting down due to error in start listener:", level=40, traceback=True)
             self._undo_start()
+            self._let_go(exc)
             raise
         finally:
             self._starter = None
@@ -158,6 +164,12 @@ class Bus(Channels):
                 self._leaving.release()
             self._wake()
 
+    def _let_go(self, exc: BaseException) -> None:
+        """See to it that threads do not hold a program that ends because it could not start."""
+        if threading.current_thread() is threading.main_thread():
+            status = exc.code if isinstance(exc, SystemExit) else 1
+            lingering.leave_behind(lingering.running(), status, log=self._say, because=exc)
+
     def exit(self) -> None:
         """Stop, publish ``exit``, and become EXITING, which ends ``block()``.
 
@@ -168,12 +180,13 @@ class Bus(Channels):
         """
         if not self._leaving.acquire(blocking=False):
             return
+        starting = self.state is states.STARTING and self._starter == get_ident()
         try:
             self._shut_down()
         finally:
             self._leaving.release()
             self._wake()
-        if self._starter == get_ident():
+        if starting:
             raise SystemExit(_EX_SOFTWARE)
         if not threading.main_thread().is_alive():
             # The program ended without block(): only threads keep the process up.

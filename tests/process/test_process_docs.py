@@ -1,0 +1,28 @@
+"""The samples of docs/process.md run as they stand."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "process.md"
+SAMPLES = re.findall(r"^```python\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_the_samples_were_found():
+    assert len(SAMPLES) == 8
+
+
+@pytest.mark.parametrize("number", range(len(SAMPLES)))
+def test_sample(number):
+    sample = SAMPLES[number]
+    assert "assert " in sample
+    namespace = {"__name__": f"sample_{number}"}
+    try:
+        exec(compile(sample, f"{DOCUMENT.name}[{number}]", "exec"), namespace)
+    finally:
+        bus = namespace["bus"]
+        if bus.state is not bus.states.EXITING:
+            bus.exit()
