@@ -91,11 +91,17 @@ def zeros(size: int) -> Iterator[bytes]:
 
 
 def test_upload_is_streamed(site: Site) -> None:
-    """More than half a gigabyte is counted and hashed, and the process does not grow by it."""
+    """More than half a gigabyte is counted and hashed, with a pause in it; the process does not grow."""
     size = 576 << 20
+
+    def film() -> Iterator[bytes]:
+        yield from zeros(size - (1 << 16))
+        time.sleep(0.3)  # the sender pauses: the server has to wait for the rest
+        yield bytes(1 << 16)
+
     before = json.loads(site.ask("/live/now").body)["memory"]
     headers = {"Content-Length": str(size)}
-    answer = site.ask("/upload/stream?name=big%20file.bin", "PUT", zeros(size), headers)
+    answer = site.ask("/upload/stream?name=big%20file.bin", "PUT", film(), headers)
     assert answer.status == 200
     facts = json.loads(answer.body)
     assert facts["name"] == "big file.bin"
