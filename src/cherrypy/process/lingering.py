@@ -30,7 +30,8 @@ class _Verdict(NamedTuple):
 
 
 _verdict: _Verdict | None = None
-_armed = _ending = False
+_armed = False
+_ending = threading.Event()
 
 
 def running() -> list[threading.Thread]:
@@ -77,33 +78,43 @@ def leave_behind(
     _verdict = _Verdict(suspects, status, log, because, time.monotonic()) if suspects else None
     if _verdict is None:
         return
-    if _ending or not threading.main_thread().is_alive():
-        _begin()
-    else:
+    if threading.main_thread().is_alive():
         _arm()
+        return
+    try:  # The interpreter is waiting for threads already.
+        threading.Thread(target=_judge, name="Bus End", daemon=True).start()
+    except RuntimeError:  # 3.12 makes no threads any more by now.
+        _judge()
 
 
 def _arm() -> None:
-    """Have :func:`_begin` called at the moment when the interpreter begins to wait for threads."""
+    """Have a thread ready for the moment when the interpreter begins to wait for threads.
+
+    It is made now because it could not be made then (3.12), and once: it waits in the dark.
+    """
     global _armed
     if _armed:
         return
     _armed = True
+    wait = _ending.wait
     try:
-        # Runs before the pools' own hook, which waits for busy workers without limit.
+        # Called before the pools' own hook, which waits for busy workers without limit.
         threading._register_atexit(_begin)  # type: ignore[attr-defined] # no public hook
     except (AttributeError, RuntimeError):  # Renamed one day, or the end has begun.
-        threading.Thread(target=_await_main, name="Bus End", daemon=True).start()
-
-
-def _await_main() -> None:
-    threading.main_thread().join()
-    _begin()
+        wait = threading.main_thread().join  # type: ignore[assignment] # only waited for
+    threading.Thread(target=_stand_by, args=(wait,), name="Bus End", daemon=True).start()
 
 
 def _begin() -> None:
-    global _ending
-    _ending = True
+    _ending.set()
+
+
+def _stand_by(wait: Callable[[], object]) -> None:
+    wait()
+    _judge()
+
+
+def _judge() -> None:
     verdict = _verdict
     if verdict is None:
         return
@@ -111,7 +122,7 @@ def _begin() -> None:
         at_once = time.monotonic() - verdict.since <= 1
         if not at_once and not _uncaught(verdict.because):
             return  # The host has dealt with it and ends for reasons of its own.
-    threading.Thread(target=_watch, args=(verdict,), name="Bus End", daemon=True).start()
+    _watch(verdict)
 
 
 def _watch(verdict: _Verdict) -> None:
@@ -126,8 +137,11 @@ def _watch(verdict: _Verdict) -> None:
     names = ", ".join(one.name for one in alive)
     verdict.log(f"Ending the process in spite of running threads: {names}.", level=30)
     last = threading.Thread(target=_run_exit_handlers, name="Bus End Handlers", daemon=True)
-    last.start()
-    last.join(GRACE * 2)
+    try:
+        last.start()
+        last.join(GRACE * 2)  # One that hangs must not hold the process either.
+    except RuntimeError:  # 3.12 makes no threads any more by now.
+        _run_exit_handlers()
     os._exit(_exit_code(verdict.status))
 
 
@@ -156,10 +170,8 @@ def _exit_code(status: object) -> int:
 
 
 def _after_fork() -> None:
-    global _verdict, _armed
-    # Hooks of the interpreter survive fork(); a thread that waits for the main one does not.
-    _verdict = None
-    _armed = _armed and hasattr(threading, "_register_atexit")
+    global _verdict, _armed, _ending
+    _verdict, _armed, _ending = None, False, threading.Event()
 
 
 if hasattr(os, "register_at_fork"):
