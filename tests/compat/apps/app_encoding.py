@@ -117,31 +117,31 @@ class Cached:
         }
     )
     def varying(self):
-        Cached.count += 1
-        return f"varying {Cached.count}"
+        Cached.varyings = getattr(Cached, "varyings", 0) + 1
+        return f"varying {Cached.varyings}"
 
     @cherrypy.expose
     def error(self):
-        Cached.count += 1
-        raise cherrypy.HTTPError(404, f"error {Cached.count}")
+        Cached.errors = getattr(Cached, "errors", 0) + 1
+        raise cherrypy.HTTPError(404, f"error {Cached.errors}")
 
     @cherrypy.expose
     @cherrypy.config(**{"tools.caching.delay": 1})
     def short(self):
-        Cached.count += 1
-        return f"short {Cached.count}"
+        Cached.shorts = getattr(Cached, "shorts", 0) + 1
+        return f"short {Cached.shorts}"
 
     @cherrypy.expose
     @cherrypy.config(**{"tools.caching.maxobj_size": 10})
     def large(self):
-        Cached.count += 1
-        return f"large {Cached.count} " + "x" * 5000
+        Cached.larges = getattr(Cached, "larges", 0) + 1
+        return f"large {Cached.larges} " + "x" * 5000
 
     @cherrypy.expose
     def nocache(self):
-        Cached.count += 1
+        Cached.nocaches = getattr(Cached, "nocaches", 0) + 1
         cherrypy.response.headers["Cache-Control"] = "no-cache"
-        return f"nocache {Cached.count}"
+        return f"nocache {Cached.nocaches}"
 
     @cherrypy.expose
     def clear(self):
@@ -155,8 +155,8 @@ class Cached:
     @cherrypy.expose
     @cherrypy.tools.gzip(mime_types=["text/html"])
     def zipped(self):
-        Cached.count += 1
-        return f"zipped {Cached.count}"
+        Cached.zippeds = getattr(Cached, "zippeds", 0) + 1
+        return f"zipped {Cached.zippeds}"
 
 
 def setup(folder):

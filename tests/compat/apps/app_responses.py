@@ -268,7 +268,7 @@ class Root:
 
     @cherrypy.expose
     def repr_(self):
-        return repr(cherrypy.response.output_status)
+        return repr(cherrypy.response.collapse_body())
 
     @cherrypy.expose
     def output(self):

@@ -59,7 +59,8 @@ class Root:
     def error_lines(self):
         with open(FILES[1], encoding="utf-8") as f:
             lines = [x for x in f.read().split("\n") if "ENGINE" not in x and x[:1] != " "]
-            return "\n".join(lines[-12:]).replace("Traceback (most recent", "TRACE (")
+            text = "\n".join(lines)
+            return text[text.index("CONTEXT") :].replace("Traceback (most recent", "TRACE (")
 
     @cherrypy.expose
     def log(self, text="message", tb=""):
