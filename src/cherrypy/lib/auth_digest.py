@@ -282,7 +282,9 @@ def digest_auth(
     ha1 = get_ha1(realm, auth.username or "")
     if ha1 is None:
         _respond_401(realm, key, accept_charset, debug)
-    digest = auth.request_digest(str(ha1), entity_body=request.body)
+    # Only what is still to be read can be hashed (qop auth-int); a GET has none.
+    entity = request.body if request.process_request_body else b""
+    digest = auth.request_digest(str(ha1), entity_body=entity)
     if not compare_digest(digest.encode(), (auth.response or "").encode("utf-8", "replace")):
         _respond_401(realm, key, accept_charset, debug)
     # Only now, so that "stale" tells only those who know the password.

@@ -9,6 +9,7 @@ from typing import Any
 
 from cherrypy.framework.errors import HTTPError, HTTPRedirect, InternalRedirect
 from cherrypy.framework.helpers import url as make_url
+from cherrypy.framework.hooks import hookpoints
 from cherrypy.framework.serving import serving
 from cherrypy.framework.site import site
 from kirsch.http.dates import parse_date
@@ -299,7 +300,8 @@ def _flattened(body: Any) -> Iterator[Any]:
                 if is_iterator(chunk):
                     stack.append(chunk)
                     break
-                yield chunk
+                # The encode tool sees only what the handler itself yields.
+                yield chunk.encode("utf-8") if isinstance(chunk, str) else chunk
             else:
                 stack.pop()
     finally:
@@ -422,7 +424,7 @@ def log_hooks(debug: bool = False) -> None:
     request = serving.request
     lines = []
     # First in the order in which they run, then points that somebody invented.
-    points = list(dict.fromkeys([*request.hookpoints, *request.hooks]))
+    points = list(dict.fromkeys([*hookpoints, *request.hooks]))
     for point in points:
         lines.append(f"    {point}:")
         lines.extend(f"        {hook!r}" for hook in sorted(request.hooks.get(point, [])))
