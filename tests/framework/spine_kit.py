@@ -9,6 +9,7 @@ from typing import Any
 
 import cherrypy.lib.toolbox  # noqa: F401 - the default tools register themselves
 from cherrypy.framework.application import Application
+from cherrypy.framework.request import Request
 from cherrypy.framework.site import site
 from cherrypy.framework.tree import Tree
 
@@ -98,6 +99,12 @@ def mount(root: Any, config: dict[str, Any] | None = None, at: str = "") -> Tree
 
 def app_of(tree: Tree) -> Application:
     return next(iter(tree.apps.values()))
+
+
+def without_hooks() -> None:
+    """Forget hooks that other tests have left to all requests."""
+    for hooks in Request.hooks.values():
+        hooks.clear()
 
 
 site.log.screen = False

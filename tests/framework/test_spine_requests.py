@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 import pytest
-from spine_kit import app_of, call, environ, mount
+from spine_kit import app_of, call, environ, mount, without_hooks
 
 from cherrypy.framework.application import Application
 from cherrypy.framework.errors import HTTPError, NotFound
@@ -16,6 +16,11 @@ from cherrypy.framework.response import Response
 from cherrypy.framework.serving import request, response, serving
 from cherrypy.framework.site import site
 from kirsch.http.hosts import Host
+
+
+@pytest.fixture(autouse=True)
+def clean() -> None:
+    without_hooks()
 
 
 class Root:

@@ -214,11 +214,11 @@ class HTTPError(CherryPyException):
     reason: Any = None
 
     def __init__(self, status: Any = 500, message: str | None = None) -> None:
+        if isinstance(status, bytes):
+            status = status.decode("latin-1")
         self.status = status
         try:
-            self.code, self.reason, sentence = _valid_status(
-                status.decode("latin-1") if isinstance(status, bytes) else status
-            )
+            self.code, self.reason, sentence = _valid_status(status)
         except ValueError as exc:
             raise self.__class__(500, str(exc)) from None
         if not 400 <= self.code <= 599:

@@ -181,10 +181,10 @@ def _new_cookie(response: Any) -> Any:
     return SimpleCookie()
 
 
-def _header_list(response: Any) -> list[tuple[bytes, bytes]]:
+def _header_list(response: Any) -> list[tuple[bytes, bytes]] | None:
     """The fields as pairs of bytes, once the response is final; hooks may add to them."""
     if response._final is None:
-        return []
+        return None
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.pairs()]
 
 

@@ -110,7 +110,7 @@ class Tree:
             return apps[""](environ, start_response)
         found = self._find(urljoin(environ.get("SCRIPT_NAME") or "", path))
         if found is None:
-            start_response("404 Not Found", [("Content-Length", "0")])
+            start_response("404 Not Found", [])
             return []
         script_name, rest = found
         app = self.apps[script_name]
