@@ -58,7 +58,8 @@ def load_app(where: str) -> Any:
         # Only our own name is explained; a module missing inside the application shows its place.
         if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
             raise
-        raise SystemExit(f"kirsch: there is no module {name!r} (looked from here and sys.path)")
+        words = f"kirsch: there is no module {name!r} (looked from here and sys.path)"
+        raise SystemExit(words) from None
     for part in (path or "app").split("."):
         try:
             found = getattr(found, part)
@@ -104,7 +105,8 @@ def main(argv: list[str] | None = None) -> int:
             signal.signal(number, finish)
         server.serve()
     except (OSError, ValueError) as error:
-        raise SystemExit(f"kirsch: {error.strerror if isinstance(error, OSError) else error}")
+        words = error.strerror if isinstance(error, OSError) else error
+        raise SystemExit(f"kirsch: {words}") from None
     return 0
 
 

@@ -31,7 +31,7 @@ def test_hello_and_keep_alive(bench):
 
 def test_connection_close_and_http10(bench):
     server = bench.server()
-    status, fields, body = bench.peer(server).get(extra="Connection: close\r\n")
+    _status, fields, _body = bench.peer(server).get(extra="Connection: close\r\n")
     assert fields["connection"] == "close" and "keep-alive" not in fields
     peer = bench.peer(server).send(b"GET / HTTP/1.0\r\n\r\n")
     assert peer.response()[2] == b"hello" and peer.closed()
@@ -59,7 +59,9 @@ def test_pipelining_order(bench, poller):
     peer.send(b"".join(b"GET /%d HTTP/1.1\r\nHost: t\r\n\r\n" % i for i in range(200)))
     for i in range(200):
         assert peer.response()[2] == b"/%d" % i
-    peer.send(b"POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\nxyGET /b HTTP/1.1\r\nHost: t\r\n\r\n")
+    peer.send(
+        b"POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\nxyGET /b HTTP/1.1\r\nHost: t\r\n\r\n"
+    )
     assert peer.response()[2] == b"/a"
     assert peer.response()[2] == b"/b"
 
@@ -89,7 +91,7 @@ def test_bodies_both_framings(bench, size, poller):
     def talk(head, body):
         sender = threading.Thread(target=lambda: peer.send(head + body))
         sender.start()
-        status, fields, got = peer.response()
+        status, _fields, got = peer.response()
         sender.join(5)
         assert status == 200 and got == data
 
@@ -140,11 +142,11 @@ def test_generator_is_chunked(bench):
 
     peer = bench.peer(bench.server(app))
     for _ in range(3):
-        status, fields, body = peer.get()
+        _, fields, body = peer.get()
         assert fields["transfer-encoding"] == "chunked" and body == b"one" + b"two" * 30000
     assert closed == [1, 1, 1]
     peer.send(b"GET / HTTP/1.0\r\n\r\n")
-    status, fields, body = peer.response()
+    _status, fields, body = peer.response()
     assert "transfer-encoding" not in fields and body == b"one" + b"two" * 30000
     assert bench.until(lambda: len(closed) == 4)
 
@@ -217,7 +219,7 @@ def test_content_length_is_kept(bench, stream):
 
     server = bench.server(app)
     peer = bench.peer(server)
-    status, fields, body = peer.get("/?3")
+    status, _fields, body = peer.get("/?3")
     assert status == 500
     assert body == b"The requested resource returned more bytes than the declared Content-Length."
     peer = bench.peer(server).send(b"GET /?9 HTTP/1.1\r\nHost: t\r\n\r\n")
@@ -269,7 +271,9 @@ def test_unread_body(bench):
         peer.send(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200000)
         assert peer.response()[2] == b"hello"
     peer.send(b"POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n")
-    peer.send(b"10000\r\n" + b"x" * 65536 + b"\r\n" + b"10000\r\n" + b"x" * 65536 + b"\r\n0\r\n\r\n")
+    peer.send(
+        b"10000\r\n" + b"x" * 65536 + b"\r\n" + b"10000\r\n" + b"x" * 65536 + b"\r\n0\r\n\r\n"
+    )
     assert peer.response()[2] == b"hello"
     assert peer.get()[2] == b"hello"
     # Too much to drain: the answer says close, and can be read although we still send.
@@ -278,7 +282,7 @@ def test_unread_body(bench):
     peer.send(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 3000000\r\n\r\n")
     with contextlib.suppress(ConnectionError):
         peer.send(b"x" * 3000000)
-    status, fields, body = peer.response()
+    _status, fields, body = peer.response()
     assert body == b"hello" and fields["connection"] == "close"
 
 
@@ -290,7 +294,9 @@ def test_max_body(bench):
     wording = b"The entity sent with the request exceeds the maximum allowed bytes."
     assert (status, body) == (413, wording)
     peer = bench.peer(server)
-    peer.send(b"POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n" + b"x" * 2000)
+    peer.send(
+        b"POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n" + b"x" * 2000
+    )
     assert peer.response()[::2] == (413, wording)
     assert peer.closed()
 
@@ -326,7 +332,7 @@ def test_files(bench, poller):
         if kind == "/memory":
             file = io.BytesIO(data)
         else:
-            file = tempfile.TemporaryFile()
+            file = tempfile.TemporaryFile()  # noqa: SIM115 - the server closes it
             file.write(data)
             file.flush()
         file.seek(100)
@@ -340,7 +346,7 @@ def test_files(bench, poller):
         return environ["wsgi.file_wrapper"](file)
 
     peer = bench.peer(bench.server(app, poller=poller))
-    status, fields, body = peer.get("/real")
+    _status, fields, body = peer.get("/real")
     assert body == data[100:] and fields["content-length"] == str(len(data) - 100)
     assert peer.get("/part")[2] == data[100:150]
     assert peer.get("/memory")[2] == data[100:]

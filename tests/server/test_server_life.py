@@ -9,8 +9,8 @@ import threading
 import time
 
 import pytest
-from conftest import Peer, hello, until
 
+from conftest import Peer, hello, until
 from kirsch.server.server import Server
 
 
@@ -91,7 +91,7 @@ def test_stop_under_load(bench):
                 return
             try:
                 while not over.is_set():
-                    status, fields, body = peer.get()
+                    _status, fields, body = peer.get()
                     if body != b"hello":
                         broken.append(body)
                     if fields.get("connection") == "close":

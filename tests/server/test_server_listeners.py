@@ -5,8 +5,8 @@ import socket
 import stat
 
 import pytest
-from conftest import Peer, hello
 
+from conftest import Peer, hello
 from kirsch.server.listeners import describe, listen_unix, parse_bind, split_binds
 from kirsch.server.server import Server
 
@@ -66,7 +66,7 @@ def test_unix_socket(bench, tmp_path):
     peer = bench.peer(server)
     assert peer.get()[2] == b"unix"
     assert seen["REMOTE_ADDR"] == "" and seen["SERVER_PORT"] == "" and seen["SERVER_NAME"]
-    with pytest.raises(OSError, match="app.sock"):
+    with pytest.raises(OSError, match=r"app\.sock"):
         listen_unix(path, 5, None)
     server.stop()
     assert not os.path.exists(path)
@@ -106,5 +106,5 @@ def test_open_socket_and_descriptor(bench):
         os.close(number)
     with pytest.raises(OSError, match="fd://999"):
         Server("fd://999", hello).bind()
-    with pytest.raises(OSError, match="cannot listen on no.such.host.invalid:1"):
+    with pytest.raises(OSError, match=r"cannot listen on no\.such\.host\.invalid:1"):
         Server("no.such.host.invalid:1", hello).bind()

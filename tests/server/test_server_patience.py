@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+
 from conftest import Peer
 
 
@@ -120,7 +121,9 @@ def test_body_deadline(bench):
         return [environ["wsgi.input"].read()]
 
     server = bench.server(app, body_timeout=0.3, body_buffer=10, body_min_rate=1000000)
-    gathering = bench.peer(server).send(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\nab")
+    gathering = bench.peer(server).send(
+        b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\nab"
+    )
     reading = bench.peer(server).send(
         b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 99\r\n\r\n" + b"x" * 50
     )

@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+
 from conftest import Peer, hello
 
 
@@ -245,3 +246,62 @@ def test_idle_costs_nothing(bench):
     spent = time.process_time()
     time.sleep(1.0)
     assert time.process_time() - spent < 0.01
+
+
+@pytest.mark.parametrize("poller", ["epoll", "selectors"])
+def test_several_poller_groups(bench, poller):
+    """What runs on a free-threaded build: more than one baton on the same listeners."""
+    server = bench.server(nap, threads=6, pollers=3, poller=poller)
+    address = server.bound_addresses[0]
+    answers = []
+
+    def talk(number):
+        peer = Peer(address)
+        for turn in range(30):
+            path = "/slow" if (turn + number) % 10 == 0 else f"/{number}"
+            answers.append(peer.get(path)[2])
+        peer.close()
+
+    crowd = [threading.Thread(target=talk, args=(number,)) for number in range(24)]
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join(20)
+    assert answers == [b"hello"] * 720
+    assert bench.until(lambda: server.counters["open"] == 0)
+    assert server.counters["requests"] == 720 and bench.errors() == []
+
+
+def test_odd_statuses(bench):
+    def app(environ, start_response):
+        start_response(environ["QUERY_STRING"] + " X", [])
+        return [b"x"]
+
+    server = bench.server(app)
+    peer = bench.peer(server)
+    for status in (200, 302, 404, 500, 600, 799, 999):
+        assert peer.get(f"/?{status}")[0] == status
+    assert server.counters["responses_4xx"] == 1
+
+
+def test_the_same_path_with_other_answers(bench):
+    """The remembered head of a path is used for nothing that differs from it."""
+    turn = [0]
+
+    def app(environ, start_response):
+        turn[0] += 1
+        headers = [("X-Turn", str(turn[0] // 3))]
+        start_response(("200 OK", "201 Made")[turn[0] % 2], headers)
+        headers[0] = ("X-Turn", "changed too late")
+        return [b"x" * (turn[0] // 5)]
+
+    server = bench.server(app)
+    peers = [bench.peer(server) for _ in range(3)]
+    for number in range(1, 60):
+        extra = "Connection: close\r\n" if number > 56 else ""
+        status, fields, body = peers[number % 3].get("/same", extra)
+        assert status == 200 + number % 2 and len(body) == number // 5
+        assert ("connection" in fields) == bool(extra)
+        assert fields["x-turn"] in (str(number // 3), "changed too late")
+    for peer in peers:
+        assert peer.closed()

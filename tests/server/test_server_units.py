@@ -34,7 +34,7 @@ def test_docs_show_the_table():
 
 def test_docs_sample_runs():
     text = (pathlib.Path(__file__).parents[2] / "docs" / "server.md").read_text()
-    samples = re.findall(r"```python\n(.*?)```", text, re.S)
+    samples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert samples
     for sample in samples:
         exec(compile(sample, "docs/server.md", "exec"), {})
@@ -43,7 +43,7 @@ def test_docs_sample_runs():
 def test_counters():
     counters = Counters()
 
-    def work():
+    def work(retire):
         shard = counters.shard()
         for _ in range(1000):
             shard[RESPONSES] += 1
@@ -53,7 +53,7 @@ def test_counters():
             counters.retire(shard)
 
     for retire in (True, False):
-        threads = [threading.Thread(target=work) for _ in range(4)]
+        threads = [threading.Thread(target=work, args=(retire,)) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:

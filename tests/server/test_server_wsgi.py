@@ -216,7 +216,13 @@ def test_gateway_bypasses_wsgi(bench):
 
     def gateway(exchange):
         seen.append(
-            (exchange.head.method, exchange.remote, exchange.local, exchange.scheme, exchange.server)
+            (
+                exchange.head.method,
+                exchange.remote,
+                exchange.local,
+                exchange.scheme,
+                exchange.server,
+            )
         )
         return "200 OK", [(b"X-Native", b"1")], exchange.body.read() or b"native"
 
@@ -224,7 +230,7 @@ def test_gateway_bypasses_wsgi(bench):
     server.start()
     try:
         peer = bench.peer(server)
-        status, fields, body = peer.get()
+        _status, fields, body = peer.get()
         assert body == b"native" and fields["x-native"] == "1"
         peer.send(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\nhi")
         assert peer.response()[2] == b"hi"

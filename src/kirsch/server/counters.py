@@ -55,7 +55,7 @@ NAMES = (
 RESPONSES = len(NAMES)
 
 # The class of a status, by its first digit; '2' is absent on purpose.
-CLASS = {"1": R1XX, "3": R3XX, "4": R4XX, "5": R5XX}
+CLASS = {"1": R1XX, "3": R3XX, "4": R4XX, **dict.fromkeys("56789", R5XX)}
 
 Shard = list[int]
 

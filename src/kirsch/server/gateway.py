@@ -16,7 +16,7 @@ from .exchange import Exchange
 Headers = list[Any]  # (name, value) pairs of str or of bytes
 Body = Union[bytes, "list[bytes]", "FileWrapper", Iterable[bytes]]
 Response = tuple[str, Headers, Body]
-Gateway = Callable[[Exchange], Response]
+Gateway = Callable[[Exchange], tuple[str, Headers, Any]]
 
 BLOCK = 65536
 

@@ -10,12 +10,13 @@ import os
 import threading
 import time
 from collections import deque
-from ..http.dates import HTTPDate
 from typing import TYPE_CHECKING, Any
 
-from .connection import QUEUED, READING, RUNNING, Connection
+from ..http.dates import HTTPDate
+from .connection import Connection
 from .counters import ACCEPT_ERRORS, ACCEPTED, OVERFLOW, TIMEOUTS_QUEUE
 from .deadlines import NEVER, Wheel
+from .link import QUEUED, READING, RUNNING
 from .poller import IN, MUTE, make_poller
 from .workers import Baton, Worker
 
@@ -46,6 +47,9 @@ class Group:
         self.ready: deque[Connection] = deque()  # with a request in the buffer, waiting their turn
         self.queue: deque[tuple[Connection, Any, Any, float]] = deque()  # overflow, oldest first
         self.means: dict[str, float] = {}  # path or family -> mean wall time of its handler
+        self.memo: dict[
+            str, tuple[Any, ...]
+        ] = {}  # path -> what its last response head was made of
         self.leader: Worker | None = None
         self.wake_at = NEVER  # when the holder's poll ends by itself
         self.chore_at = NEVER  # when the holder has to look at more than connections
@@ -201,11 +205,14 @@ class Group:
     # -- stopping ------------------------------------------------------------------------------
 
     def stop_listening(self) -> None:
-        """From the stopping thread: no new connection, and the holder closes the idle ones."""
-        self.closing = True
-        self.persistent = False
+        """From the stopping thread: take no new connection."""
         for fd in list(self.listeners):
             self.poller.remove(fd)
+
+    def stop_keeping(self) -> None:
+        """From the stopping thread: the holder closes idle connections, now and from now on."""
+        self.persistent = False
+        self.closing = True
         self.poller.wake()
 
     def close_idle(self, worker: Worker) -> None:
@@ -237,5 +244,3 @@ class Group:
         if self.reserve >= 0:
             os.close(self.reserve)
             self.reserve = -1
-
-

@@ -9,9 +9,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from .connection import RUNNING
 from .counters import BATON_TAKES
 from .deadlines import NEVER
+from .link import RUNNING
 from .poller import MUTE
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TICK = 0.002  # seconds between looks while requests are served
 OVERDUE = 0.004  # a quick handler that is out longer is not quick
 QUIET = 8  # looks without news before going to sleep
-NAP = 60.0
+NAP = 1.0  # without a GIL a wake-up could slip between looking and lying down
 
 
 class Housekeeper:

@@ -150,7 +150,7 @@ def receive_body(conn: Any, counts: list[int]) -> bytes:
             conn.gone = True
             raise BodyCut("The request body ended early.")
         counts[BYTES_IN] += len(raw)
-        data = decoder.feed(raw)
+        data: bytes = decoder.feed(raw)
         if data:
             conn.received += len(data)
             return data

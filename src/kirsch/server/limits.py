@@ -68,9 +68,13 @@ TABLE = (
     ),
     Setting("linger_timeout", "seconds", 2.0, "s", "How long a closed connection's rest is read."),
     Setting("max_request_line", "bytes", 8192, "bytes", "Longest request line (start)."),
-    Setting("max_head", "bytes", 65536, "bytes", "Longest request head, first line included (start)."),
+    Setting(
+        "max_head", "bytes", 65536, "bytes", "Longest request head, first line included (start)."
+    ),
     Setting("max_fields", "int", 100, "fields", "Most header fields in a request (start)."),
-    Setting("max_body", "bytes", 104857600, "bytes", "Longest request body; 0 means no limit; then 413."),
+    Setting(
+        "max_body", "bytes", 104857600, "bytes", "Longest request body; 0 means no limit; then 413."
+    ),
     Setting(
         "body_buffer",
         "bytes",
@@ -94,8 +98,12 @@ TABLE = (
     ),
     Setting("server_name", "str", f"Kirsch/{VERSION}", "", "The Server field; empty sends none."),
     Setting("nodelay", "bool", True, "", "TCP_NODELAY on every connection (start)."),
-    Setting("protocol", "str", "HTTP/1.1", "", "HTTP/1.1, or HTTP/1.0 to close after each response."),
-    Setting("socket_mode", "octal", None, "mode", "Permissions of a unix socket, e.g. 0o660 (start)."),
+    Setting(
+        "protocol", "str", "HTTP/1.1", "", "HTTP/1.1, or HTTP/1.0 to close after each response."
+    ),
+    Setting(
+        "socket_mode", "octal", None, "mode", "Permissions of a unix socket, e.g. 0o660 (start)."
+    ),
     Setting("poller", "str", "auto", "", "auto, epoll or selectors (start)."),
     Setting(
         "pollers",
@@ -106,7 +114,9 @@ TABLE = (
     ),
     Setting("thread_started", "callable", None, "", "Called with a worker when it first serves."),
     Setting("thread_stopped", "callable", None, "", "Called with that worker when it ends."),
-    Setting("log", "callable", None, "", "log(message, level, traceback); none means logging 'kirsch'."),
+    Setting(
+        "log", "callable", None, "", "log(message, level, traceback); none means logging 'kirsch'."
+    ),
 )
 
 _CASTS: dict[str, Callable[[Any], Any]] = {
@@ -181,9 +191,9 @@ class Settings:
                 value = _CASTS[row.type](value)
             except (TypeError, ValueError):
                 raise ValueError(f"{name} must be {row.type}, not {value!r}") from None
-            if row.type in ("int", "bytes", "seconds") and name != "threads_max":
-                if value < row.low:
-                    raise ValueError(f"{name} must be at least {row.low:g}, not {value!r}")
+            measured = row.type in ("int", "bytes", "seconds") and name != "threads_max"
+            if measured and value < row.low:
+                raise ValueError(f"{name} must be at least {row.low:g}, not {value!r}")
         elif row.default is not None:
             value = row.default
         elif name == "log":
@@ -208,8 +218,8 @@ class Settings:
 def table_markdown() -> str:
     """The settings as the table printed in docs/server.md."""
     lines = ["| name | type | default | unit | what it is for |", "|---|---|---|---|---|"]
-    for row in TABLE:
-        lines.append(
-            f"| `{row.name}` | {row.type} | `{row.default!r}` | {row.unit} | {row.sentence} |"
-        )
+    lines += [
+        f"| `{row.name}` | {row.type} | `{row.default!r}` | {row.unit} | {row.sentence} |"
+        for row in TABLE
+    ]
     return "\n".join(lines)

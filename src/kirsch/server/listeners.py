@@ -16,7 +16,7 @@ LISTEN_FDS_START = 3  # sd_listen_fds(3)
 class Listener:
     """One listening socket and what the server must know of it."""
 
-    __slots__ = ("address", "family", "fd", "inode", "owner", "path", "sock")
+    __slots__ = ("address", "environ", "family", "fd", "inode", "owner", "path", "sock")
 
     def __init__(self, sock: socket.socket, path: str | None = None, owner: str = "us") -> None:
         self.sock = sock
@@ -26,6 +26,7 @@ class Listener:
         self.owner = owner  # 'us', or whose it stays: the 'descriptor' passed to us, a 'caller'
         self.inode = os.stat(path).st_ino if path else 0
         self.address = sock.getsockname()
+        self.environ: dict[str, Any] | None = None  # what the WSGI gateway keeps here
         sock.setblocking(False)
 
     def close(self) -> None:

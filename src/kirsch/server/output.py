@@ -18,8 +18,8 @@ from .counters import BYTES_OUT, CLASS, RESPONSES, TIMEOUTS_WRITE
 from .poller import MUTE, OUT, wait_socket
 
 if TYPE_CHECKING:
-    from .connection import Connection
     from .exchange import Exchange
+    from .link import Link
 
 SENDFILE_BLOCK = 1 << 20  # a quick disk must not keep the holder of the baton at one connection
 
@@ -50,7 +50,7 @@ class Pending:
         self.parts.append(data)
         self.size += len(data)
 
-    def flush(self, conn: Connection) -> bool:
+    def flush(self, conn: Link) -> bool:
         """Send what the socket takes; True when nothing is left. Raises OSError, Truncated."""
         parts = self.parts
         while parts:
@@ -69,7 +69,7 @@ class Pending:
             return self._flush_file(conn)
         return True
 
-    def _flush_file(self, conn: Connection) -> bool:
+    def _flush_file(self, conn: Link) -> bool:
         try:
             if conn.plain:
                 sent = os.sendfile(conn.fd, self.fd, self.offset, min(self.count, SENDFILE_BLOCK))
@@ -95,7 +95,7 @@ class Stream:
 
     __slots__ = ("conn", "counts", "framing", "left", "lock", "pending")
 
-    def __init__(self, conn: Connection, framing: str, left: int | None, head: bytes) -> None:
+    def __init__(self, conn: Link, framing: str, left: int | None, head: bytes) -> None:
         self.conn = conn
         self.framing = framing
         self.left = left  # bytes that Content-Length still promises
@@ -196,7 +196,7 @@ class Stream:
         return not (self.framing == "length" and self.left)
 
 
-def as_bytes(data: Any, conn: Connection) -> bytes:
+def as_bytes(data: Any, conn: Link) -> bytes:
     """Body data that is not bytes: other buffers are copied, str is forgiven as latin-1."""
     if isinstance(data, str):
         server = conn.group.server

@@ -17,7 +17,7 @@ from .group import BUSY, Group
 from .housekeeper import Housekeeper
 from .limits import Settings
 from .listeners import Bind, Listener, describe, open_listener, split_binds
-from .workers import Pool
+from .pool import Pool
 from .wsgi import WSGIGateway
 
 NO_GIL_POLLERS = 8
@@ -171,6 +171,8 @@ class Server:
             for group in self.groups:
                 group.stop_listening()
             self._close_listeners()
+            for group in self.groups:
+                group.stop_keeping()
             me = threading.current_thread()
             mine = sum(worker.thread is me for worker in list(self.pool.workers))
             while sum(len(group.conns) for group in self.groups) > mine:

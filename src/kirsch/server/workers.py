@@ -10,16 +10,17 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from .connection import RUNNING
 from .deadlines import NEVER
 from .exchange import Exchange
 from .input import StreamInput
+from .link import RUNNING
 from .poller import MUTE
 
 if TYPE_CHECKING:
     from ..wire.http1.requests import RequestHead
     from .connection import Connection
     from .group import Group
+    from .link import Link
 
 BATCH = 64
 QUICK = 0.001  # seconds: a handler of this mean wall time may keep the baton
@@ -113,7 +114,9 @@ class Worker:
         self.running = False  # a quick handler is out: its connection is in `token`, or was taken
         self.now = time.monotonic()
         self.since = 0.0  # when the quick handler began
-        self.token: list[Connection] = []  # holds its connection while a quick handler may lose the baton
+        self.token: list[
+            Connection
+        ] = []  # holds its connection while a quick handler may lose the baton
         self.current: Connection | None = None
         self.signal = threading.Lock()
         self.signal.acquire()
@@ -154,7 +157,9 @@ class Worker:
                         self.serve_queued()
                         continue
                     self.lead()
-                except BaseException as error:  # a fault of ours: the connection pays, not the worker
+                except (
+                    BaseException
+                ) as error:  # a fault of ours: the connection pays, not the worker
                     self.survive(error)
         finally:
             if self.holding:
@@ -206,7 +211,7 @@ class Worker:
             now = self.now
             if (ticks and now >= group.wake_at) or now >= group.chore_at:
                 group.sweep(self, now)
-            if self.leads and group.baton.parked or group.server.pool.ended:
+            if (self.leads and group.baton.parked) or group.server.pool.ended:
                 return
 
     def dispatch(self, conn: Connection, head: RequestHead, body: Any) -> bool:
@@ -291,7 +296,7 @@ class Worker:
                 with self.group.steal:
                     self.holding = False
 
-    def give_up(self, conn: Connection) -> None:
+    def give_up(self, conn: Link) -> None:
         """Pass the baton on from within a handler that turns out to need time."""
         if self.running:
             self.running = False
@@ -321,107 +326,3 @@ class Worker:
 def family(path: str) -> str:
     """'/user/42' -> '/user/*': paths that probably end in one handler."""
     return path[: path.rfind("/") + 1] + "*"
-
-
-class Pool:
-    """All workers of a server, between `min` and `max`."""
-
-    def __init__(self, server: Any) -> None:
-        self.server = server
-        self.lock = threading.Lock()  # guards: the list of workers, `size` and `surplus`
-        self.workers: list[Worker] = []
-        self.ended = False
-        self.patience = 5.0  # seconds without work after which a surplus worker leaves
-        self.surplus = 0  # workers asked to leave by shrink()
-        self.numbers = 0
-
-    @property
-    def min(self) -> int:
-        return int(self.server.settings.threads)
-
-    @property
-    def max(self) -> int:
-        return int(self.server.settings.pool_max)
-
-    @property
-    def size(self) -> int:
-        """Workers alive (an overflow leader is none)."""
-        return sum(not worker.leads for worker in list(self.workers))
-
-    @property
-    def idle(self) -> int:
-        """Workers without a handler to run."""
-        return sum(group.baton.idle() for group in self.server.groups)
-
-    @property
-    def qsize(self) -> int:
-        """Complete requests that wait for a worker."""
-        return sum(len(group.queue) for group in self.server.groups)
-
-    def next_number(self) -> int:
-        self.numbers += 1
-        return self.numbers
-
-    def add(self, group: Group, leads: bool = False) -> bool:
-        """Start one more worker; False when the pool is full or has ended."""
-        with self.lock:
-            if self.ended or (
-                not leads and sum(not worker.leads for worker in self.workers) >= self.max
-            ):
-                return False
-            worker = Worker(group, leads)
-            self.workers.append(worker)
-        try:
-            worker.thread.start()
-        except RuntimeError as error:  # the system has no thread to give
-            with self.lock:
-                self.workers.remove(worker)
-            self.server.counters_.retire(worker.counts)
-            self.server.log_error("cannot start a worker", error)
-            return False
-        return True
-
-    def grow(self, amount: int) -> int:
-        """Add up to `amount` workers now; how many were."""
-        groups = self.server.groups
-        return sum(self.add(groups[i % len(groups)]) for i in range(amount)) if groups else 0
-
-    def shrink(self, amount: int) -> None:
-        """Ask `amount` workers to leave when they are idle, not below the minimum."""
-        with self.lock:
-            spare = max(0, len(self.workers) - self.min)
-            self.surplus = min(spare, self.surplus + amount)
-
-    def may_leave(self, worker: Worker) -> bool:
-        """Whether an idle surplus worker may go; decided once, so that the minimum stays."""
-        with self.lock:
-            if self.ended or sum(not w.leads for w in self.workers) > self.min:
-                self.workers.remove(worker)
-                return True
-        return False
-
-    def must_leave(self, worker: Worker) -> bool:
-        """Whether shrink() asked for one to go."""
-        if not self.surplus or worker.leads:
-            return False
-        with self.lock:
-            if self.surplus:
-                self.surplus -= 1
-                self.workers.remove(worker)
-                return True
-        return False
-
-    def left(self, worker: Worker) -> None:
-        """A worker's thread is about to end (called from it)."""
-        with self.lock:
-            if worker in self.workers:
-                self.workers.remove(worker)
-        server = self.server
-        if worker.announced and server.settings.thread_stopped is not None:
-            try:
-                server.settings.thread_stopped(worker.thread)
-            except Exception as error:
-                server.log_error("error in thread_stopped", error)
-        server.counters_.retire(worker.counts)
-
-

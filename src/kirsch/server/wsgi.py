@@ -1,4 +1,4 @@
-"""The WSGI gateway: PEP 3333, one environ copied from the connection's template a request."""
+"""The WSGI gateway: PEP 3333, one copy of the connection's environ a request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from .exchange import Exchange
 from .gateway import FileWrapper, Response, close_body
 
 if TYPE_CHECKING:
-    from .connection import Connection
+    from ..wire.http1.requests import RequestHead
+    from .link import Link
 
 Environ = dict[str, Any]
 App = Callable[..., Iterable[bytes]]
@@ -36,18 +37,16 @@ class _Errors:
 ERRORS = _Errors()
 
 
-def environ_template(conn: Connection) -> Environ:
-    """What all requests of one connection have in common."""
-    remote, listener = conn.remote, conn.listener
+def listener_template(conn: Link) -> Environ:
+    """What all requests that come through one listener have in common."""
+    listener = conn.listener
     server = conn.group.server
-    unix = not isinstance(listener.address, tuple)
+    port = str(listener.address[1]) if isinstance(listener.address, tuple) else ""
     return {
         "SCRIPT_NAME": "",
         "SERVER_NAME": server.host_name(listener),
-        "SERVER_PORT": "" if unix else str(listener.address[1]),
+        "SERVER_PORT": port,
         "SERVER_SOFTWARE": server.settings.server_name,
-        "REMOTE_ADDR": remote[0],
-        "REMOTE_PORT": "" if unix else str(remote[1]),
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": conn.scheme,
         "wsgi.errors": ERRORS,
@@ -57,6 +56,34 @@ def environ_template(conn: Connection) -> Environ:
         "wsgi.input_terminated": True,
         "wsgi.file_wrapper": FileWrapper,
     }
+
+
+def fill_environ(conn: Link, head: RequestHead) -> Environ:
+    """Make the connection's template, which is only ever copied, fit the request `head`.
+
+    Most requests of a connection send the same fields (then `fields` is the same dict), and many
+    are the same altogether.
+    """
+    environ = conn.environ
+    seen = conn.environ_head
+    if environ is None or seen is None or seen.fields is not head.fields:
+        template = conn.listener.environ
+        if template is None:
+            template = conn.listener.environ = listener_template(conn)
+        environ = template.copy()
+        remote = conn.remote
+        environ["REMOTE_ADDR"] = remote[0]
+        environ["REMOTE_PORT"] = str(remote[1]) if remote[0] else ""
+        environ.update(head.fields)
+        conn.environ = environ
+    path = head.path
+    environ["REQUEST_METHOD"] = head.method
+    environ["PATH_INFO"] = path if path != "*" else "/*"
+    environ["QUERY_STRING"] = head.query
+    environ["REQUEST_URI"] = environ["RAW_URI"] = head.target
+    environ["SERVER_PROTOCOL"] = environ["ACTUAL_SERVER_PROTOCOL"] = PROTOCOLS[head.minor > 0]
+    conn.environ_head = head
+    return environ
 
 
 PROTOCOLS = ("HTTP/1.0", "HTTP/1.1")
@@ -140,18 +167,11 @@ class WSGIGateway:
 
     def __call__(self, exchange: Exchange) -> Response:
         conn = exchange.connection
-        template = conn.environ
-        if template is None:
-            template = conn.environ = environ_template(conn)
         head = exchange.head
+        template: Any = conn.environ
+        if head is not conn.environ_head:
+            template = fill_environ(conn, head)
         environ = template.copy()
-        environ.update(head.fields)
-        path = head.path
-        environ["REQUEST_METHOD"] = head.method
-        environ["PATH_INFO"] = path if path != "*" else "/*"
-        environ["QUERY_STRING"] = head.query
-        environ["REQUEST_URI"] = environ["RAW_URI"] = head.target
-        environ["SERVER_PROTOCOL"] = environ["ACTUAL_SERVER_PROTOCOL"] = PROTOCOLS[head.minor > 0]
         environ["wsgi.input"] = exchange.body
         call = _Call(exchange)
         body = self.server.app(environ, call.start_response)

@@ -1,0 +1,117 @@
+"""The pool: how many workers there are, between `min` and `max`, and who comes and goes."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from .workers import Worker
+
+if TYPE_CHECKING:
+    from .group import Group
+
+
+class Pool:
+    """All workers of a server, between `min` and `max`."""
+
+    def __init__(self, server: Any) -> None:
+        self.server = server
+        self.lock = threading.Lock()  # guards: `workers`, `leaders` and `surplus`
+        self.workers: list[Worker] = []
+        self.leaders = 0  # of them, the overflow leaders
+        self.ended = False
+        self.patience = 5.0  # seconds without work after which a surplus worker leaves
+        self.surplus = 0  # workers asked to leave by shrink()
+        self.numbers = 0
+
+    @property
+    def min(self) -> int:
+        return int(self.server.settings.threads)
+
+    @property
+    def max(self) -> int:
+        return int(self.server.settings.pool_max)
+
+    @property
+    def size(self) -> int:
+        """Workers alive (an overflow leader is none)."""
+        return len(self.workers) - self.leaders
+
+    @property
+    def idle(self) -> int:
+        """Workers without a handler to run."""
+        return sum(group.baton.idle() for group in self.server.groups)
+
+    @property
+    def qsize(self) -> int:
+        """Complete requests that wait for a worker."""
+        return sum(len(group.queue) for group in self.server.groups)
+
+    def next_number(self) -> int:
+        self.numbers += 1
+        return self.numbers
+
+    def add(self, group: Group, leads: bool = False) -> bool:
+        """Start one more worker; False when the pool is full or has ended."""
+        with self.lock:
+            if self.ended or (not leads and self.size >= self.max):
+                return False
+            worker = Worker(group, leads)
+            self.workers.append(worker)
+            self.leaders += leads
+        try:
+            worker.thread.start()
+        except RuntimeError as error:  # the system has no thread to give
+            with self.lock:
+                self._remove(worker)
+            self.server.counters_.retire(worker.counts)
+            self.server.log_error("cannot start a worker", error)
+            return False
+        return True
+
+    def _remove(self, worker: Worker) -> None:
+        if worker in self.workers:
+            self.workers.remove(worker)
+            self.leaders -= worker.leads
+
+    def grow(self, amount: int) -> int:
+        """Add up to `amount` workers now; how many were."""
+        groups = self.server.groups
+        return sum(self.add(groups[i % len(groups)]) for i in range(amount)) if groups else 0
+
+    def shrink(self, amount: int) -> None:
+        """Ask `amount` workers to leave when they are idle, not below the minimum."""
+        with self.lock:
+            spare = max(0, self.size - self.min)
+            self.surplus = min(spare, self.surplus + amount)
+
+    def may_leave(self, worker: Worker) -> bool:
+        """Whether an idle surplus worker may go; decided once, so that the minimum stays."""
+        with self.lock:
+            if self.ended or self.size > self.min:
+                self._remove(worker)
+                return True
+        return False
+
+    def must_leave(self, worker: Worker) -> bool:
+        """Whether shrink() asked for one to go."""
+        if not self.surplus or worker.leads:
+            return False
+        with self.lock:
+            if self.surplus:
+                self.surplus -= 1
+                self._remove(worker)
+                return True
+        return False
+
+    def left(self, worker: Worker) -> None:
+        """A worker's thread is about to end (called from it)."""
+        with self.lock:
+            self._remove(worker)
+        server = self.server
+        if worker.announced and server.settings.thread_stopped is not None:
+            try:
+                server.settings.thread_stopped(worker.thread)
+            except Exception as error:
+                server.log_error("error in thread_stopped", error)
+        server.counters_.retire(worker.counts)

@@ -1,0 +1,332 @@
+"""From a complete request to its response: the half of a connection that runs in a worker."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from ..wire.errors import RESPONSE_TOO_LONG, ProtocolError
+from ..wire.http1.requests import RequestHead
+from ..wire.http1.responses import ResponseHead, response_head
+from .counters import BYTES_OUT, CLASS, HANDLER_ERRORS, REQUESTS, RESETS, RESPONSES
+from .deadlines import GRAIN
+from .exchange import Exchange
+from .gateway import FileWrapper, close_body
+from .link import RUNNING, Link
+from .output import Pending, Truncated, as_bytes, open_stream
+from .poller import IN
+
+if TYPE_CHECKING:
+    from .workers import Worker
+
+JOIN = 65536  # below this, copying head and body together is cheaper than sendmsg
+MEMOS = 512  # paths whose last response head is remembered
+
+
+class Replies(Link):
+    """What the worker that runs a handler does with the connection."""
+
+    __slots__ = ()
+
+    def serve(self, worker: Worker, exchange: Exchange) -> None:
+        """Call the gateway and send what it returns."""
+        self.worker = worker
+        worker.counts[REQUESTS] += 1
+        try:
+            status, headers, body = worker.gateway(exchange)
+        except BaseException as error:
+            worker.back()
+            self.failed(worker, exchange, error)
+            return
+        kind = type(body)
+        if exchange.stream is None:
+            if kind is bytes:
+                worker.back()
+                self.respond(worker, exchange, status, headers, body, None)
+                return
+            if kind is list or kind is tuple:
+                worker.back()
+                if len(body) == 1 and type(body[0]) is bytes:
+                    self.respond(worker, exchange, status, headers, body[0], None)
+                else:
+                    self.respond_list(worker, exchange, status, headers, body)
+                return
+            if kind is FileWrapper:
+                span = body.span()
+                if span is not None and hasattr(os, "sendfile"):
+                    worker.back()
+                    self.respond_file(worker, exchange, status, headers, body, span)
+                    return
+        self.pull(worker, exchange, status, headers, body)
+
+    def make_head(
+        self, exchange: Exchange, status: str, headers: Any, length: int | None
+    ) -> ResponseHead:
+        """The response head; decides whether the connection lives on. ValueError: not sendable."""
+        request, group = exchange.head, self.group
+        keep = request.keep_alive and group.persistent
+        if self.decoder is not None and keep:
+            keep = self.may_drain(request)
+        suffix = group.suffix if keep else group.suffix_close
+        # A head is a function of what is compared here: the same reply, within the second its Date
+        # is good for, is not written twice. Stored once a second and path, so that replies that
+        # always differ do not pay.
+        path = request.path
+        memo = group.memo.get(path)
+        if memo is not None and memo[0] is suffix:
+            if (
+                memo[5] == headers
+                and memo[4] == length
+                and memo[3] == status
+                and memo[2] == request.method
+                and memo[1] == request.minor
+            ):
+                head: ResponseHead = memo[6]
+            else:
+                head = self.write_head(request, status, headers, keep, length, suffix)
+        else:
+            head = self.write_head(request, status, headers, keep, length, suffix)
+            if type(headers) is list and path in group.means:
+                if len(group.memo) >= MEMOS:
+                    group.memo.clear()
+                copy = [tuple(pair) for pair in headers]
+                group.memo[path] = (
+                    suffix,
+                    request.minor,
+                    request.method,
+                    status,
+                    length,
+                    copy,
+                    head,
+                )
+        self.keep_alive = head.keep_alive
+        if self.expect and head.keep_alive:
+            self.send_continue()
+        return head
+
+    def write_head(
+        self,
+        request: RequestHead,
+        status: str,
+        headers: Any,
+        keep: bool,
+        length: int | None,
+        suffix: bytes,
+    ) -> ResponseHead:
+        """Have the response head written."""
+        return response_head(
+            status,
+            headers,
+            request=request,
+            keep_alive=keep,
+            body_length=length,
+            suffix=suffix,
+            protocol=self.group.settings.protocol,
+        )
+
+    def may_drain(self, request: RequestHead) -> bool:
+        """Whether the unread rest of the body is worth reading for another request."""
+        decoder = self.decoder
+        if decoder.done or request.length is None:
+            return True
+        return request.length - self.received <= self.group.settings.drain_limit
+
+    def respond(
+        self, worker: Worker, exchange: Exchange, status: str, headers: Any, data: Any, parts: Any
+    ) -> None:
+        """Send a response whose whole body is here: `data`, or `parts` of a big one."""
+        try:
+            length = len(data) if parts is None else sum(map(len, parts))
+            head = self.make_head(exchange, status, headers, length)
+        except Exception as error:
+            self.failed(worker, exchange, error)
+            return
+        counts = worker.counts
+        if head.framing == "none":
+            data, parts = b"", None
+        elif head.framing == "length" and head.length != length:
+            promised: int = head.length or 0
+            if length > promised:
+                self.group.server.log(RESPONSE_TOO_LONG, 40)
+                self.refuse(500, RESPONSE_TOO_LONG, worker)
+                return
+            self.keep_alive = False
+        counts[RESPONSES] += 1
+        if status[0] != "2":
+            counts[CLASS[status[0]]] += 1
+        try:
+            if parts is None and len(data) <= JOIN:
+                data = head.data + data
+                sent = self.send(data)
+                if sent == len(data):
+                    counts[BYTES_OUT] += sent
+                    if (
+                        worker.holding
+                        and self.keep_alive
+                        and not self.buffer
+                        and self.mask == IN
+                        and self.decoder is None
+                    ):
+                        deadline = worker.now + self.group.idle_timeout
+                        due = self.due
+                        if due is not None and deadline >= due * GRAIN:
+                            self.deadline = deadline  # the wheel finds out when the entry is due
+                            return
+                    self.response_done(worker)
+                    return
+                rest: deque[Any] = deque((memoryview(data)[sent:],))
+            else:
+                views = [head.data, *(parts if parts is not None else (data,))]
+                sent, rest = self.send_views(views)
+        except BlockingIOError:
+            sent, rest = 0, deque((data,)) if parts is None else deque((head.data, *parts))
+        except OSError:
+            counts[RESETS] += 1
+            self.close(worker)
+            return
+        counts[BYTES_OUT] += sent
+        if rest:
+            self.write_later(Pending(rest), worker)
+        else:
+            self.response_done(worker)
+
+    def send_views(self, views: list[Any]) -> tuple[int, deque[Any]]:
+        """Send many pieces in one call; (bytes taken, what remains)."""
+        try:
+            if self.plain and hasattr(self.sock, "sendmsg"):
+                sent = total = self.sock.sendmsg(views[:512])
+            else:
+                sent = total = self.send(views[0])
+        except BlockingIOError:
+            sent = total = 0
+        rest: deque[Any] = deque()
+        for view in views:
+            size = len(view)
+            if sent >= size:
+                sent -= size
+            elif sent:
+                rest.append(memoryview(view)[sent:])
+                sent = 0
+            else:
+                rest.append(view)
+        return total, rest
+
+    def respond_list(
+        self, worker: Worker, exchange: Exchange, status: str, headers: Any, body: Any
+    ) -> None:
+        """Send a list of bytes: joined when small, gathered by the kernel when big."""
+        try:
+            parts = [item if type(item) is bytes else as_bytes(item, self) for item in body]
+        except Exception as error:
+            self.failed(worker, exchange, error)
+            return
+        if sum(map(len, parts)) <= JOIN:
+            self.respond(worker, exchange, status, headers, b"".join(parts), None)
+        else:
+            self.respond(worker, exchange, status, headers, None, [p for p in parts if p])
+
+    def respond_file(
+        self, worker: Worker, exchange: Exchange, status: str, headers: Any, body: Any, span: Any
+    ) -> None:
+        """Send a file: the head now, the rest by the poller as the peer takes it."""
+        fd, offset, count = span
+        try:
+            head = self.make_head(exchange, status, headers, count)
+        except Exception as error:
+            close_body(body, self.group.server.log)
+            self.failed(worker, exchange, error)
+            return
+        if head.framing == "none":
+            count = 0
+        elif head.framing == "length":
+            promised: int = head.length or 0
+            if promised > count:
+                self.keep_alive = False
+            count = min(count, promised)
+        counts = worker.counts
+        counts[RESPONSES] += 1
+        if status[0] != "2":
+            counts[CLASS[status[0]]] += 1
+        self.closing = body
+        self.state = RUNNING
+        pending = self.pending = Pending(deque((head.data,)), fd, offset, count)
+        try:
+            done = pending.flush(self)
+        except (OSError, Truncated):
+            counts[RESETS] += 1
+            self.close(worker)
+            return
+        counts[BYTES_OUT] += pending.sent
+        if done:
+            self.response_done(worker)
+        else:
+            self.write_later(pending, worker)
+
+    def pull(
+        self, worker: Worker, exchange: Exchange, status: str, headers: Any, body: Any
+    ) -> None:
+        """Send a body that is made while it is sent. It stays in the thread that began it."""
+        stream = exchange.stream
+        log = self.group.server.log
+        try:
+            if stream is None:
+                stream = open_stream(exchange, status, headers)
+            if stream.framing != "none":
+                for chunk in (body,) if type(body) is bytes else body:
+                    stream.write(chunk)
+            whole = stream.finish()
+        except BaseException as error:
+            close_body(body, log)
+            worker.back()
+            self.failed(worker, exchange, error)
+            return
+        close_body(body, log)
+        worker.back()
+        self.stream = None
+        if not whole:
+            self.keep_alive = False
+        with stream.lock:
+            pending = stream.pending
+            left = bool(pending.parts)
+        if self.gone:
+            worker.counts[RESETS] += 1
+            self.close(worker)
+        elif left:
+            self.write_later(pending, worker)
+        else:
+            self.response_done(worker)
+
+    def failed(self, worker: Worker, exchange: Exchange, error: BaseException) -> None:
+        """A gateway or its body raised: answer if nothing was sent, else leave it incomplete."""
+        server = self.group.server
+        stream = exchange.stream
+        self.stream = None
+        if not isinstance(error, Exception):
+            self.reset_on_close()
+            self.close(worker)
+            server.interrupt = error
+            return
+        began = stream is not None and (stream.pending.sent > 0 or self.gone)
+        status, text = 500, "The server encountered an unexpected condition."
+        if isinstance(error, ProtocolError):
+            status, text = error.status, error.text
+        elif isinstance(error, ConnectionError) and self.gone:
+            pass
+        elif isinstance(error, ValueError) and error.args == (RESPONSE_TOO_LONG,):
+            text = RESPONSE_TOO_LONG
+            server.log(RESPONSE_TOO_LONG, 40)
+        else:
+            worker.counts[HANDLER_ERRORS] += 1
+            server.log_error("error in the application", error)
+        if began or self.gone:
+            if stream is not None and stream.pending.parts and not self.gone:
+                stream.flush()
+            worker.counts[RESETS] += self.gone
+            if stream is not None and stream.framing != "length":
+                self.close(worker)
+            else:
+                self.keep_alive = False
+                self.close_gently(worker)
+            return
+        self.refuse(status, text, worker)
