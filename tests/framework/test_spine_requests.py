@@ -486,3 +486,28 @@ class TestNative:
 
 def test_errors_are_classes_users_know() -> None:
     assert issubclass(NotFound, HTTPError)
+
+
+def test_many_threads_at_once_see_only_their_own() -> None:
+    class Page:
+        @expose
+        def index(self, n: str) -> str:
+            request.hooks.attach("before_finalize", lambda: response.headers.update({"X-N": n}))
+            return f"{request.params['n']} {serving.request.query_string}"
+
+    tree = mount(Page(), {"tools.response_headers.on": True})
+    wrong: list[Any] = []
+
+    def work(number: int) -> None:
+        for count in range(100):
+            n = f"{number}-{count}"
+            answer = call(tree, "/", "n=" + n)
+            if (answer.text, answer["X-N"]) != (f"{n} n={n}", n):
+                wrong.append(answer)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert wrong == []

@@ -5,7 +5,6 @@ Law: without `request.show_tracebacks` no traceback and no path of this machine 
 
 from __future__ import annotations
 
-import html
 from typing import Any
 
 from kirsch.http.status import valid_status
@@ -86,6 +85,11 @@ _BAD_PAGE = (
 )
 
 
+def escape(text: str) -> str:
+    """Make `text` fit for the content of an HTML element. (The module `html` costs a millisecond.)"""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
 def clean_headers(status: int) -> None:
     """Remove from the response the fields that belong to the failed representation.
 
@@ -120,7 +124,7 @@ def get_error_page(status: int | str, **kwargs: Any) -> Any:
     kwargs.setdefault("traceback", "")
     kwargs.setdefault("version", getattr(site, "__version__", "18.10.0"))
     for name, value in kwargs.items():
-        kwargs[name] = "" if value is None else html.escape(str(value), quote=False)
+        kwargs[name] = "" if value is None else escape(str(value))
 
     pages = serving.request.error_page
     page = pages.get(code) or pages.get("default")
@@ -158,7 +162,7 @@ def _told(exc: BaseException) -> str:
         text = f"[Errno {exc.errno}] {exc.strerror}"
     else:
         text = str(exc)
-    return html.escape(f"{type(exc).__name__}: {text}\n", quote=False)
+    return escape(f"{type(exc).__name__}: {text}\n")
 
 
 def _be_ie_unfriendly(status: int) -> None:

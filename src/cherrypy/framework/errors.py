@@ -6,7 +6,6 @@ Law: an exception of this room says what the peer gets; raising it is how a hand
 from __future__ import annotations
 
 import contextlib
-import html
 from collections.abc import Iterator
 from sys import exc_info as _exc_info
 from typing import Any
@@ -19,6 +18,7 @@ from .error_pages import (
     _HTTPErrorTemplate,
     _ie_friendly_error_sizes,
     clean_headers,
+    escape,
     get_error_page,
 )
 from .helpers import _ClassPropertyDescriptor, classproperty, url
@@ -91,7 +91,7 @@ _REDIRECT_TEXT = {
 
 def _link(target: str) -> str:
     """An `a` element for `target`, which may have been chosen by an attacker."""
-    text = html.escape(target, quote=False)
+    text = escape(target)
     if '"' not in text:
         attribute = f'"{text}"'
     elif "'" not in text:

@@ -39,7 +39,7 @@ def field_title(key: str) -> str:
             title = key[5:].replace("_", "-").title()
         else:
             title = ""
-        if len(_titles) < _MAX_TITLES:
+        if len(_titles) < _MAX_TITLES and len(key) < 64:
             _titles[key] = title
     return title
 

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from .serving import serving
 from .site import site
 
 __all__ = ("classproperty", "expose", "normalize_path", "popargs", "url")
+
+
+_Target = TypeVar("_Target")
+_Names = str | list[str] | tuple[str, ...] | set[str] | frozenset[str]
+
+
+@overload
+def expose(
+    func: _Names | None = None, alias: _Names | None = None
+) -> Callable[[_Target], _Target]: ...
+
+
+@overload
+def expose(func: _Target, alias: _Names | None = None) -> _Target: ...
 
 
 def expose(func: Any = None, alias: Any = None) -> Any:
@@ -38,7 +52,7 @@ def expose(func: Any = None, alias: Any = None) -> Any:
     return decorate if func is None else decorate(func, 2)
 
 
-def popargs(*args: str, handler: Any = None) -> Any:
+def popargs(*args: str, handler: Any = None) -> Callable[..., Any]:
     """Take path segments as parameters: a decorator for controller classes.
 
     args

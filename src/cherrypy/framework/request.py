@@ -124,7 +124,8 @@ def _class_hooks(cls: type) -> HookMap:
 def _logs_access(app: Any) -> bool:
     """Return whether `site.log.access()` would write a line, or is anything but the usual one."""
     log = site.log
-    if "access" in vars(log) or not getattr(type(log).access, "delegates", False):
+    usual = getattr(getattr(type(log), "access", None), "delegates", False)
+    if not usual or "access" in log.__dict__:
         return True
     if app is not None and app.log is not None:
         log = app.log

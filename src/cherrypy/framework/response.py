@@ -133,7 +133,7 @@ class ResponseBody:
             if any(isinstance(item, str) for item in value):
                 value = [self._encoded(x) if isinstance(x, str) else x for x in value]
             obj._body = value
-        elif isinstance(value, bytes):
+        elif isinstance(value, (bytes, bytearray, memoryview)):
             obj._body = [bytes(value)] if value else []
         elif hasattr(value, "read") and not hasattr(value, "__next__"):
             obj._body = self.wrap_file(value)
@@ -354,7 +354,7 @@ def _clean_pair(encode: Any, name: Any, value: Any) -> tuple[str, str]:
     if not isinstance(value, (str, bytes)):
         value = str(value)
     cleaned: str = encode(name).decode("latin-1")
-    if cleaned == name and len(_clean_names) < _MAX_NAMES:
+    if cleaned == name and len(_clean_names) < _MAX_NAMES and len(cleaned) < 64:
         _clean_names.add(name)
     return cleaned, encode(value).decode("latin-1")
 

@@ -6,7 +6,7 @@ Law: whoever changes a tool or a toolbox moves `revision()`; what was derived be
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .serving import serving
 
@@ -24,6 +24,8 @@ _attr_error = (
     "CherryPy Tools cannot be turned on directly. Instead, turn them on via config, or use them "
     "as decorators on your page handlers."
 )
+
+_Target = TypeVar("_Target")
 
 #: One hook of a tool: point, callback, priority (None: as the callback says) and arguments.
 HookSpec = tuple[str, Callable[..., Any], "int | None", dict[str, Any]]
@@ -123,7 +125,7 @@ class Tool:
         conf.pop("on", None)
         return conf
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
+    def __call__(self, *args: Any, **kwargs: Any) -> Callable[[_Target], _Target]:
         """Return a decorator that turns the tool on, with these arguments, for a handler."""
         if args:
             raise TypeError(
@@ -268,6 +270,15 @@ class Toolbox:
     Any object with `_name` and `_setup` may be one.
     """
 
+    if TYPE_CHECKING:
+        # Any name may be a tool; these have more than other tools.
+        session_auth: HandlerTool
+        sessions: Any
+        staticdir: HandlerTool
+        staticfile: HandlerTool
+
+        def __getattr__(self, name: str) -> Tool: ...
+
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
 
@@ -304,7 +315,7 @@ class Toolbox:
                 if conf.get("on", False):
                     getattr(self, name)._setup()
 
-    def register(self, point: str, **kwargs: Any) -> Callable[[Any], Any]:
+    def register(self, point: str, **kwargs: Any) -> Callable[[_Target], _Target]:
         """Return a decorator that makes a function a tool of this box.
 
         kwargs
