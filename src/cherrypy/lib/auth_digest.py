@@ -270,7 +270,7 @@ def digest_auth(
     request = serving.request
     header = dict.get(request.headers, "Authorization")
     if not header or not HttpDigestAuthorization.matches(header):
-        _respond_401(realm, key, accept_charset, debug)
+        raise _challenge(realm, key, accept_charset, debug)
     try:
         auth = HttpDigestAuthorization(
             header, request.method, debug=debug, accept_charset=accept_charset
@@ -278,27 +278,32 @@ def digest_auth(
     except ValueError:
         raise HTTPError(400, "The Authorization header could not be parsed.") from None
     if not auth.validate_nonce(realm, key):
-        _respond_401(realm, key, accept_charset, debug)
+        raise _challenge(realm, key, accept_charset, debug)
     ha1 = get_ha1(realm, auth.username or "")
     if ha1 is None:
-        _respond_401(realm, key, accept_charset, debug)
+        raise _challenge(realm, key, accept_charset, debug)
     # Only what is still to be read can be hashed (qop auth-int); a GET has none.
     entity = request.body if request.process_request_body else b""
     digest = auth.request_digest(str(ha1), entity_body=entity)
     if not compare_digest(digest.encode(), (auth.response or "").encode("utf-8", "replace")):
-        _respond_401(realm, key, accept_charset, debug)
+        raise _challenge(realm, key, accept_charset, debug)
     # Only now, so that "stale" tells only those who know the password.
     if auth.is_nonce_stale(max_age_seconds=600):
-        _respond_401(realm, key, accept_charset, debug, stale=True)
+        raise _challenge(realm, key, accept_charset, debug, stale=True)
     request.login = auth.username
     if debug:
         TRACE(f"authentication of {auth.username} successful")
 
 
-def _respond_401(realm: str, key: str, accept_charset: str, debug: bool, **kwargs: Any) -> None:
-    """Raise HTTPError 401 with a challenge."""
+def _challenge(realm: str, key: str, accept_charset: str, debug: bool, **kwargs: Any) -> HTTPError:
+    """Return HTTPError 401; the challenge is in the response."""
     header = www_authenticate(realm, key, accept_charset=accept_charset, **kwargs)
     if debug:
         TRACE(header)
     serving.response.headers["WWW-Authenticate"] = header
-    raise HTTPError(401, "You are not authorized to access that resource")
+    return HTTPError(401, "You are not authorized to access that resource")
+
+
+def _respond_401(realm: str, key: str, accept_charset: str, debug: bool, **kwargs: Any) -> None:
+    """Raise HTTPError 401 with a challenge."""
+    raise _challenge(realm, key, accept_charset, debug, **kwargs)

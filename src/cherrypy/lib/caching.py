@@ -236,7 +236,7 @@ def _cache_of(kwargs: dict[str, Any], debug: bool) -> Any:
         for name, value in kwargs.items():
             setattr(cache, name, value)
         cache.debug = debug
-        site._cache = cache
+        site.__dict__["_cache"] = cache
     return cache
 
 
@@ -318,7 +318,7 @@ def tee_output() -> None:
             yield chunk
         whole = b"".join(output)
         if whole:
-            site._cache.put(
+            site.__dict__["_cache"].put(
                 (response.status, dict(response.headers), whole, response.time), len(whole)
             )
 

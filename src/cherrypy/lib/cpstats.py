@@ -28,11 +28,13 @@ thisdir = os.path.dirname(os.path.abspath(__file__))
 missing = object()
 
 if not hasattr(logging, "statistics"):
-    logging.statistics = {}  # type: ignore[attr-defined]
+    # A name on a module of the standard library, by agreement among frameworks.
+    setattr(logging, "statistics", {})  # noqa: B010 - the type checker knows no such name
 
 
 def _statistics() -> dict[str, Any]:
-    return logging.statistics  # type: ignore[attr-defined,no-any-return]
+    found: dict[str, Any] = vars(logging)["statistics"]
+    return found
 
 
 def extrapolate_statistics(scope: Any) -> Any:
@@ -56,7 +58,7 @@ def _rate(amount: str, of: str) -> Any:
 
 
 def _uptime(s: dict[str, Any]) -> float:
-    return time.time() - s["Start Time"]
+    return float(time.time() - s["Start Time"])
 
 
 def _per_second(amount: str) -> Any:
@@ -243,7 +245,7 @@ class StatsTool(Tool):
         entry["Max"] = taken if entry["Max"] is None else max(entry["Max"], taken)
 
 
-default_toolbox.cpstats = StatsTool()  # type: ignore[attr-defined]
+default_toolbox.cpstats = StatsTool()
 
 
 def locale_date(v: float) -> str:
@@ -407,11 +409,11 @@ class StatsPage:
         """Stop to count."""
         self._switch(namespace, False)
 
-    pause._cp_config = {"tools.allow.on": True, "tools.allow.methods": ["POST"]}  # type: ignore[attr-defined]
+    pause._cp_config = {"tools.allow.on": True, "tools.allow.methods": ["POST"]}
 
     @expose
     def resume(self, namespace: str) -> None:
         """Go on counting."""
         self._switch(namespace, True)
 
-    resume._cp_config = {"tools.allow.on": True, "tools.allow.methods": ["POST"]}  # type: ignore[attr-defined]
+    resume._cp_config = {"tools.allow.on": True, "tools.allow.methods": ["POST"]}

@@ -41,7 +41,7 @@ class UTF8StreamEncoder:
 
     def __next__(self) -> bytes:
         chunk = next(self._iterator)
-        return chunk.encode("utf-8") if isinstance(chunk, str) else chunk  # type: ignore[no-any-return]
+        return chunk.encode("utf-8") if isinstance(chunk, str) else chunk
 
     next = __next__
 

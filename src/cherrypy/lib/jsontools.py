@@ -58,7 +58,7 @@ def json_in(
         processor: called with the entity.
     """
     body = serving.request.body
-    types = [content_type] if isinstance(content_type, (str, bytes)) else content_type
+    types: list[str] = [content_type] if isinstance(content_type, str) else content_type
     if force:
         body.processors.clear()
         body.default_proc = HTTPError(415, "Expected an entity of content type " + ", ".join(types))

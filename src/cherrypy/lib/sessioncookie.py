@@ -44,14 +44,19 @@ def _written(attributes: dict[str, Any]) -> str:
     return "; ".join(parts)
 
 
-class SessionMorsel(Morsel):  # type: ignore[type-arg]  # generic in stubs only
+class SessionMorsel(Morsel):  # type: ignore[type-arg]  # generic only in later Pythons
     """A cookie whose attributes are known in advance; written anew if somebody changes them."""
 
     def __init__(self, name: str, id: str, known: tuple[dict[str, Any], str]) -> None:
         # Past Morsel's own, which sets each attribute by itself.
         self._template, self._suffix = known
         dict.update(self, known[0])
-        self.__setstate__({"key": name, "value": id, "coded_value": id})
+        self._assign(name, id, id)
+
+    def _assign(self, key: str, value: str, coded: str) -> None:
+        # The only way in that takes any name and any value.
+        state = {"key": key, "value": value, "coded_value": coded}
+        self.__setstate__(state)  # type: ignore[attr-defined]  # not in the stubs
 
     def OutputString(self, attrs: Any = None) -> str:
         """Return the field without its name."""
@@ -62,7 +67,7 @@ class SessionMorsel(Morsel):  # type: ignore[type-arg]  # generic in stubs only
         """Return a cookie of the same name, value and attributes."""
         new = SessionMorsel(self.key, self.value, (self._template, self._suffix))
         dict.update(new, self)
-        new.__setstate__({"key": self.key, "value": self.value, "coded_value": self.coded_value})
+        new._assign(self.key, self.value, self.coded_value)
         return new
 
     __copy__ = copy

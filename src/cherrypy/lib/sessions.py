@@ -264,7 +264,7 @@ def init(
 
     session.id_observers.append(update_cookie)
     if "session" not in site.__dict__:
-        site.session = ThreadLocalProxy("session")
+        site.__dict__["session"] = ThreadLocalProxy("session")
 
     set_response_cookie(
         path=path,

@@ -81,7 +81,7 @@ class SessionTool(Tool):
 
         For every change of what a user may do: an id from before is worth nothing afterwards.
         """
-        sessions.serving.session.regenerate()
+        serving.session.regenerate()
         conf = self._merged_args()
         known = _getargs(sessions.set_response_cookie)
         settings = {name: value for name, value in conf.items() if name in known}
@@ -174,13 +174,13 @@ def _fill(box: Toolbox) -> Toolbox:
     """Bind every default tool to `box`."""
     for name, point, callback, priority in _PLAIN:
         setattr(box, name, Tool(point, callback, name, priority))
-    box.caching = CachingTool("before_handler", caching.get, "caching")  # type: ignore[attr-defined]
-    box.err_redirect = ErrorTool(cptools.redirect)  # type: ignore[attr-defined]
-    box.session_auth = SessionAuthTool(cptools.session_auth)  # type: ignore[attr-defined]
-    box.sessions = SessionTool()  # type: ignore[attr-defined]
-    box.staticdir = HandlerTool(static.staticdir)  # type: ignore[attr-defined]
-    box.staticfile = HandlerTool(static.staticfile)  # type: ignore[attr-defined]
-    box.xmlrpc = ErrorTool(_xmlrpc.on_error)  # type: ignore[attr-defined]
+    box.caching = CachingTool("before_handler", caching.get, "caching")
+    box.err_redirect = ErrorTool(cptools.redirect)
+    box.session_auth = SessionAuthTool(cptools.session_auth)
+    box.sessions = SessionTool()
+    box.staticdir = HandlerTool(static.staticdir)
+    box.staticfile = HandlerTool(static.staticfile)
+    box.xmlrpc = ErrorTool(_xmlrpc.on_error)
     return box
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from http.cookies import SimpleCookie
@@ -36,8 +36,8 @@ def split_pairs(text: str) -> list[tuple[str, str]]:
     """
     pairs: list[tuple[str, str]] = []
     if ";" not in text and '"' not in text:
-        name, equals, value = text.partition("=")
-        return [(name.strip(_BLANK), value.strip(_BLANK))] if equals else pairs
+        single, sign, value = text.partition("=")
+        return [(single.strip(_BLANK), value.strip(_BLANK))] if sign else pairs
     quoted = '"' in text
     position, length = 0, len(text)
     while position < length:
@@ -71,7 +71,7 @@ def parse_cookies(text: str, into: SimpleCookie | None = None) -> SimpleCookie:
     other applications on the same host set odd cookies, and users cannot help it. What is legal
     is asked of `http.cookies._is_legal_key` at that moment, since programs replace it.
     """
-    import http.cookies as cookies  # noqa: PLW0406 - the stdlib, not this module
+    import http.cookies as cookies
 
     global _blank
     if _blank is None:
@@ -88,13 +88,11 @@ def parse_cookies(text: str, into: SimpleCookie | None = None) -> SimpleCookie:
             continue
         # Past Morsel.__init__, which sets each attribute by itself, and not by `set`, which
         # refuses names such as 'path' and 'version' that RFC 6265 allows.
-        morsel: cookies.Morsel[str] = kind.__new__(kind)
+        morsel: Any = kind.__new__(kind)
         fill(morsel, _blank)
         try:
             value, coded = decode(coded)
-            morsel.__setstate__(  # type: ignore[attr-defined]
-                {"key": name, "value": value, "coded_value": coded}
-            )
+            morsel.__setstate__({"key": name, "value": value, "coded_value": coded})
         except (cookies.CookieError, ValueError):
             continue
         # Past BaseCookie's own __setitem__, which would encode the value again.
