@@ -43,7 +43,9 @@ class Site:
         from cherrypy.framework.site import site
 
         site.log.screen = False
-        self.app = Application(root, name, sections or {"/": dict(conf or {})})
+        if not isinstance(root, Application):
+            root = Application(root, name, sections or {"/": dict(conf or {})})
+        self.app = root
         self.app.log.screen = False
 
     def __call__(
@@ -104,6 +106,16 @@ class Site:
 def serve():
     """Return the class that makes an application that can be asked."""
     return Site
+
+
+@pytest.fixture
+def ask():
+    """Return a function that asks an application: ``ask(app, path, query, headers=...)``."""
+
+    def ask(app: Any, path: str, query: str = "", **how: Any) -> Answer:
+        return Site(app)(path, query, **how)
+
+    return ask
 
 
 @pytest.fixture(autouse=True)

@@ -164,3 +164,72 @@ def test_heavy_modules_are_imported_late():
         "pymemcache",
     }
     assert not heavy & modules
+
+
+def test_statistics(serve):
+    from cherrypy.framework.helpers import expose
+    from cherrypy.lib import cpstats
+
+    class Root:
+        stats = cpstats.StatsPage()
+
+        @expose
+        def index(self):
+            return "x"
+
+    before = cpstats.appstats["Total Requests"]
+    conf = {"tools.cpstats.on": True, "tools.cpstats.uriset": "all"}
+    site = serve(Root(), conf)
+    assert site("/").body == b"x"
+    assert cpstats.appstats["Total Requests"] == before + 1
+    assert cpstats.appstats["Current Requests"] == 0
+    data = json.loads(site("/stats/data").body)["CherryPy Applications"]
+    assert data["URI Set Tracking"]["all"]["Count"] >= 1
+    assert data["Total Bytes Written"] >= 1
+    assert "<h1>CherryPy Applications</h1>" in site("/stats/").text
+    assert site("/stats/pause", "namespace=CherryPy+Applications").status == 405
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    body = b"namespace=CherryPy+Applications"
+    try:
+        assert site("/stats/pause", method="POST", body=body, headers=form).status == 303
+        count = cpstats.appstats["Total Requests"]
+        site("/")
+        assert cpstats.appstats["Total Requests"] == count
+    finally:
+        site("/stats/resume", method="POST", body=body, headers=form)
+    assert cpstats.appstats["Enabled"] is True
+    nested = {"a": 1, "b": lambda s: s["a"] + 1, "d": [1, {"z": lambda s: 5}]}
+    assert cpstats.extrapolate_statistics(nested) == {"a": 1, "b": 2, "d": [1, {"z": 5}]}
+
+
+def test_profiles(tmp_path, serve):
+    from cherrypy.lib import profiler
+
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        return [b"x"]
+
+    for aggregate in (False, True):
+        path = tmp_path / str(aggregate)
+        made = profiler.make_app(app, str(path), aggregate=aggregate)
+        for _ in range(2):
+            assert made({}, lambda *args: None) == [b"x"]
+        names = made.profiler.statfiles()
+        assert len(names) == (1 if aggregate else 2)
+        site = serve(made.profiler)
+        assert names[0] in site("/menu").text
+        assert "function calls" in site("/report", f"filename={names[0]}").text
+        assert site("/report", "filename=../x").status == 500
+
+
+def test_leak_pages(serve):
+    from cherrypy.lib import gctools
+
+    text = serve(gctools.GCRoot())("/stats").text
+    assert text.startswith("Statistics:")
+    marker = ["leaked"]
+    keeper = {"marker": marker}
+    tree = gctools.ReferrerTree(maxdepth=1)
+    assert any("marker" in line for line in tree.format(tree.ascend(marker))), keeper
+    assert tree.peek("x" * 100) == "x" * 20 + "..." + "x" * 20
+    assert len(gctools.get_instances(gctools.GCRoot)) >= 1

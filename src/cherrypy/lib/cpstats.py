@@ -22,6 +22,8 @@ from cherrypy.framework.serving import serving
 from cherrypy.framework.site import site
 from cherrypy.framework.tools import Tool, default_toolbox
 
+from .cptools import allow
+
 cherrypy = sys.modules["cherrypy"]
 
 thisdir = os.path.dirname(os.path.abspath(__file__))
@@ -401,6 +403,8 @@ class StatsPage:
         return json.dumps(values, sort_keys=True, indent=4, default=str).encode("utf-8")
 
     def _switch(self, namespace: str, on: bool) -> None:
+        # What changes something is no link that a crawler may follow.
+        allow(["POST"])
         _statistics().get(namespace, {})["Enabled"] = on
         raise HTTPRedirect(make_url("./"))
 
@@ -409,11 +413,7 @@ class StatsPage:
         """Stop to count."""
         self._switch(namespace, False)
 
-    pause._cp_config = {"tools.allow.on": True, "tools.allow.methods": ["POST"]}
-
     @expose
     def resume(self, namespace: str) -> None:
         """Go on counting."""
         self._switch(namespace, True)
-
-    resume._cp_config = {"tools.allow.on": True, "tools.allow.methods": ["POST"]}
