@@ -136,6 +136,21 @@ class Served:
 
     next = __next__
 
+    def whole(self) -> Any:
+        """Return a body that is all there: bytes or a list, released, if nobody awaits its end."""
+        request = self._request
+        hooks = request._hooks
+        if hooks is None:
+            if "on_end_request" in request._points:
+                return self
+        elif hooks.get("on_end_request"):
+            return self
+        if type(request).close is not Request.close:
+            return self
+        body = self._response._body
+        self.close()
+        return body
+
     def close(self) -> None:
         """Close the body and end the request, once."""
         request = self._request
@@ -205,13 +220,9 @@ class Exchange(Served):
             status, pairs, body = trapped()
             self.close()
             return status, pairs, body
-        body = response._body
-        if type(body) is bytes or type(body) is list:
-            request = self._request
-            if request._hooks is None and "on_end_request" not in request._points:
-                # Nobody waits for the end of the body.
-                self.close()
-                return status, pairs, body
+        kind = type(response._body)
+        if kind is bytes or kind is list:
+            return status, pairs, self.whole()
         return status, pairs, self
 
     def _run(self, method: str, path: str, query: str, prev: Any = None) -> None:

@@ -302,7 +302,8 @@ class CPWSGIApp:
         if type(response) is AppResponse:
             kind = type(response._response._body)
             if kind is bytes or kind is list:
-                return response
+                body = response.whole()
+                return [body] if type(body) is bytes else body
         return _TrappedResponse.around(response, start_response)
 
     def _follow(self, environ: dict[str, Any], start_response: Any, visited: list[str]) -> Any:
