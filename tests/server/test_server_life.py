@@ -11,7 +11,7 @@ import time
 import pytest
 
 from conftest import Peer, hello, until
-from kirsch.server.server import Server
+from kirsch.server.server import Latch, Server
 
 
 def test_restart_on_the_same_port_at_once(bench):
@@ -137,6 +137,22 @@ def test_exit_in_a_handler_ends_serve(bench, error):
     assert isinstance(outcome[0], error if isinstance(error, type) else SystemExit)
 
 
+def test_latch():
+    latch = Latch()
+    assert not latch.wait(0.01)
+    woken = []
+    crowd = [threading.Thread(target=lambda: woken.append(latch.wait(5))) for _ in range(3)]
+    for thread in crowd:
+        thread.start()
+    latch.set()
+    latch.set()
+    for thread in crowd:
+        thread.join(5)
+    assert woken == [True] * 3 and latch.wait(0)
+    latch.clear()
+    assert not latch.wait(0.01)
+
+
 def test_interrupt_assigned_from_outside(bench):
     server = Server(("127.0.0.1", 0), hello, log=bench.log)
     threading.Timer(0.1, lambda: setattr(server, "interrupt", RuntimeError)).start()
@@ -145,9 +161,13 @@ def test_interrupt_assigned_from_outside(bench):
     assert not server.ready
 
 
-def test_stop_from_a_handler(bench):
+@pytest.mark.parametrize("direct", [False, True])
+def test_stop_from_a_handler(bench, direct):
     def app(environ, start_response):
-        threading.Thread(target=server.stop).start()
+        if direct:
+            server.stop()
+        else:
+            threading.Thread(target=server.stop).start()
         start_response("200 OK", [])
         return [b"bye"]
 
@@ -209,6 +229,7 @@ def test_command_line(tmp_path, number):
 def test_command_line_explains(tmp_path, arguments, words):
     process = run(tmp_path, *arguments)
     _, errors = process.communicate(timeout=10)
+    process.wait()
     assert process.returncode == 1
     assert words in errors and "Traceback" not in errors
 

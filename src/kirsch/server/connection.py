@@ -109,7 +109,6 @@ class Connection(Replies):
         settings = self.group.settings
         length = head.length
         if length is not None and settings.max_body and length > settings.max_body:
-            self.buffer = b"\n"  # something is unread: linger
             self.refuse(413, BODY_TOO_LARGE, worker)
             return True
         if length is not None and len(rest) >= length:
@@ -178,6 +177,7 @@ class Connection(Replies):
         if self.decoder.done:
             self.buffer = self.decoder.rest
             self.decoder = None
+            self.expect = False  # it came unasked (RFC 9110 10.1.1: 100 may be left out)
             body = BytesIO(data) if data else EMPTY
         else:
             body = StreamInput(self, data)

@@ -60,6 +60,8 @@ class Group:
         self.listeners = {listener.fd: listener for listener in listeners}
         self.paused = False
         self.closing = False
+        self.left_behind = False  # the server has ended, and the last worker cleans up
+        self.disposed = False
         self.reserve = self.spare_fd()
         self.last_trouble = -60.0
         for fd in self.listeners:
@@ -221,14 +223,16 @@ class Group:
             if conn.state == READING:
                 conn.close(worker)
 
-    def abandon(self) -> None:
-        """From the stopping thread: patience is over, wake everybody who waits on a socket."""
+    def abandon(self, me: threading.Thread) -> None:
+        """From the stopping thread `me`: patience is over, wake everybody who waits on a socket."""
         for conn in list(self.conns.values()):
-            conn.gone = True
-            conn.shutdown()
+            worker = getattr(conn, "worker", None) if conn.state == RUNNING else None
+            if worker is None or worker.thread is not me:  # a handler that stops us may answer
+                conn.gone = True
+                conn.shutdown()
 
     def dispose(self, counts: Any) -> None:
-        """From the stopping thread, when no worker is left to own anything."""
+        """From the stopping thread or the last worker, when nobody else owns anything."""
 
         class Last:
             """Stands for the worker in close()."""
@@ -240,6 +244,9 @@ class Group:
         for conn in list(self.conns.values()):
             if conn.state != RUNNING:
                 conn.close(last)
+        if self.disposed:
+            return
+        self.disposed = True
         self.poller.close()
         if self.reserve >= 0:
             os.close(self.reserve)

@@ -108,7 +108,11 @@ class Pool:
         """A worker's thread is about to end (called from it)."""
         with self.lock:
             self._remove(worker)
+            group = worker.group
+            last = group.left_behind and all(w.group is not group for w in self.workers)
         server = self.server
+        if last:
+            group.dispose(worker.counts)
         if worker.announced and server.settings.thread_stopped is not None:
             try:
                 server.settings.thread_stopped(worker.thread)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -21,6 +22,32 @@ from .pool import Pool
 from .wsgi import WSGIGateway
 
 NO_GIL_POLLERS = 8
+
+
+class Latch:
+    """An event that a signal handler may set (threading.Event could deadlock with its own wait)."""
+
+    __slots__ = ("lock", "on")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.on = False
+        self.lock.acquire()
+
+    def set(self) -> None:
+        self.on = True
+        with contextlib.suppress(RuntimeError):  # released already
+            self.lock.release()
+
+    def clear(self) -> None:
+        self.lock.acquire(blocking=False)
+        self.on = False
+
+    def wait(self, timeout: float = -1) -> bool:
+        """Block until set; False after `timeout` seconds (-1: never)."""
+        if not self.on and self.lock.acquire(timeout=timeout):
+            self.set()  # for whoever else waits
+        return self.on
 
 
 class Server:
@@ -50,7 +77,7 @@ class Server:
         self.warned_str = False
         self._interrupt: BaseException | type[BaseException] | None = None
         self._life = threading.Lock()  # one start() or stop() at a time
-        self._over = threading.Event()  # serve() may return
+        self._over = Latch()  # serve() may return
         self._over.set()
 
     # -- what can be asked -----------------------------------------------------------------------
@@ -194,7 +221,7 @@ class Server:
         workers = list(pool.workers)
         pool.ended = True
         for group in self.groups:
-            group.abandon()
+            group.abandon(me)
         self.house.end()
         deadline = time.monotonic() + 1.0
         waiting = [w for w in workers if w.thread is not me]
@@ -209,7 +236,9 @@ class Server:
         counts = self.counters_.shard()
         stuck = {w.group for w in waiting} | {w.group for w in workers if w.thread is me}
         for group in self.groups:
-            if group not in stuck:
+            if group in stuck:
+                group.left_behind = True
+            else:
                 group.dispose(counts)
         self.counters_.retire(counts)
         self.groups = []
@@ -222,7 +251,7 @@ class Server:
         """Start, wait until stop(), interrupt or KeyboardInterrupt, stop; raises the interrupt."""
         self.start()
         try:
-            while not self._over.wait(1.0 if os.name == "nt" else None):
+            while not self._over.wait(1.0 if os.name == "nt" else -1):
                 pass  # Windows delivers Ctrl-C only between waits
         finally:
             self.stop()
