@@ -9,8 +9,18 @@ if TYPE_CHECKING:
 
 _BLANK = " \t"
 
-# The attributes of a new Morsel, of this Python.
-_blank: dict[str, str] | None = None
+# `http.cookies`, imported with the first cookie, and the attributes of one of its morsels.
+_stdlib: Any = None
+_blank: dict[str, Any] = {}
+
+
+def _load() -> Any:
+    global _stdlib
+    import http.cookies as found
+
+    _blank.update(found.Morsel())
+    _stdlib = found
+    return found
 
 
 def _closing_quote(text: str, start: int) -> int:
@@ -71,14 +81,11 @@ def parse_cookies(text: str, into: SimpleCookie | None = None) -> SimpleCookie:
     other applications on the same host set odd cookies, and users cannot help it. What is legal
     is asked of `http.cookies._is_legal_key` at that moment, since programs replace it.
     """
-    import http.cookies as cookies
-
-    global _blank
-    if _blank is None:
-        _blank = dict(cookies.Morsel())
-    jar = cookies.SimpleCookie() if into is None else into
+    cookies = _stdlib or _load()
+    jar: Any = cookies.SimpleCookie() if into is None else into
     decode = jar.value_decode
-    legal = cookies._is_legal_key  # type: ignore[attr-defined]
+    legal = cookies._is_legal_key
+    blank = _blank
     store = dict.__setitem__
     fill = dict.update
     kind = cookies.Morsel
@@ -89,7 +96,7 @@ def parse_cookies(text: str, into: SimpleCookie | None = None) -> SimpleCookie:
         # Past Morsel.__init__, which sets each attribute by itself, and not by `set`, which
         # refuses names such as 'path' and 'version' that RFC 6265 allows.
         morsel: Any = kind.__new__(kind)
-        fill(morsel, _blank)
+        fill(morsel, blank)
         try:
             value, coded = decode(coded)
             morsel.__setstate__({"key": name, "value": value, "coded_value": coded})
@@ -97,4 +104,4 @@ def parse_cookies(text: str, into: SimpleCookie | None = None) -> SimpleCookie:
             continue
         # Past BaseCookie's own __setitem__, which would encode the value again.
         store(jar, name, morsel)
-    return jar
+    return jar  # type: ignore[no-any-return]  # of a module imported late
