@@ -40,7 +40,11 @@ def arguments(name: str, callback: object) -> list[str]:
         found = {one.name: one.default for one in plain}
     if name == "caching":
         cache = caching.MemoryCache
-        settings = [key for key, value in vars(cache).items() if type(value) in (int, float)]
+        settings = [
+            key
+            for key, value in vars(cache).items()
+            if type(value) in (int, float) and key[0] != "_"
+        ]
         found |= {key: getattr(cache, key) for key in settings} | {"cache_class": cache}
     if name == "sessions":
         found |= {"locking": "implicit", "lock_timeout": 10, "storage_class": None}
