@@ -144,7 +144,7 @@ def test_generator_is_chunked(bench):
     for _ in range(3):
         _, fields, body = peer.get()
         assert fields["transfer-encoding"] == "chunked" and body == b"one" + b"two" * 30000
-    assert closed == [1, 1, 1]
+    assert bench.until(lambda: closed == [1, 1, 1])
     peer.send(b"GET / HTTP/1.0\r\n\r\n")
     _status, fields, body = peer.response()
     assert "transfer-encoding" not in fields and body == b"one" + b"two" * 30000

@@ -59,6 +59,21 @@ def test_stop_lets_requests_finish(bench):
     assert time.monotonic() - begin < 2
 
 
+def test_stop_right_after_a_response(bench):
+    """A connection that turns idle while the stop begins is closed as well, without the timeout."""
+    server = bench.server(shutdown_timeout=5)
+    address = server.bound_addresses[0]
+    server.binds = [address]
+    for turn in range(40):
+        peer = Peer(address)
+        assert peer.get(f"/{turn}")[0] == 200
+        begin = time.monotonic()
+        server.stop()
+        assert time.monotonic() - begin < 2
+        assert peer.closed()
+        server.start()
+
+
 def test_stop_loses_patience(bench):
     gate = threading.Event()
 

@@ -206,7 +206,7 @@ def test_close_is_called_once_even_for_head_and_errors(bench):
     assert peer.get()[2] == b"ab"
     peer.send(b"HEAD / HTTP/1.1\r\nHost: t\r\n\r\n").response("HEAD")
     assert peer.get("/?fail")[0] == 500
-    assert closed == [1, 1, 1]
+    assert bench.until(lambda: closed == [1, 1, 1])
 
 
 def test_gateway_bypasses_wsgi(bench):

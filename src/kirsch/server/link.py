@@ -180,6 +180,8 @@ class Link:
             self.state = READING
             self.set_deadline(time.monotonic() + group.idle_timeout)
             self.interest(IN)
+            if not group.persistent:
+                group.poller.wake()  # a stop began meanwhile, and may have looked here too early
 
     def set_deadline(self, deadline: float) -> None:
         """Move the deadline, from any owner; a sleeping holder is woken for a sooner one."""

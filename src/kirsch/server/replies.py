@@ -72,7 +72,7 @@ class Replies(Link):
         # A head is a function of what is compared here: the same reply, within the second its Date
         # is good for, is not written twice. Stored once a second and path, so that replies that
         # always differ do not pay.
-        path = request.path
+        path = self.worker.key
         memo = group.memo.get(path)
         if memo is not None and memo[0] is suffix:
             if (

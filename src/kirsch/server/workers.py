@@ -96,6 +96,7 @@ class Worker:
         "gateway",
         "group",
         "holding",
+        "key",
         "leads",
         "now",
         "running",
@@ -111,6 +112,7 @@ class Worker:
         self.leads = leads  # runs no handler: it only reads, queues and refuses while all are busy
         self.announced = False
         self.holding = False
+        self.key = ""  # the path of the present request, or its family: where books are kept
         self.running = False  # a quick handler is out: its connection is in `token`, or was taken
         self.now = time.monotonic()
         self.since = 0.0  # when the quick handler began
@@ -218,10 +220,11 @@ class Worker:
         """Run the handler of a complete request; False when the baton is gone after it."""
         group = self.group
         means = group.means
-        path = head.path
+        self.key = path = head.path
         mean = means.get(path)
         if mean is None:
-            mean = means.get(family(path), 1.0)
+            self.key = key = family(path)
+            mean = means.get(key, 1.0)
         if mean > QUICK or self.leads or type(body) is StreamInput:
             return self.dispatch_slow(conn, head, body)
         start = self.now
@@ -255,6 +258,7 @@ class Worker:
     def run_slow(self, conn: Connection, head: RequestHead, body: Any) -> None:
         """Run a handler without the baton."""
         self.current = conn
+        self.key = head.path
         start = time.monotonic()
         if not self.announced:
             self.announce()
