@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, NoReturn
 
 import cherrypy
-from cherrypy.lib import httputil
+from cherrypy.lib import httputil, reprconf
 from cherrypy.test import webtest
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,8 @@ class LocalSupervisor(Supervisor):
         :param modulename: the module of the tests; the server is then made anew from its class.
         """
         if modulename:
-            cherrypy.server.httpserver = self.httpserver_class
+            make = reprconf.attributes(self.httpserver_class)
+            cherrypy.server.httpserver = make(cherrypy.server)
         cherrypy.engine.start()
         self.sync_apps()
 
@@ -113,6 +114,11 @@ def get_wsgi_u_supervisor(**options: Any) -> LocalWSGISupervisor:
     """The WSGI server, with the environ of WSGI 'u.0'."""
     cherrypy.server.wsgi_version = ("u", 0)
     return LocalWSGISupervisor(**options)
+
+
+def _under_pytest() -> bool:
+    # The variable alone would be inherited by a test run in a child process.
+    return "_pytest" in sys.modules and "PYTEST_CURRENT_TEST" in os.environ
 
 
 class CPWebCase(webtest.WebCase):
@@ -185,12 +191,12 @@ class CPWebCase(webtest.WebCase):
     def setUpClass(cls) -> None:
         """As :meth:`setup_class`, for runners other than pytest, which calls that itself."""
         super().setUpClass()
-        if "PYTEST_CURRENT_TEST" not in os.environ:
+        if not _under_pytest():
             cls.setup_class()
 
     @classmethod
     def tearDownClass(cls) -> None:
-        if "PYTEST_CURRENT_TEST" not in os.environ:
+        if not _under_pytest():
             cls.teardown_class()
         super().tearDownClass()
 

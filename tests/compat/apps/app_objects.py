@@ -337,6 +337,8 @@ REQUESTS = [
     R("echo key only", "/echo?=x"),
     R("echo ampersands", "/echo?&&a=1&&"),
     R("echo empty segments", "/echo//a//b/"),
+    R("echo raw utf-8 path", "/echo/\u00e9\u20ac"),
+    R("echo raw utf-8 query", "/echo?a=\u00e9"),
     R("unicode handler", "/unicod%C3%A9"),
     R("show", "/show?x=1&y=%20"),
     R(
