@@ -9,9 +9,10 @@ import signal
 import sys
 from typing import Any
 
+from . import __version__
 from .server.exchange import Exchange
 from .server.gateway import Gateway, Response
-from .server.limits import TABLE, VERSION
+from .server.limits import TABLE
 from .server.server import Server
 
 NOT_OPTIONS = frozenset(("thread_started", "thread_stopped", "log"))
@@ -30,7 +31,7 @@ def option_parser() -> argparse.ArgumentParser:
         help="host:port, [v6]:port, unix:/path or fd://N; may be repeated (127.0.0.1:8080)",
     )
     parser.add_argument("--access-log", action="store_true", help="write a line for each response")
-    parser.add_argument("--version", action="version", version=f"Kirsch {VERSION}")
+    parser.add_argument("--version", action="version", version=f"Kirsch {__version__}")
     group = parser.add_argument_group("settings")
     for row in TABLE:
         if row.name in NOT_OPTIONS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING, Any
 
 from ..framework import config
@@ -192,7 +191,9 @@ class Server(ServerAdapter):
         bound = getattr(self, "bound_addr", None) if self.running else self.bind_addr
         host, port = bound[:2] if isinstance(bound, tuple) else ("127.0.0.1", 80)
         if host in EVERY_INTERFACE:
-            host = socket.gethostname()
+            from socket import gethostname
+
+            host = gethostname()
         if ":" in host:
             host = f"[{host}]"
         scheme, usual = ("https", 443) if self.ssl_certificate or self.ssl_context else ("http", 80)

@@ -96,3 +96,35 @@ def set_vary_header(response: Any, header_name: str) -> None:
     names = {name.strip() for name in known.split(",") if name.strip()}
     names.add(header_name)
     headers["Vary"] = ", ".join(sorted(names))
+
+
+#: Reached as attributes after a bare `import cherrypy`, and loaded when they are.
+_ROOMS = frozenset(
+    [
+        "auth_basic",
+        "auth_digest",
+        "caching",
+        "covercp",
+        "cpstats",
+        "cptools",
+        "encoding",
+        "gctools",
+        "headers",
+        "httputil",
+        "jsontools",
+        "locking",
+        "profiler",
+        "reprconf",
+        "sessions",
+        "static",
+        "xmlrpcutil",
+    ]
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return import_module(f"{__name__}.{name}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import calendar
 import re
 import time
 from functools import lru_cache
@@ -66,6 +65,8 @@ def date_bytes() -> bytes:
 
 def parse_date(text: str) -> int | None:
     """Return the seconds since the epoch that an HTTP date means, or None when it is none."""
+    import calendar  # which brings the locale module along
+
     if len(text) > 64:
         return None
     text = text.strip()

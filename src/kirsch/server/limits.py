@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-VERSION = "0.1.0"
+from .. import __version__
 
 
 class Setting(NamedTuple):
@@ -96,7 +96,9 @@ TABLE = (
         "bytes",
         "Unread request body read and thrown away to keep a connection; beyond it is closed.",
     ),
-    Setting("server_name", "str", f"Kirsch/{VERSION}", "", "The Server field; empty sends none."),
+    Setting(
+        "server_name", "str", f"Kirsch/{__version__}", "", "The Server field; empty sends none."
+    ),
     Setting("nodelay", "bool", True, "", "TCP_NODELAY on every connection (start)."),
     Setting(
         "protocol", "str", "HTTP/1.1", "", "HTTP/1.1, or HTTP/1.0 to close after each response."

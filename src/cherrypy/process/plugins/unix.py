@@ -14,16 +14,17 @@ from cherrypy.process.plugins.base import SimplePlugin
 if TYPE_CHECKING:
     from cherrypy.process.wspbus import Bus
 
-grp: Any
-pwd: Any
-try:
-    grp, pwd = import_module("grp"), import_module("pwd")
-except ImportError:  # Windows
-    grp = pwd = None
-
 __all__ = ("Daemonizer", "DropPrivileges", "PIDFile")
 
 Log = Callable[[str], object]
+
+
+def _database(name: str) -> Any:
+    """Return the module `pwd` or `grp`, None where the system has no such thing (Windows)."""
+    try:
+        return import_module(name)
+    except ImportError:
+        return None
 
 
 class DropPrivileges(SimplePlugin):
@@ -53,6 +54,7 @@ class DropPrivileges(SimplePlugin):
 
     @uid.setter
     def uid(self, value: int | str | None) -> None:
+        pwd = _database("pwd")
         if value is not None and pwd is None:
             self.bus.log("pwd module not available; ignoring uid.", level=30)
             value = None
@@ -65,6 +67,7 @@ class DropPrivileges(SimplePlugin):
 
     @gid.setter
     def gid(self, value: int | str | None) -> None:
+        grp = _database("grp")
         if value is not None and grp is None:
             self.bus.log("grp module not available; ignoring gid.", level=30)
             value = None
@@ -88,8 +91,8 @@ class DropPrivileges(SimplePlugin):
         user: str | int = uid
         group: str | int = gid
         try:
-            user = pwd.getpwuid(uid).pw_name
-            group = grp.getgrgid(gid).gr_name
+            user = _database("pwd").getpwuid(uid).pw_name
+            group = _database("grp").getgrgid(gid).gr_name
         except KeyError:  # Containers run under numbers that no file knows.
             pass
         return f"uid: {user!r} gid: {group!r}"
