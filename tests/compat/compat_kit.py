@@ -242,14 +242,14 @@ REWRITES = [  # (pattern, replacement) for bodies and header values
     (re.compile(rb'"[0-9a-f]{32}"'), rb'"<TAG>"'),
     (re.compile(rb"\[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d\]"), rb"[<WHEN>]"),
     (re.compile(rb'nonce="[^"]+"'), rb'nonce="<NONCE>"'),
-    (re.compile(rb"expires=[^;]+", re.I), rb"expires=<DATE>"),
+    (re.compile(rb"expires=[^;]+", re.IGNORECASE), rb"expires=<DATE>"),
     (re.compile(rb"127\.0\.0\.1:\d{4,5}"), rb"<ADDRESS>"),
     (re.compile(rb'/tmp/compat-[^/\'"<]+'), rb"<TMP>"),
 ]
-TRACE_PAGE = re.compile(rb'(<pre id="traceback">)(.*?)(</pre>)', re.S)
-TRACE_PLAIN = re.compile(rb"Traceback \(most recent call last\):.*", re.S)
+TRACE_PAGE = re.compile(rb'(<pre id="traceback">)(.*?)(</pre>)', re.DOTALL)
+TRACE_PLAIN = re.compile(rb"Traceback \(most recent call last\):.*", re.DOTALL)
 # spans of the document head differ from release to release of the style sheet
-STYLE = re.compile(rb'<style type="text/css">.*?</style>', re.S)
+STYLE = re.compile(rb'<style type="text/css">.*?</style>', re.DOTALL)
 
 
 LISTED = re.compile(rb"(parameters: )([\w, ]+)")

@@ -10,8 +10,9 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "apps"))
 
-import cherrypy
 from compat_kit import digest_of
+
+import cherrypy
 
 CONFIG = {
     "server.socket_host": "127.0.0.1",

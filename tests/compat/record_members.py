@@ -17,40 +17,84 @@ import cherrypy
 HERE = Path(__file__).parent
 
 # dotted names of objects whose members programs use
-OBJECTS = """
-cherrypy.engine cherrypy.engine.autoreload cherrypy.engine.signal_handler
-cherrypy.engine.thread_manager cherrypy.server cherrypy.tree cherrypy.config cherrypy.log
-cherrypy.tools cherrypy.serving cherrypy.checker
-cherrypy._cprequest.Request cherrypy._cprequest.Response cherrypy._cprequest.Hook
-cherrypy._cprequest.HookMap cherrypy._cprequest.ResponseBody
-cherrypy._cptree.Application cherrypy._cptree.Tree
-cherrypy._cptools.Tool cherrypy._cptools.HandlerTool cherrypy._cptools.HandlerWrapperTool
-cherrypy._cptools.ErrorTool cherrypy._cptools.SessionTool cherrypy._cptools.CachingTool
-cherrypy._cptools.Toolbox cherrypy._cptools.XMLRPCController
-cherrypy._cpreqbody.Entity cherrypy._cpreqbody.Part cherrypy._cpreqbody.RequestBody
-cherrypy._cpdispatch.Dispatcher cherrypy._cpdispatch.MethodDispatcher
-cherrypy._cpdispatch.RoutesDispatcher cherrypy._cpdispatch.PageHandler
-cherrypy._cpdispatch.LateParamPageHandler
-cherrypy._cperror.HTTPError cherrypy._cperror.HTTPRedirect cherrypy._cperror.InternalRedirect
-cherrypy._cperror.NotFound
-cherrypy._cplogging.LogManager cherrypy._cpwsgi.CPWSGIApp cherrypy._cpwsgi.VirtualHost
-cherrypy._cpwsgi.AppResponse cherrypy._cpchecker.Checker cherrypy._cpconfig.Config
-cherrypy.lib.sessions.Session cherrypy.lib.sessions.RamSession cherrypy.lib.sessions.FileSession
-cherrypy.lib.sessions.MemcachedSession cherrypy.lib.caching.MemoryCache
-cherrypy.lib.caching.AntiStampedeCache cherrypy.lib.auth_digest.HttpDigestAuthorization
-cherrypy.lib.cptools.SessionAuth cherrypy.lib.encoding.ResponseEncoder
-cherrypy.lib.httputil.HeaderMap cherrypy.lib.httputil.HeaderElement
-cherrypy.lib.httputil.AcceptElement cherrypy.lib.httputil.CaseInsensitiveDict
-cherrypy.lib.httputil.Host cherrypy.lib.reprconf.Config cherrypy.lib.reprconf.Parser
-cherrypy.lib.reprconf.NamespaceSet cherrypy.lib.locking.Timer cherrypy.lib.locking.LockChecker
-cherrypy.process.wspbus.Bus cherrypy.process.wspbus.ChannelFailures
-cherrypy.process.plugins.SimplePlugin cherrypy.process.plugins.SignalHandler
-cherrypy.process.plugins.DropPrivileges cherrypy.process.plugins.Daemonizer
-cherrypy.process.plugins.PIDFile cherrypy.process.plugins.Monitor
-cherrypy.process.plugins.BackgroundTask cherrypy.process.plugins.PerpetualTimer
-cherrypy.process.plugins.Autoreloader cherrypy.process.plugins.ThreadManager
-cherrypy.process.servers.ServerAdapter
-""".split()
+OBJECTS = [
+    "cherrypy.engine",
+    "cherrypy.engine.autoreload",
+    "cherrypy.engine.signal_handler",
+    "cherrypy.engine.thread_manager",
+    "cherrypy.server",
+    "cherrypy.tree",
+    "cherrypy.config",
+    "cherrypy.log",
+    "cherrypy.tools",
+    "cherrypy.serving",
+    "cherrypy.checker",
+    "cherrypy._cprequest.Request",
+    "cherrypy._cprequest.Response",
+    "cherrypy._cprequest.Hook",
+    "cherrypy._cprequest.HookMap",
+    "cherrypy._cprequest.ResponseBody",
+    "cherrypy._cptree.Application",
+    "cherrypy._cptree.Tree",
+    "cherrypy._cptools.Tool",
+    "cherrypy._cptools.HandlerTool",
+    "cherrypy._cptools.HandlerWrapperTool",
+    "cherrypy._cptools.ErrorTool",
+    "cherrypy._cptools.SessionTool",
+    "cherrypy._cptools.CachingTool",
+    "cherrypy._cptools.Toolbox",
+    "cherrypy._cptools.XMLRPCController",
+    "cherrypy._cpreqbody.Entity",
+    "cherrypy._cpreqbody.Part",
+    "cherrypy._cpreqbody.RequestBody",
+    "cherrypy._cpdispatch.Dispatcher",
+    "cherrypy._cpdispatch.MethodDispatcher",
+    "cherrypy._cpdispatch.RoutesDispatcher",
+    "cherrypy._cpdispatch.PageHandler",
+    "cherrypy._cpdispatch.LateParamPageHandler",
+    "cherrypy._cperror.HTTPError",
+    "cherrypy._cperror.HTTPRedirect",
+    "cherrypy._cperror.InternalRedirect",
+    "cherrypy._cperror.NotFound",
+    "cherrypy._cplogging.LogManager",
+    "cherrypy._cpwsgi.CPWSGIApp",
+    "cherrypy._cpwsgi.VirtualHost",
+    "cherrypy._cpwsgi.AppResponse",
+    "cherrypy._cpchecker.Checker",
+    "cherrypy._cpconfig.Config",
+    "cherrypy.lib.sessions.Session",
+    "cherrypy.lib.sessions.RamSession",
+    "cherrypy.lib.sessions.FileSession",
+    "cherrypy.lib.sessions.MemcachedSession",
+    "cherrypy.lib.caching.MemoryCache",
+    "cherrypy.lib.caching.AntiStampedeCache",
+    "cherrypy.lib.auth_digest.HttpDigestAuthorization",
+    "cherrypy.lib.cptools.SessionAuth",
+    "cherrypy.lib.encoding.ResponseEncoder",
+    "cherrypy.lib.httputil.HeaderMap",
+    "cherrypy.lib.httputil.HeaderElement",
+    "cherrypy.lib.httputil.AcceptElement",
+    "cherrypy.lib.httputil.CaseInsensitiveDict",
+    "cherrypy.lib.httputil.Host",
+    "cherrypy.lib.reprconf.Config",
+    "cherrypy.lib.reprconf.Parser",
+    "cherrypy.lib.reprconf.NamespaceSet",
+    "cherrypy.lib.locking.Timer",
+    "cherrypy.lib.locking.LockChecker",
+    "cherrypy.process.wspbus.Bus",
+    "cherrypy.process.wspbus.ChannelFailures",
+    "cherrypy.process.plugins.SimplePlugin",
+    "cherrypy.process.plugins.SignalHandler",
+    "cherrypy.process.plugins.DropPrivileges",
+    "cherrypy.process.plugins.Daemonizer",
+    "cherrypy.process.plugins.PIDFile",
+    "cherrypy.process.plugins.Monitor",
+    "cherrypy.process.plugins.BackgroundTask",
+    "cherrypy.process.plugins.PerpetualTimer",
+    "cherrypy.process.plugins.Autoreloader",
+    "cherrypy.process.plugins.ThreadManager",
+    "cherrypy.process.servers.ServerAdapter",
+]
 
 SKIPPED_MODULES = {"cherrypy._cpmodpy", "cherrypy.lib.covercp", "cherrypy.lib.cpstats",
                    "cherrypy.lib.profiler"}  # fmt: skip

@@ -214,7 +214,7 @@ class CPWebCase(webtest.WebCase):
     def base(self) -> str:
         """What absolute URLs of the application begin with."""
         default = 443 if self.scheme == "https" else 80
-        port = "" if self.PORT == default else f":{self.PORT}"
+        port = "" if default == self.PORT else f":{self.PORT}"
         return f"{self.scheme}://{self.HOST}{port}{self.prefix()}"
 
     def exit(self) -> NoReturn:
@@ -352,11 +352,20 @@ log.access_file: r'%(access_log)s'
         root = os.path.dirname(os.path.dirname(thisdir))
         paths = [os.path.dirname(root), root, os.getcwd(), os.environ.get("PYTHONPATH", "")]
         env = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in paths if p)}
+        before = self._starts()
         self._proc = subprocess.Popen(args, env=env)
         if self.wait or self.daemonize:
             self.exit_code = self._proc.wait()
         if not self.wait:
-            self._until_listening()
+            self._until_listening(before)
+
+    def _starts(self) -> int:
+        """How often the log says that the engine has started."""
+        try:
+            with open(self.error_log, encoding="utf-8", errors="replace") as log_file:
+                return log_file.read().count("Bus STARTED")
+        except OSError:
+            return 0
 
     def _listening(self) -> bool:
         import socket
@@ -367,9 +376,10 @@ log.access_file: r'%(access_log)s'
         except OSError:
             return False
 
-    def _until_listening(self) -> None:
+    def _until_listening(self, before: int) -> None:
+        # Listening is not enough: a signal to an engine that is still starting is an error.
         deadline = time.monotonic() + self.patience
-        while not self._listening():
+        while not (self._listening() and self._starts() > before):
             ended = not self.daemonize and self._proc.poll() is not None
             if ended or time.monotonic() > deadline:
                 raise RuntimeError(f"nothing listens on {self.host}:{self.port}")

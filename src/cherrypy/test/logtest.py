@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 UUID4 = re.compile(
-    rb"(?<![0-9a-fA-F])[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.I
+    rb"(?<![0-9a-fA-F])[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}",
+    re.IGNORECASE,
 )
 
 Line = str | bytes

@@ -173,7 +173,7 @@ class WebCase(unittest.TestCase):
     status: str | None = None
     headers: Headers | None = None
     body: bytes | None = None
-    cookies: Headers = []  # noqa: RUF012  replaced, never changed, by each getPage
+    cookies: Headers = []
     encoding: str = "utf-8"
     time: float | None = None
 

@@ -1,7 +1,8 @@
 """Aliases: every form of expose, inside class bodies and out, names with dots; popargs."""
 
-import cherrypy
 from compat_kit import R, form
+
+import cherrypy
 
 
 class Words:

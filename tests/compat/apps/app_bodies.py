@@ -2,8 +2,9 @@
 
 import json
 
-import cherrypy
 from compat_kit import R, form, multipart
+
+import cherrypy
 
 
 def described(value):

@@ -2,8 +2,9 @@
 
 import io
 
-import cherrypy
 from compat_kit import R, form
+
+import cherrypy
 
 
 def read(*keys):

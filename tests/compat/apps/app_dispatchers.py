@@ -1,7 +1,8 @@
 """MethodDispatcher, RoutesDispatcher, VirtualHost (both), XML-RPC, and a dispatcher of one's own."""
 
-import cherrypy
 from compat_kit import R, form
+
+import cherrypy
 
 
 class Resource:

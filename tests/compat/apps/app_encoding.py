@@ -1,7 +1,8 @@
 """The encode and gzip tools, their negotiation and refusals; the caching tool."""
 
-import cherrypy
 from compat_kit import R, form
+
+import cherrypy
 
 EURO = "köttbullar €"
 

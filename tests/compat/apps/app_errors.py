@@ -2,8 +2,9 @@
 
 import os
 
-import cherrypy
 from compat_kit import R, form
+
+import cherrypy
 
 
 def page(status, message, traceback, version):

@@ -1,8 +1,9 @@
 """Hooks and tools: points, order, failsafe, own tools, handler tools and wrappers, toolboxes."""
 
-import cherrypy
 from cherrypy._cptools import HandlerTool, HandlerWrapperTool, Tool, Toolbox
 from compat_kit import R, form
+
+import cherrypy
 
 POINTS = (
     "on_start_resource",

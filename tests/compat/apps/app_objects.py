@@ -1,7 +1,8 @@
 """Object dispatch: index, default, arguments and their refusals, what is exposed, odd paths."""
 
-import cherrypy
 from compat_kit import R, form
+
+import cherrypy
 
 
 class Leaf:

@@ -2,8 +2,9 @@
 
 import io
 
-import cherrypy
 from compat_kit import R
+
+import cherrypy
 
 
 class Closing:

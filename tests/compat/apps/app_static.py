@@ -3,9 +3,10 @@
 import io
 import os
 
+from compat_kit import R
+
 import cherrypy
 from cherrypy.lib import static
-from compat_kit import R
 
 TEXT = b"Hello, world\r\n"
 WHEN = 1_600_000_000

@@ -1,8 +1,9 @@
 """The remaining built-in tools: authentication, negotiation, headers, proxies, parameters."""
 
+from compat_kit import R, form
+
 import cherrypy
 from cherrypy.lib import auth_basic, auth_digest
-from compat_kit import R, form
 
 
 class Root:

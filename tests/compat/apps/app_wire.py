@@ -1,7 +1,8 @@
 """What the server itself answers, framing, logging, and the traps of long-lived processes."""
 
-import cherrypy
 from compat_kit import R
+
+import cherrypy
 
 
 class Root:

@@ -4,8 +4,9 @@ import io
 import sys
 import threading
 
-import cherrypy
 from compat_kit import R, form
+
+import cherrypy
 
 
 def raw(environ, start_response):
