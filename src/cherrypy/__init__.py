@@ -29,6 +29,8 @@ from .hosting.adapter import Server as _Server
 from .lib import toolbox as _toolbox  # noqa: F401 - registers the default tools
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from .framework.checker import Checker
     from .framework.config import Config
     from .framework.tools import Toolbox
@@ -42,6 +44,16 @@ if TYPE_CHECKING:
     server: _Server
     tools: Toolbox
     tree: Tree
+    session: Any  # appears when the sessions tool first runs
+    servers: dict[str, _Server]  # made by `server.<name>.<setting>` entries
+    _cpconfig: ModuleType
+    _cperror: ModuleType
+    _cplogging: ModuleType
+    _cpreqbody: ModuleType
+    _cprequest: ModuleType
+    _cptools: ModuleType
+    _cptree: ModuleType
+    _cpwsgi: ModuleType
 
 # The level of compatibility: what applications compare. The distribution's own version is
 # `kirsch.__version__`.

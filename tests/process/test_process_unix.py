@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 from bus_kit import Child, LoggedBus, until
@@ -38,8 +39,9 @@ def test_nothing_to_drop_is_said():
 def test_without_pwd_grp_and_umask_they_are_ignored(monkeypatch):
     from cherrypy.process.plugins import unix
 
-    monkeypatch.setattr(unix, "pwd", None)
-    monkeypatch.setattr(unix, "grp", None)
+    # What `import` finds on a system that has neither.
+    monkeypatch.setitem(sys.modules, "pwd", None)
+    monkeypatch.setitem(sys.modules, "grp", None)
     monkeypatch.delattr(os, "umask")
     bus = LoggedBus()
     plugin = DropPrivileges(bus, 0o22, "root", 0)

@@ -13,7 +13,7 @@ from ..framework.site import site
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kirsch.server.workers import Pool
+    from kirsch.server.pool import Pool
 
     from .adapter import Server
 

@@ -6,7 +6,6 @@ The cache is `cherrypy._cache`; it appears when the tool first runs.
 from __future__ import annotations
 
 import datetime
-import heapq
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -146,9 +145,11 @@ class MemoryCache(Cache):
                 self._expire()
 
     def _expire(self) -> None:
+        from heapq import heappop
+
         now = time.time()
         while self.expirations and self.expirations[0][0] <= now:
-            _, _, size, uri, key, variant = heapq.heappop(self.expirations)
+            _, _, size, uri, key, variant = heappop(self.expirations)
             variants = self.store.get(uri)
             self.cursize -= size
             self.tot_expires += 1
@@ -184,6 +185,8 @@ class MemoryCache(Cache):
 
     def put(self, variant: Any, size: int) -> None:
         """Store a variant of `size` bytes, if there is room, for the current request."""
+        from heapq import heappush
+
         request, response = serving.request, serving.response
         uri = make_url(qs=request.query_string)
         with self._changed:
@@ -200,7 +203,7 @@ class MemoryCache(Cache):
                 return
             key = self._key(variants)
             self._serial += 1
-            heapq.heappush(
+            heappush(
                 self.expirations,
                 (response.time + self.delay, self._serial, size, uri, key, variant),
             )

@@ -93,8 +93,8 @@ class DropPrivileges(SimplePlugin):
         try:
             user = _database("pwd").getpwuid(uid).pw_name
             group = _database("grp").getgrgid(gid).gr_name
-        except KeyError:  # Containers run under numbers that no file knows.
-            pass
+        except (KeyError, AttributeError):
+            pass  # Numbers that no file knows, as in containers; or no such file may be read.
         return f"uid: {user!r} gid: {group!r}"
 
     def start(self) -> None:
