@@ -43,6 +43,10 @@ UNKNOWN = ours(
     "a file of unknown type is not HTML",
     {"headers": {"content-type": ["application/octet-stream"]}},
 )
+REFUSED = ours(
+    "one readable message",
+    {"status": 200, "body": re.compile("^ValueError: Config error in section")},
+)
 INVALID_RANGE = ours("an invalid Range is ignored (RFC 9110 14.2)", body("0123456789"))
 REGENERATED = ours(
     "regenerate() keeps the data (USERS 10)",
@@ -117,6 +121,9 @@ DIFFERENCES: dict[str, Wanted] = {
         "a response that says no-cache is not served from the cache (RFC 9111)", body("nocache 2")
     ),
     # --- errors and redirects
+    "app_errors/error bytes": ours(
+        "a status may be bytes", {"status": 404, "body": re.compile("message")}
+    ),
     "app_errors/redirect unicode": ours(
         "Location holds a URI, not RFC 2047 words (USERS 27)",
         {"headers": {"location": ["http://compat.test/%C3%A9%E2%82%AC?x=%C3%A9"]}},
@@ -232,6 +239,16 @@ DIFFERENCES: dict[str, Wanted] = {
     ),
     "app_static/get_ranges bytes=1-1-1": ours(
         "an invalid range set is no failure", {"status": 200, "body": "None"}
+    ),
+    "app_static/get_ranges bytes=8-20": ours("ends at the end", body("[(8, 10)]")),
+    "app_static/get_ranges pages=1-2": ours("another unit is no byte range", body("None")),
+    "app_static/get_ranges bytes=--1": ours("an invalid range set", body("None")),
+    # --- configuration
+    "app_config/refused bare": REFUSED,
+    "app_config/refused open": REFUSED,
+    "app_config/refused import": REFUSED,
+    "app_config/refused noequals": ours(
+        "names the source otherwise", {"status": 200, "body": re.compile("^ParsingError: Source")}
     ),
     # --- the server
     "app_wire/no host": ours(

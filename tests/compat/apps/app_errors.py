@@ -29,7 +29,7 @@ def page_none(**kw):
 
 def page_headers(**kw):
     cherrypy.response.headers["Content-Type"] = "application/json"
-    return '{"error": "%s"}' % kw["status"]
+    return '{"error": "' + kw["status"] + '"}'
 
 
 def handle_error():

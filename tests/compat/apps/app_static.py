@@ -65,7 +65,7 @@ class Root:
 
     @cherrypy.expose
     def fileobj_open(self):
-        f = open(os.path.join(self.folder, "static/index.html"), "rb")
+        f = open(os.path.join(self.folder, "static/index.html"), "rb")  # noqa: SIM115  closed with the response
         return static.serve_fileobj(f)
 
     @cherrypy.expose
