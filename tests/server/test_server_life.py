@@ -9,8 +9,8 @@ import threading
 import time
 
 import pytest
+from server_kit import Peer, hello, until
 
-from conftest import Peer, hello, until
 from kirsch.server.server import Latch, Server
 
 

@@ -5,8 +5,8 @@ import socket
 import stat
 
 import pytest
+from server_kit import Peer, hello
 
-from conftest import Peer, hello
 from kirsch.server.listeners import describe, listen_unix, parse_bind, split_binds
 from kirsch.server.server import Server
 

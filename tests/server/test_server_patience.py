@@ -5,8 +5,7 @@ import threading
 import time
 
 import pytest
-
-from conftest import Peer
+from server_kit import Peer
 
 
 def slow_start(environ, start_response):

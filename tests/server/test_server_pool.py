@@ -7,8 +7,7 @@ import threading
 import time
 
 import pytest
-
-from conftest import Peer, hello
+from server_kit import Peer, hello
 
 
 def nap(environ, start_response):

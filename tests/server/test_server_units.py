@@ -99,3 +99,19 @@ def test_wheel_is_never_early():
             now += 0.01
             assert now < deadline + 2 * GRAIN
         assert now >= deadline
+
+
+def test_patience_is_earned_with_bytes_but_never_saved_up() -> None:
+    from kirsch.server.deadlines import patience
+
+    assert patience(30, 10, 0, 30, 240) == 20
+    assert patience(20, 0, 240, 30, 240) == 21
+    # Half a gigabyte at once does not buy weeks.
+    assert patience(20, 0, 1 << 29, 30, 240) == 30
+    # A byte a second at a rate of 240: the first timeout is all there is.
+    left = 30.0
+    for second in range(1, 60):
+        left = patience(left, 1, 1, 30, 240)
+        if left <= 0:
+            break
+    assert second == 31

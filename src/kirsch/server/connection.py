@@ -18,6 +18,7 @@ from .counters import (
     TIMEOUTS_IDLE,
     TIMEOUTS_WRITE,
 )
+from .deadlines import patience
 from .input import EMPTY, RECV, StreamInput
 from .link import (
     BODY,
@@ -120,7 +121,8 @@ class Connection(Replies):
             ChunkedBody(BodyLimits(settings.max_body)) if length is None else LengthBody(length)
         )
         self.expect = head.expect
-        self.body_since = worker.now
+        self.waiting_since = worker.now
+        self.patience = settings.body_timeout
         self.received = 0
         self.gathered = bytearray()
         if not self.gather(rest, worker):
@@ -128,14 +130,9 @@ class Connection(Replies):
         if self.decoder.done or head.expect or len(self.gathered) >= settings.body_buffer:
             return self.start(worker)
         self.state = BODY
-        self.group.wheel.set(self, self.body_deadline())
+        self.group.wheel.set(self, worker.now + self.patience)
         self.interest(IN)
         return True
-
-    def body_deadline(self) -> float:
-        """When a body that comes slower than body_min_rate is given up."""
-        settings = self.group.settings
-        return self.body_since + settings.body_timeout + self.received / settings.body_min_rate
 
     def gather(self, data: bytes, worker: Worker) -> bool:
         """Decode body bytes; False when they were refused."""
@@ -164,9 +161,18 @@ class Connection(Replies):
         worker.counts[BYTES_IN] += len(data)
         if not self.gather(data, worker):
             return True
-        if self.decoder.done or len(self.gathered) >= self.group.settings.body_buffer:
+        settings, now = self.group.settings, worker.now
+        if self.decoder.done or len(self.gathered) >= settings.body_buffer:
             return self.start(worker)
-        self.deadline = self.body_deadline()
+        self.patience = patience(
+            self.patience,
+            now - self.waiting_since,
+            len(data),
+            settings.body_timeout,
+            settings.body_min_rate,
+        )
+        self.waiting_since = now
+        self.deadline = now + self.patience
         return True
 
     def start(self, worker: Worker) -> bool:

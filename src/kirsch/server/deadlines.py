@@ -14,6 +14,15 @@ NEVER = float("inf")
 GRAIN = 0.125  # seconds a bucket spans: half of it is the mean lateness of a timeout
 
 
+def patience(left: float, waited: float, count: int, timeout: float, rate: int) -> float:
+    """Seconds that a peer may still keep us waiting, after it took `waited` to move `count` bytes.
+
+    It begins with `timeout` seconds and earns more with bytes, at `rate` bytes a second, but
+    never saves up more than `timeout`: half a gigabyte at once is no licence to stop for weeks.
+    """
+    return min(timeout, left - waited + count / rate)
+
+
 class Timed(Protocol):
     """What the wheel needs of a connection."""
 

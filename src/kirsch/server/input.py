@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..wire.errors import BadBody, ProtocolError
 from .counters import BYTES_IN, TIMEOUTS_BODY
+from .deadlines import patience
 from .poller import wait_socket
 
 if TYPE_CHECKING:
@@ -135,14 +136,15 @@ def receive_body(conn: Any, counts: list[int]) -> bytes:
     settings = conn.group.settings
     while not decoder.done:
         conn.send_continue()
-        deadline = conn.body_since + settings.body_timeout
         try:
             raw = conn.recv(RECV)
         except BlockingIOError:
-            left = deadline + conn.received / settings.body_min_rate - time.monotonic()
-            if left <= 0 or not wait_socket(conn.sock, False, left):
+            # Only waiting counts: the peer is not to blame for what the handler did meanwhile.
+            began = time.monotonic()
+            if conn.patience <= 0 or not wait_socket(conn.sock, False, conn.patience):
                 counts[TIMEOUTS_BODY] += 1
                 raise BodyTimeout(408, "The request body came too slowly.") from None
+            conn.patience -= time.monotonic() - began
             continue
         except OSError:
             raw = b""
@@ -150,6 +152,9 @@ def receive_body(conn: Any, counts: list[int]) -> bytes:
             conn.gone = True
             raise BodyCut("The request body ended early.")
         counts[BYTES_IN] += len(raw)
+        conn.patience = patience(
+            conn.patience, 0.0, len(raw), settings.body_timeout, settings.body_min_rate
+        )
         data: bytes = decoder.feed(raw)
         if data:
             conn.received += len(data)

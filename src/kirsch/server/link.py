@@ -36,7 +36,6 @@ class Link:
 
     __slots__ = (
         "__weakref__",
-        "body_since",
         "buffer",
         "closing",
         "deadline",
@@ -54,6 +53,7 @@ class Link:
         "last",
         "listener",
         "mask",
+        "patience",
         "pending",
         "plain",
         "received",
@@ -64,6 +64,7 @@ class Link:
         "sock",
         "state",
         "stream",
+        "waiting_since",
         "worker",
     )
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..wire.errors import RESPONSE_TOO_LONG
 from ..wire.http1.responses import LAST_CHUNK, encode_chunk
 from .counters import BYTES_OUT, CLASS, RESPONSES, TIMEOUTS_WRITE
+from .deadlines import patience
 from .poller import MUTE, OUT, wait_socket
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Truncated(Exception):
 class Pending:
     """Bytes, then perhaps a span of a file, that the peer has not taken yet."""
 
-    __slots__ = ("count", "fd", "offset", "parts", "sent", "since", "size")
+    __slots__ = ("count", "counted", "fd", "left", "offset", "parts", "sent", "since", "size")
 
     def __init__(self, parts: deque[Any], fd: int = -1, offset: int = 0, count: int = 0) -> None:
         self.parts = parts
@@ -39,14 +40,19 @@ class Pending:
         self.fd = fd
         self.offset = offset
         self.count = count
-        self.since = time.monotonic()
         self.sent = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin to wait for the peer anew."""
+        self.since = time.monotonic()
+        self.counted = self.sent
+        self.left: float | None = None
 
     def add(self, data: Any) -> None:
         """Queue more bytes; the clock of the peer's patience starts when there were none."""
         if not self.parts:
-            self.since = time.monotonic()
-            self.sent = 0
+            self.restart()
         self.parts.append(data)
         self.size += len(data)
 
@@ -87,7 +93,16 @@ class Pending:
 
     def deadline(self, settings: Any) -> float:
         """When a peer that takes less than write_min_rate is given up."""
-        return float(self.since + settings.write_timeout + self.sent / settings.write_min_rate)
+        timeout: float = settings.write_timeout
+        left = timeout if self.left is None else self.left
+        moved = self.sent - self.counted
+        if moved or self.left is None:
+            now = time.monotonic()
+            self.left = left = patience(
+                left, now - self.since, moved, timeout, settings.write_min_rate
+            )
+            self.since, self.counted = now, self.sent
+        return self.since + left
 
 
 class Stream:
