@@ -7,7 +7,8 @@ Only what the platform rules out may be skipped there: reasons that begin with "
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+import sys
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
@@ -42,3 +43,21 @@ def pytest_runtest_makereport() -> Generator[None, Any, Any]:
 def pytest_make_collect_report() -> Generator[None, Any, Any]:
     """A module that skips as a whole (importorskip)."""
     return _fail_instead_of_skip((yield))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def site_as_it_was() -> Iterator[None]:
+    """Give each module the site's configuration and tree that the one before found."""
+    cherrypy = sys.modules.get("cherrypy")
+    site = getattr(getattr(cherrypy, "_cptree", None), "site", None)
+    if site is None:
+        yield
+        return
+    config, tree, apps = dict(site.config), site.tree, dict(site.tree.apps)
+    yield
+    if dict(site.config) != config:
+        site.config.clear()
+        dict.update(site.config, config)
+    site.tree = tree
+    tree.apps.clear()
+    tree.apps.update(apps)

@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import process
+from .framework import body as _body  # noqa: F401 - old names are reached through the package
+from .framework import compat as _compat  # noqa: F401 - likewise
 from .framework import dispatch, wsgi
 from .framework.application import Application
 from .framework.errors import (
@@ -87,6 +89,7 @@ __all__ = (
     "wsgi",
 )
 
+site.servers = {}
 site.server = _Server()
 site.server.subscribe()
 

@@ -248,8 +248,12 @@ REWRITES = [  # (pattern, replacement) for bodies and header values
 ]
 TRACE_PAGE = re.compile(rb'(<pre id="traceback">)(.*?)(</pre>)', re.DOTALL)
 TRACE_PLAIN = re.compile(rb"Traceback \(most recent call last\):.*", re.DOTALL)
-# spans of the document head differ from release to release of the style sheet
-STYLE = re.compile(rb'<style type="text/css">.*?</style>', re.DOTALL)
+# The default error page of either: what it says counts, not how it is set.
+ERROR_PAGE = re.compile(
+    rb"<!DOCTYPE html.*?<h[12]>(\d{3} [^<]*)</h[12]>\s*<p>(.*?)</p>\s*"
+    rb'<pre id="traceback">(.*?)</pre>.*?</html>\s*',
+    re.DOTALL | re.IGNORECASE,
+)
 
 
 LISTED = re.compile(rb"(parameters: )([\w, ]+)")
@@ -274,7 +278,7 @@ def body_of(response: dict[str, Any], headers: dict[str, list[str]]) -> tuple[st
     shown = bool(re.search(rb"Traceback \(most recent", data))
     data = TRACE_PAGE.sub(rb"\1\3", data)
     data = TRACE_PLAIN.sub(b"<TRACEBACK>", data)
-    data = STYLE.sub(b"<STYLE>", rewrite(data))
+    data = ERROR_PAGE.sub(rb"<ERROR PAGE: \1 | \2 | \3>", rewrite(data))
     if response["status"] >= 400:
         data = data.rstrip(b" ")  # padding for old browsers depends on the length of the version
     if len(data) > LONG_BODY:

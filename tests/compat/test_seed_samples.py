@@ -311,34 +311,6 @@ def test_native_server(tmp_path: Path) -> None:
         stop(program)
 
 
-TIMEOUTS = """
-class Root:
-    @cherrypy.expose
-    def index(self):
-        r = cherrypy.response
-        r.check_timeout()
-        return repr((r.timeout, r.timed_out, r.time > 0))
-
-    @cherrypy.expose
-    @cherrypy.config(**{'response.timeout': 5})
-    def five(self):
-        return repr(cherrypy.response.timeout)
-
-cherrypy.config.update({'engine.timeout_monitor.on': %s, 'engine.timeout_monitor.frequency': 3600})
-cherrypy.quickstart(Root())
-"""
-
-
-@pytest.mark.parametrize("on", [True, False])
-def test_response_timeouts_keep_their_names(tmp_path: Path, on: bool) -> None:
-    program, (port,) = run(tmp_path, TIMEOUTS % on)
-    with program:
-        program.listens(port)
-        assert get(port) == (200, "(300, False, True)")
-        assert get(port, "/five") == (200, "5")
-        stop(program)
-
-
 TRAPS = """
 import threading, time
 

@@ -6,7 +6,6 @@ Law: whatever a peer sends ends in parameters or in a 4xx, in linear time and bo
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from kirsch.http.headers import HeaderElement, HeaderMap
 from kirsch.http.query import unquote_bytes
@@ -315,7 +314,7 @@ def _file_name(params: dict[str, Any]) -> str | None:
         # RFC 5987: charset'language'percent-encoded
         charset, _, rest = extended.partition("'")
         try:
-            return unquote_to_bytes(rest.partition("'")[2]).decode(charset)
+            return unquote_bytes(rest.partition("'")[2].encode("utf-8")).decode(charset)
         except (UnicodeError, LookupError, ValueError):
             pass  # the plain one, if there is any
     name: str | None = params.get("filename")

@@ -60,7 +60,7 @@ class Checker:
     extra_config_namespaces: list[str] = []
     """Further namespaces that are not to be called unknown."""
 
-    known_config_types: dict[str, type]
+    known_config_types: dict[str, type] = {}
 
     def __init__(self) -> None:
         self.known_config_types = {}

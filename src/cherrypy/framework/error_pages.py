@@ -14,35 +14,27 @@ from .site import site
 
 __all__ = ("clean_headers", "get_error_page")
 
-_HTTPErrorTemplate = """<!DOCTYPE html PUBLIC
-"-//W3C//DTD XHTML 1.0 Transitional//EN"
-"http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">
-<html>
+_HTTPErrorTemplate = """<!DOCTYPE html>
+<html lang="en">
 <head>
-    <meta http-equiv="Content-Type" content="text/html; charset=utf-8"></meta>
-    <title>%(status)s</title>
-    <style type="text/css">
-    #powered_by {
-        margin-top: 20px;
-        border-top: 2px solid black;
-        font-style: italic;
-    }
-
-    #traceback {
-        color: red;
-    }
-    </style>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>%(status)s</title>
+<style>
+:root { color-scheme: light dark }
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 42rem; margin: 12vh auto; padding: 0 1.5rem }
+h1 { font-size: 1.6rem; border-bottom: 2px solid #b3123f; padding-bottom: .4rem }
+pre { overflow-x: auto; font-size: .85rem }
+pre:empty { display: none }
+footer { margin-top: 3rem; font-size: .8rem; opacity: .6 }
+</style>
 </head>
-    <body>
-        <h2>%(status)s</h2>
-        <p>%(message)s</p>
-        <pre id="traceback">%(traceback)s</pre>
-    <div id="powered_by">
-      <span>
-        Powered by <a href="http://www.cherrypy.dev">CherryPy %(version)s</a>
-      </span>
-    </div>
-    </body>
+<body>
+<h1>%(status)s</h1>
+<p>%(message)s</p>
+<pre id="traceback">%(traceback)s</pre>
+<footer>CherryPy %(version)s</footer>
+</body>
 </html>
 """
 
@@ -120,7 +112,8 @@ def get_error_page(status: int | str, **kwargs: Any) -> Any:
     """
     code, reason, sentence = valid_status(status)
     kwargs.setdefault("status", f"{code} {reason}")
-    kwargs.setdefault("message", sentence)
+    if kwargs.get("message") is None:
+        kwargs["message"] = sentence
     kwargs.setdefault("traceback", "")
     kwargs.setdefault("version", getattr(site, "__version__", "18.10.0"))
     for name, value in kwargs.items():

@@ -24,8 +24,8 @@ class ChannelFailures(Exception):
     __module__ = "cherrypy.process.wspbus"  # Its name in logs and pickles.
     delimiter = "\n"
 
-    def __init__(self, *args: object) -> None:
-        super().__init__(*args)
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
         self._exceptions: list[BaseException] = []
 
     def handle_exception(self) -> None:

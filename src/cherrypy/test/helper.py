@@ -290,16 +290,21 @@ class CPProcess:
     config_file: str = _base + ".conf"
     error_log: str = _base + ".error.log"
     access_log: str = _base + ".access.log"
-    config_template: str = """[global]
-server.socket_host: '%(host)s'
-server.socket_port: %(port)s
-checker.on: False
-log.screen: False
-log.error_file: r'%(error_log)s'
-log.access_file: r'%(access_log)s'
-%(ssl)s
-%(extra)s
-"""
+    #: What the process is configured with; subclasses may have another with the same fields.
+    config_template: str = "\n".join(
+        (
+            "[global]",
+            "log.access_file: r'%(access_log)s'",
+            "log.error_file: r'%(error_log)s'",
+            "log.screen: False",
+            "checker.on: False",
+            "server.socket_port: %(port)s",
+            "server.socket_host: '%(host)s'",
+            "%(ssl)s",
+            "%(extra)s",
+            "",
+        )
+    )
     patience: float = 10  # seconds
 
     def __init__(
