@@ -115,7 +115,7 @@ def resolve(name: str) -> object:
 
 def parameters(found: object) -> list[list[object]] | None:
     try:
-        signature = inspect.signature(found)  # type: ignore[arg-type]
+        signature = inspect.signature(found)  # type: ignore[arg-type]  # whatever was found
     except (TypeError, ValueError):
         return None
     return [[p.name, p.kind.name, p.default is not p.empty] for p in signature.parameters.values()]

@@ -137,7 +137,7 @@ class TestServed(helper.CPWebCase):
         self.assertBody("index \u00e9")
 
     def test_dates(self) -> None:
-        one = datetime.datetime(2026, 1, 1)  # noqa: DTZ001
+        one = datetime.datetime(2026, 1, 1)  # noqa: DTZ001 naive on purpose
         self.assertEqualDates(one, one + datetime.timedelta(seconds=1))
         with pytest.raises(AssertionError):
             self.assertEqualDates(one, one + datetime.timedelta(seconds=3))

@@ -35,14 +35,14 @@ def test_expose_and_its_aliases() -> None:
     for name in ("one", "b_c", "two", "x", "y_z", "three", "q", "r", "four", "single", "five"):
         assert getattr(Page, name).exposed is True, name
     assert Page.x is Page.two
-    assert Page.Inner.exposed is True  # type: ignore[attr-defined]
+    assert Page.Inner.exposed is True  # type: ignore[attr-defined]  # set by expose
 
     class Callable:
         def __call__(self) -> None: ...
 
     thing = Callable()
     assert expose(thing) is thing
-    assert thing.exposed is True  # type: ignore[attr-defined]
+    assert thing.exposed is True  # type: ignore[attr-defined]  # set by expose
 
 
 def test_popargs() -> None:

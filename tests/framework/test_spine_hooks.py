@@ -397,7 +397,7 @@ def test_only_an_index_without_its_slash_is_redirected() -> None:
             return "sub"
 
     root = Root()
-    root.sub = Sub()  # type: ignore[attr-defined]
+    root.sub = Sub()  # type: ignore[attr-defined]  # roots grow attributes
     answer = call(mount(root), "/sub", "a=1")
     assert (answer.code, answer["Location"]) == (301, "http://localhost/sub/?a=1")
     assert call(mount(root), "/sub/").text == "sub"

@@ -199,7 +199,7 @@ class TestPipeline:
                     raise ValueError("x")
                     yield b""
 
-                return chunks()  # type: ignore[return-value]
+                return chunks()  # type: ignore[return-value]  # a WSGI body is any iterable
 
         for pipeline in ([], [("passing", passing)]):
             tree = mount(Page(), {"wsgi.pipeline": pipeline})

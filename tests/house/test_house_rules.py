@@ -113,7 +113,7 @@ def test_silenced_checks_name_their_rule_and_a_reason() -> None:
     """`# noqa: RULE words` or `# type: ignore[rule]  # words`."""
     bad = []
     for path in files("*.py"):
-        if path == Path(__file__):
+        if path == Path(__file__).resolve():
             continue
         for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
             found = SILENCED.search(line)

@@ -37,8 +37,6 @@ def test_nothing_to_drop_is_said():
 
 
 def test_without_pwd_grp_and_umask_they_are_ignored(monkeypatch):
-    from cherrypy.process.plugins import unix
-
     # What `import` finds on a system that has neither.
     monkeypatch.setitem(sys.modules, "pwd", None)
     monkeypatch.setitem(sys.modules, "grp", None)

@@ -29,13 +29,13 @@ def start() -> None:
     """Begin to collect. Raises ImportError without the package `coverage`."""
     global the_coverage
     if the_coverage is None:
-        from coverage import Coverage  # type: ignore[import-not-found,unused-ignore]
+        from coverage import Coverage  # type: ignore[import-not-found,unused-ignore]  # an extra
 
         the_coverage = Coverage(data_file=localFile)
     the_coverage.start()
 
 
-start.priority = 20  # type: ignore[attr-defined]
+start.priority = 20  # type: ignore[attr-defined]  # read by the bus
 
 TEMPLATE_MENU = """<html>
 <head>

@@ -168,20 +168,20 @@ def accept(media: Any = None, debug: bool = False) -> str | None:
     request = serving.request
     elements = request.headers.elements("Accept")
     if not elements:
-        return media[0]  # type: ignore[no-any-return]
+        return media[0]  # type: ignore[no-any-return]  # fields are text
     for element in elements:
         if element.qvalue <= 0:
             continue
         wanted = element.value
         if wanted == "*/*":
-            return media[0]  # type: ignore[no-any-return]
+            return media[0]  # type: ignore[no-any-return]  # fields are text
         if wanted.endswith("/*"):
             prefix = wanted[:-1]
             for kind in media:
                 if kind.startswith(prefix):
-                    return kind  # type: ignore[no-any-return]
+                    return kind  # type: ignore[no-any-return]  # fields are text
         elif wanted in media:
-            return wanted  # type: ignore[no-any-return]
+            return wanted  # type: ignore[no-any-return]  # fields are text
     header = request.headers.get("Accept")
     if header is None:
         text = "Your client did not send an Accept header."

@@ -74,7 +74,7 @@ class _StreamEncoder:
         chunk = next(self.body)
         if isinstance(chunk, str):
             return chunk.encode(self.encoding, self.errors)
-        return chunk  # type: ignore[no-any-return]
+        return chunk  # type: ignore[no-any-return]  # a body is untyped
 
     def close(self) -> None:
         close = getattr(self.source, "close", None)
@@ -165,7 +165,7 @@ class ResponseEncoder:
                     if charset == "*":
                         charset = self.default_encoding
                     if encoder(charset):
-                        return charset  # type: ignore[no-any-return]
+                        return charset  # type: ignore[no-any-return]  # a body is untyped
             # Of old, Latin-1 was acceptable unless named or covered by '*' (RFC 2616, 14.2).
             if "*" not in charsets and "iso-8859-1" not in charsets and encoder("iso-8859-1"):
                 return "iso-8859-1"

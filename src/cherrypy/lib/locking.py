@@ -233,7 +233,7 @@ class FileLock:
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # Windows has none
 
 
 def _lock_fd(fd: int) -> bool:
@@ -244,7 +244,7 @@ def _lock_fd(fd: int) -> bool:
         else:
             import msvcrt
 
-            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]  # only on Windows
     except OSError:
         return False
     return True

@@ -53,13 +53,13 @@ class RamSession(Session):
         return self._id in self.cache
 
     def _load(self) -> Any:
-        return self.cache.get(self._id)  # type: ignore[arg-type]
+        return self.cache.get(self._id)  # type: ignore[arg-type]  # an id is set by then
 
     def _save(self, expiration_time: datetime.datetime) -> None:
-        self.cache[self._id] = (self._data, expiration_time)  # type: ignore[index]
+        self.cache[self._id] = (self._data, expiration_time)  # type: ignore[index]  # an id is set by then
 
     def _delete(self) -> None:
-        self.cache.pop(self._id, None)  # type: ignore[arg-type]
+        self.cache.pop(self._id, None)  # type: ignore[arg-type]  # an id is set by then
 
     def acquire_lock(self) -> None:
         """Take the lock of this session. Raises SessionLocked when it is not to be had."""
@@ -71,7 +71,7 @@ class RamSession(Session):
         self._lock_on_access = False
         if self.locked:
             self.locked = False
-            self.locks.release(self._id)  # type: ignore[arg-type]
+            self.locks.release(self._id)  # type: ignore[arg-type]  # an id is set by then
 
     def __len__(self) -> int:
         """Return the number of sessions."""
@@ -134,7 +134,7 @@ class MemcachedSession(Session):
         self._lock_on_access = False
         if self.locked:
             self.locked = False
-            self.locks.release(self._id)  # type: ignore[arg-type]
+            self.locks.release(self._id)  # type: ignore[arg-type]  # an id is set by then
 
     def __len__(self) -> int:
         raise NotImplementedError("Memcached does not say how many sessions it has.")
@@ -162,7 +162,7 @@ def save() -> None:
         session.save()
 
 
-save.failsafe = True  # type: ignore[attr-defined]
+save.failsafe = True  # type: ignore[attr-defined]  # read by hooks
 
 
 def close() -> None:
@@ -172,8 +172,8 @@ def close() -> None:
         session.release_lock()
 
 
-close.failsafe = True  # type: ignore[attr-defined]
-close.priority = 90  # type: ignore[attr-defined]
+close.failsafe = True  # type: ignore[attr-defined]  # read by hooks
+close.priority = 90  # type: ignore[attr-defined]  # read by hooks
 
 
 #: Classes whose `setup` has been called since `cherrypy.session` has been there.

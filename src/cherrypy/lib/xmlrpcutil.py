@@ -22,7 +22,7 @@ def process_body() -> tuple[tuple[Any, ...], str]:
     from xmlrpc.client import loads
 
     try:
-        return loads(serving.request.body.read())  # type: ignore[return-value]
+        return loads(serving.request.body.read())  # type: ignore[return-value]  # a call has a method name
     except Exception:  # whatever the parser makes of what a peer sends
         return ("ERROR PARAMS",), "ERRORMETHOD"
 

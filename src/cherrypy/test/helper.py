@@ -81,7 +81,7 @@ class NativeServerSupervisor(LocalSupervisor):
     httpserver_class = "cherrypy._cpnative_server.CPHTTPServer"
 
     def __str__(self) -> str:
-        return f"Builtin HTTP Server on {self.host}:{self.port}"  # type: ignore[attr-defined]
+        return f"Builtin HTTP Server on {self.host}:{self.port}"  # type: ignore[attr-defined]  # the supervisor that has these is another class
 
 
 class LocalWSGISupervisor(LocalSupervisor):
@@ -93,7 +93,7 @@ class LocalWSGISupervisor(LocalSupervisor):
     conquer = False
 
     def __str__(self) -> str:
-        return f"Builtin WSGI Server on {self.host}:{self.port}"  # type: ignore[attr-defined]
+        return f"Builtin WSGI Server on {self.host}:{self.port}"  # type: ignore[attr-defined]  # the supervisor that has these is another class
 
     def sync_apps(self) -> None:
         """Have the server call the tree of now, which tests rebind."""

@@ -1,4 +1,4 @@
-"""Reading a Cookie field: pair by pair, in linear time; a malformed pair costs only itself."""
+"""Cookies: read pair by pair, in linear time, a malformed pair costing only itself; and written."""
 
 from __future__ import annotations
 
@@ -21,6 +21,27 @@ def _load() -> Any:
     _blank.update(found.Morsel())
     _stdlib = found
     return found
+
+
+def new_jar() -> SimpleCookie:
+    """Return an empty `http.cookies.SimpleCookie`."""
+    jar: SimpleCookie = (_stdlib or _load()).SimpleCookie()
+    return jar
+
+
+def cookie_lines(jar: Any) -> list[str]:
+    """Return what each Set-Cookie field says, by name of the cookie."""
+    cookies = _stdlib or _load()
+    if type(jar) is not cookies.SimpleCookie:
+        return [line.strip(_BLANK) for line in jar.output(header="").split("\r\n")]
+    plain = cookies.Morsel
+    return [
+        # Most have a value and no attribute.
+        f"{morsel.key}={morsel.coded_value}"
+        if type(morsel) is plain and dict.__eq__(morsel, _blank)
+        else morsel.OutputString()
+        for _, morsel in sorted(jar.items())
+    ]
 
 
 def _closing_quote(text: str, start: int) -> int:

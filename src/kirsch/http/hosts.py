@@ -41,7 +41,7 @@ class SanitizedHost(str):
     def __new__(cls, raw: str) -> SanitizedHost:
         clean = cls._sanitize(raw)
         if clean == raw:
-            return raw  # type: ignore[return-value]
+            return raw  # type: ignore[return-value]  # tells str and bytes apart by type
         self = super().__new__(cls, clean)
         self.raw = raw
         return self

@@ -111,7 +111,7 @@ def valid_status(status: object) -> tuple[int, str, str]:
         code, space, reason = status.partition(" ")
         reason = reason.strip() if space else None
     try:
-        number = int(code)  # type: ignore[call-overload]
+        number = int(code)  # type: ignore[call-overload]  # what is no number raises
     except (ValueError, TypeError):
         raise ValueError(_NON_NUMERIC % repr(code)) from None
     if not 100 <= number <= 599:
