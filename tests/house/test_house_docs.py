@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from rooms import PAGE, with_table
 
 from house import TOP, files, shown
 
@@ -71,3 +72,8 @@ def test_every_extra_is_justified() -> None:
     assert len(names) > 10
     text = (TOP / "docs" / "dependencies.md").read_text("utf-8").lower()
     assert {name for name in names if name.lower() not in text} == set()
+
+
+def test_the_architecture_names_every_room() -> None:
+    page = PAGE.read_text("utf-8")
+    assert page == with_table(page), "run: python tests/house/rooms.py"
