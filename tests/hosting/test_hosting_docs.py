@@ -1,0 +1,36 @@
+"""The samples of docs/servers.md, each run as a program of its own."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cherrypy.daemon
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "servers.md"
+SAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(len(SAMPLES)))
+def test_a_sample_prints_what_its_comments_say(number):
+    source = SAMPLES[number]
+    promised = re.findall(r"print\(.*\)+ +# (.*)", source)
+    assert promised
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", source],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == promised
+
+
+def test_the_table_has_every_option_of_the_command():
+    page = PAGE.read_text("utf-8")
+    for action in cherrypy.daemon.parser()._actions:
+        for option in set(action.option_strings) - {"-h", "--help", "--version"}:
+            assert f"`{option}" in page, option
