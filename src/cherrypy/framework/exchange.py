@@ -141,7 +141,7 @@ class Served:
         request = self._request
         hooks = request._hooks
         if hooks is None:
-            if "on_end_request" in request._points:
+            if "on_end_request" in request._points and request.needs_closing():
                 return self
         elif hooks.get("on_end_request"):
             return self

@@ -146,13 +146,14 @@ Shortcut = Callable[[Any], bool]
 SHORTCUTS: dict[str, Shortcut] = {}
 
 #: Which shortcut stands for which callback, when that is called without arguments.
-_by_callback: dict[Any, str] = {}
+_by_callback: dict[Any, str | Shortcut] = {}
 
 
-def shortcut(callback: Callable[..., Any], name: str) -> None:
+def shortcut(callback: Callable[..., Any], name: str | Shortcut) -> None:
     """Let the shortcut `name` stand for `callback` called without arguments.
 
     name
+        A function that gets the request and says whether `callback` is needed, or one of
         'trailing_slash': needed only for an index page without a final slash.
         'encode': a `str` in UTF-8 for clients that state no `Accept-Charset`.
 
@@ -166,6 +167,7 @@ def shortcut_for(hook: Hook) -> Shortcut | None:
     if type(hook) is not Hook or hook.kwargs:
         return None
     try:
-        return SHORTCUTS.get(_by_callback.get(hook.callback, ""))
+        found = _by_callback.get(hook.callback, "")
+        return SHORTCUTS.get(found) if isinstance(found, str) else found
     except TypeError:  # an unhashable callback
         return None

@@ -19,6 +19,7 @@ from .hooks import SHORTCUTS, Hook, HookMap, hookpoints
 from .logs import access_wanted
 from .reprconf import NamespaceSet
 from .response import Response, ResponseBody, kept, lazy
+from .results import settled
 from .serving import Serving, serving
 from .site import site
 from .templates import ENCODE, hooks_namespace, materialise, template
@@ -165,7 +166,7 @@ class Request:
     params: dict[str, Any] = {}
     header_list: Any = lazy(facts.header_list, [])
     headers: Any = kept(facts.headers, HeaderMap())
-    cookie: Any = lazy(facts.cookie)
+    cookie: Any = kept(facts.cookie)
     rfile: Any = None
     process_request_body: bool = True
     """Whether `body.process` parses the entity of methods that have one."""
@@ -217,6 +218,7 @@ class Request:
     _target: Any = None
     _protocol_text = "HTTP/1.1"
     _headers: Any = None
+    _cookie: Any = None
     _hooks: Any = None
     _namespaces: Any = None
     _configured = False
@@ -247,6 +249,11 @@ class Request:
             if self._hooks is not None or "on_end_request" in self._points:
                 self._run_hooks("on_end_request")
             self.stage = "close"
+
+    def needs_closing(self) -> bool:
+        """Return whether the template's hooks at the end of the request have anything to do."""
+        held = self._template
+        return held is None or held.closers is None or any(needed(self) for needed in held.closers)
 
     def run(
         self,
@@ -399,70 +406,14 @@ class Request:
         """Call the handler; return True if that has finished the response, too.
 
         encode
-            The hook of the encode tool when it has not run: its work with the default settings
-            is done here, for the results that need no more than that.
+            The hook of the encode tool when it has not run: `settled` does its work.
         """
         self.stage = "handler"
         response = serving.response
         result: Any = self.handler()
-        if encode is None:
-            response.body = result
-            return False
-        kind = type(result)
-        if kind is str and result.isascii():
-            data = result.encode()
-        elif kind is str:
-            try:
-                data = result.encode()
-            except UnicodeEncodeError:
-                return self._encode_fully(encode, result)
-        elif kind is bytes:
-            data = result
-        else:
-            return self._encode_fully(encode, result)
-        headers = self._headers
-        if headers is None:
-            fields = self._fields
-            if fields is None or "HTTP_ACCEPT_CHARSET" in fields:
-                return self._encode_fully(encode, result)
-        elif type(headers) is not HeaderMap or "Accept-Charset" in headers:
-            return self._encode_fully(encode, result)
-        outgoing = response._headers
-        if outgoing is None:
-            if (
-                response.status is None
-                and response._cookie is None
-                and not response.stream
-                and self._hooks is None
-                and type(response) is Response
-                and "before_finalize" not in self._points
-                and "on_end_resource" not in self._points
-            ):
-                # Nobody has touched anything: four fields say it all.
-                response._body = data
-                response._final = len(data)
-                response.status = "200 OK"
-                return True
-            outgoing = response.headers
-        content_type = outgoing.get("Content-Type")
-        if content_type:
-            if type(content_type) is not str:
-                return self._encode_fully(encode, result)
-            if content_type[:5] == "text/":
-                if ";" in content_type or "," in content_type:
-                    return self._encode_fully(encode, result)
-                outgoing["Content-Type"] = content_type + ";charset=utf-8"
-                outgoing.pop("Content-Length", None)
-            elif content_type[:5].lower() == "text/":
-                return self._encode_fully(encode, result)
-        response._body = data
-        return False
-
-    def _encode_fully(self, encode: Hook, result: Any) -> bool:
-        """Let the encode tool itself deal with a result, as if it had called the handler."""
-        self.handler = lambda *args, **kwargs: result
-        encode()
-        serving.response.body = self.handler()
+        if encode is not None:
+            return settled(self, response, encode, result)
+        response.body = result
         return False
 
     def process_query_string(self) -> None:
@@ -574,9 +525,13 @@ class Request:
         if hooks is not None:
             hooks.run(point)
         else:
-            known = self._points.get(point)
-            if known:
-                HookMap.run_hooks(iter(known))
+            known = iter(self._points.get(point, ()))
+            try:
+                for hook in known:
+                    hook()
+            except BaseException:
+                HookMap.run_hooks(hook for hook in known if hook.failsafe)
+                raise
 
     def handle_error(self) -> None:
         """Answer an error nobody anticipated: hooks, `error_response`, hooks."""

@@ -5,9 +5,11 @@ Law: nothing that could end a line gets out through a field, a cookie or the rea
 
 from __future__ import annotations
 
+from sys import intern
 from time import time
 from typing import Any
 
+from kirsch.http.cookies import cookie_lines, new_jar
 from kirsch.http.dates import HTTPDate
 from kirsch.http.headers import HeaderMap
 from kirsch.http.status import response_codes, valid_status
@@ -60,7 +62,8 @@ class kept:
         self.__doc__ = make.__doc__
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self.slot = "_" + name
+        # Interned, as names in programs are: others are not found as quickly.
+        self.slot = intern("_" + name)
 
     def __get__(self, obj: Any, owner: Any = None) -> Any:
         if obj is None:
@@ -154,13 +157,17 @@ class ResponseBody:
 def _new_headers(response: Any) -> HeaderMap:
     """The fields to send; what the framework says of itself is in it from the beginning."""
     headers = HeaderMap.__new__(HeaderMap)
-    if type(response._final) is int:
+    if response._final is not None:
         # It has gone out without anybody looking; this is what it said.
-        dict.update(headers, response.pairs())
+        dict.update(headers, [pair for pair in response.pairs() if pair[0] != "Set-Cookie"])
         return headers
     dict.update(
         headers,
-        {"Content-Type": "text/html", "Server": server_pair()[1], "Date": HTTPDate()},
+        {
+            "Content-Type": _CONTENT_TYPE[1] if response._utf8 else "text/html",
+            "Server": server_pair()[1],
+            "Date": HTTPDate(),
+        },
     )
     return headers
 
@@ -176,9 +183,16 @@ def server_pair() -> tuple[str, str]:
 
 def _new_cookie(response: Any) -> Any:
     """The cookies to set: an `http.cookies.SimpleCookie`."""
-    from http.cookies import SimpleCookie
+    jar = new_jar()
+    for name, value, _, make in response._promised:
+        # Past SimpleCookie's own, which would encode it again.
+        dict.__setitem__(jar, name, make(name, value))
+    return jar
 
-    return SimpleCookie()
+
+def _plain_pairs(length: int) -> list[tuple[str, str]]:
+    """The fields of a response of text of which nobody touched any."""
+    return [_CONTENT_TYPE, server_pair(), ("Date", HTTPDate()), ("Content-Length", str(length))]
 
 
 def _header_list(response: Any) -> list[tuple[bytes, bytes]] | None:
@@ -228,6 +242,13 @@ class Response:
     _header_list: Any = None
     _output_status: Any = None
 
+    # The body is text in UTF-8 of which the fields, not made yet, shall say so.
+    _utf8 = False
+
+    # Cookies that are made when somebody looks: name, value, attributes as text, and what makes
+    # a morsel of name and value.
+    _promised: tuple[tuple[str, str, str, Any], ...] = ()
+
     # None until the response is final; then its fields as pairs of text, or just the length of
     # the body of a response of which nobody touched anything else.
     _final: Any = None
@@ -266,16 +287,18 @@ class Response:
         status that is none.
         """
         status = self.status
+        body = self._body
+        self._header_list = self._output_status = None
+        untouched = status is None and self._headers is None and not self.stream
+        if untouched and self._utf8 and type(body) is bytes:
+            self.status = "200 OK"
+            self._final = pairs = _plain_pairs(len(body))
+            self._set_cookies(pairs, HeaderMap)
+            return
         if status is None or status == 200:
             code, self.status = 200, "200 OK"
         else:
-            try:
-                code, reason, _ = valid_status(status)
-            except ValueError as exc:
-                raise HTTPError(500, str(exc)) from None
-            if not (reason.isascii() and reason.isprintable()):
-                reason = reason.translate(_CONTROLS).encode("latin-1", "replace").decode("latin-1")
-            self.status = f"{code} {reason}"
+            code = self._name_status(status)
         headers = self.headers
         if self.stream:
             # Only a length that was set by hand can be right.
@@ -287,16 +310,48 @@ class Response:
             self._flush_body()
             self.body = b""
         elif dict.get(headers, "Content-Length") is None:
-            body = self._body
             if type(body) is not bytes:
                 body = self.collapse_body()
             dict.__setitem__(headers, "Content-Length", str(len(body)))
-        self._header_list = self._output_status = None
         self._final = pairs = _text_pairs(headers)
-        if self._cookie:
-            encode = headers.encode_header_item
-            for morsel in self._cookie.output(header="").split("\r\n"):
-                pairs.append(("Set-Cookie", encode(morsel.strip()).decode("latin-1")))
+        if self._cookie is not None or self._promised:
+            self._set_cookies(pairs, headers)
+
+    def _set_cookies(self, pairs: list[tuple[str, str]], headers: Any) -> None:
+        """Add the Set-Cookie fields."""
+        if self._cookie is not None:
+            lines = cookie_lines(self._cookie) if self._cookie else ()
+        else:
+            lines = [f"{name}={value}{suffix}" for name, value, suffix, _ in self._promised]
+        for line in lines:
+            if not (line.isascii() and line.isprintable()):
+                line = headers.encode_header_item(line).decode("latin-1")
+            pairs.append(("Set-Cookie", line))
+
+    def promise_cookie(self, name: str, value: str, suffix: str, make: Any) -> None:
+        """Set a cookie, made when somebody looks at `cookie`.
+
+        suffix
+            What follows name and value in the field: '; Path=/'.
+        make
+            Makes the morsel of name and value.
+        """
+        if self._cookie is not None:
+            dict.__setitem__(self._cookie, name, make(name, value))
+        else:
+            others = [promise for promise in self._promised if promise[0] != name]
+            self._promised = (*others, (name, value, suffix, make))
+
+    def _name_status(self, status: Any) -> int:
+        """Make `status` 'code reason' and return the code. Raises HTTPError."""
+        try:
+            code, reason, _ = valid_status(status)
+        except ValueError as exc:
+            raise HTTPError(500, str(exc)) from None
+        if not (reason.isascii() and reason.isprintable()):
+            reason = reason.translate(_CONTROLS).encode("latin-1", "replace").decode("latin-1")
+        self.status = f"{code} {reason}"
+        return code
 
     def pairs(self) -> list[tuple[str, str]]:
         """Return the fields as text, the way WSGI wants them. Raises TypeError.
@@ -307,12 +362,7 @@ class Response:
         if header_list is None:
             final = self._final
             if type(final) is int:
-                return [
-                    _CONTENT_TYPE,
-                    server_pair(),
-                    ("Date", HTTPDate()),
-                    ("Content-Length", str(final)),
-                ]
+                return _plain_pairs(final)
             return final or []
         try:
             return [(k.decode("latin-1"), v.decode("latin-1")) for k, v in header_list]
@@ -332,15 +382,12 @@ _BODILESS = frozenset((204, 205, 304))
 
 def _text_pairs(headers: Any) -> list[tuple[str, str]]:
     """The fields as text with only the characters of Latin-1 that may stand in a field."""
-    pairs: list[tuple[str, str]] = []
-    append = pairs.append
+    pairs = list(headers.items())
     known = _clean_names
-    for pair in headers.items():
-        name, value = pair
-        if type(value) is str and value.isascii() and value.isprintable() and name in known:
-            append(pair)
-        else:
-            append(_clean_pair(headers.encode_header_item, name, value))
+    for name, value in pairs:
+        if not (type(value) is str and value.isascii() and value.isprintable() and name in known):
+            encode = headers.encode_header_item
+            return [_clean_pair(encode, name, value) for name, value in pairs]
     return pairs
 
 

@@ -42,6 +42,7 @@ class Template:
     __slots__ = (
         "before_handler",
         "calls",
+        "closers",
         "encode",
         "namespaces",
         "points",
@@ -64,6 +65,8 @@ class Template:
         # Pairs of shortcut and hook for the stage before the handler; None: run it as any other.
         self.before_handler: list[tuple[Any, Hook]] | None = []
         self.encode: Hook | None = None
+        # The shortcuts of the hooks at the end of the request; None: one of them has none.
+        self.closers: list[Any] | None = []
 
     def hold(self) -> None:
         """Draw the conclusions from `steps`."""
@@ -76,6 +79,8 @@ class Template:
             else:
                 self.calls.extend((what, k, v) for k, v in value)
         self.points = {point: sorted(hooks) for point, hooks in points.items() if hooks}
+        closers = [shortcut_for(hook) for hook in self.points.get("on_end_request", [])]
+        self.closers = None if None in closers else closers
         before = self.points.get("before_handler", [])
         if any(hook.failsafe for hook in before):
             self.before_handler = None

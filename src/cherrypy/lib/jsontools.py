@@ -16,6 +16,32 @@ _encode = _encoder.iterencode
 _text = _encoder.encode
 decode = json.JSONDecoder().decode
 
+
+def _chunks_of(value: Any, level: int) -> Iterable[str]:
+    return (_text(value),)
+
+
+def _default(value: Any) -> Any:
+    return _encoder.default(value)
+
+
+_make_encoder = getattr(json.encoder, "c_make_encoder", None)
+if _make_encoder is not None:
+    # What json makes anew for every document. Without a memory of where it has been it may be
+    # shared: what is circular ends in a RecursionError. `default` is asked for when it is needed,
+    # as programs replace it.
+    _chunks_of = _make_encoder(
+        None,
+        _default,
+        json.encoder.encode_basestring_ascii,
+        None,
+        _encoder.key_separator,
+        _encoder.item_separator,
+        False,
+        False,
+        True,
+    )
+
 _JSON_TYPES = ["application/json", "text/javascript"]
 
 
@@ -24,7 +50,11 @@ def encode(value: Any) -> Iterable[bytes]:
 
     Raises TypeError or ValueError when it cannot be said in JSON, before anything is sent.
     """
-    return [_text(value).encode("utf-8")]
+    try:
+        return ["".join(_chunks_of(value, 0)).encode()]
+    except RecursionError:
+        # Deep, or circular: json itself says which.
+        return [_text(value).encode()]
 
 
 def json_processor(entity: Any) -> None:

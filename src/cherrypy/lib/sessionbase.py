@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from cherrypy.framework.errors import HTTPError
@@ -20,6 +21,8 @@ from .locking import LockTimeout, NamedLocks
 __all__ = ("Session", "SessionLocked", "missing")
 
 missing = object()
+
+_minutes = lru_cache(100)(lambda minutes: datetime.timedelta(seconds=minutes * 60))
 
 
 class SessionLocked(HTTPError, LockTimeout):
@@ -88,8 +91,8 @@ class Session:
     def __init__(self, id: str | None = None, **kwargs: Any) -> None:
         self.id_observers = []
         self._data: dict[Any, Any] = {}
-        if kwargs:
-            self.__dict__.update(kwargs)
+        for name, value in kwargs.items():
+            setattr(self, name, value)
         self.originalid = id
         if id is not None:
             self._id = id
@@ -219,8 +222,7 @@ class Session:
         try:
             used = self._data or self._stored or self._keep
             if self.loaded and used and not self._deleted:
-                lifetime = datetime.timedelta(seconds=self.timeout * 60)
-                self._save(self.now() + lifetime)
+                self._save(self.now() + _minutes(self.timeout))
                 self._stored = True
         finally:
             if self.locked:

@@ -134,9 +134,10 @@ def set_response_cookie(
         if len(_known) > 100:
             _known.clear()
         entry = _known[settings] = (second, _attributes(*settings))
-    morsel = SessionMorsel(name, serving.session.id, entry[1])
-    # Past SimpleCookie's own, which would encode it again.
-    dict.__setitem__(serving.response.cookie, name, morsel)
+    known = entry[1]
+    serving.response.promise_cookie(
+        name, serving.session.id, known[1], lambda name, id: SessionMorsel(name, id, known)
+    )
 
 
 def _add_MSIE_max_age_workaround(cookie: Any, timeout: float) -> None:

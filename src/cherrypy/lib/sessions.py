@@ -10,8 +10,10 @@ import datetime
 import time
 from typing import Any
 
+from cherrypy.framework.request import Request
 from cherrypy.framework.serving import ThreadLocalProxy, serving
 from cherrypy.framework.site import site
+from kirsch.http.cookies import cookie_value
 from kirsch.http.dates import HTTPDate
 
 from . import is_iterator
@@ -34,6 +36,26 @@ __all__ = (
     "save",
     "set_response_cookie",
 )
+
+
+class _SessionProxy(ThreadLocalProxy):
+    """`cherrypy.session`; what handlers do with it most is done without a lookup by name."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key: Any) -> Any:
+        return serving.session[key]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        serving.session[key] = value
+
+    def __contains__(self, key: Any) -> bool:
+        return key in serving.session
+
+    @property
+    def get(self) -> Any:
+        """The method of the session."""
+        return serving.session.get
 
 
 class RamSession(Session):
@@ -157,7 +179,8 @@ def save() -> None:
         # What yields the body may still change the session.
         request.hooks.attach("on_end_request", session.save)
     else:
-        if is_iterator(response.body):
+        kind = type(response._body)
+        if kind is not bytes and kind is not list and is_iterator(response.body):
             response.collapse_body()
         session.save()
 
@@ -170,6 +193,12 @@ def close() -> None:
     session = serving.__dict__.get("session")
     if session is not None and getattr(session, "locked", False):
         session.release_lock()
+
+
+def is_locked(request: Any) -> bool:
+    """Tell whether `close` has anything to do."""
+    session = serving.__dict__.get("session")
+    return session is not None and bool(getattr(session, "locked", False))
 
 
 close.failsafe = True  # type: ignore[attr-defined]  # read by hooks
@@ -198,6 +227,15 @@ def _storage_class(storage_type: str | None, kwargs: dict[str, Any]) -> Any:
             setup(**kwargs)
         _ready.add(storage_class)
     return storage_class
+
+
+def _sent_id(request: Any, name: str) -> str | None:
+    """Return the id that came in the cookie `name`."""
+    if type(request) is Request and request._cookie is None and request._fields is not None:
+        # Nobody else has asked for the cookies: no jar is needed for one of them.
+        return cookie_value(request._fields.get("HTTP_COOKIE") or "", name)
+    cookie = request.cookie
+    return cookie[name].value if name in cookie else None
 
 
 def init(
@@ -239,9 +277,7 @@ def init(
         return
     request._session_init_flag = True
 
-    cookie = request.cookie
-    id = cookie[name].value if name in cookie else None
-
+    id = _sent_id(request, name)
     implicit = kwargs.pop("_lock_on_access", False)
     storage_class = _storage_class(storage_type, kwargs)
     kwargs["timeout"] = timeout
@@ -264,7 +300,7 @@ def init(
 
     session.id_observers.append(update_cookie)
     if "session" not in site.__dict__:
-        site.__dict__["session"] = ThreadLocalProxy("session")
+        site.__dict__["session"] = _SessionProxy("session")
 
     set_response_cookie(
         path=path,

@@ -189,3 +189,4 @@ _d = _fill(default_toolbox)
 # On every request, and mostly with nothing to do: the request path knows a short way.
 shortcut(cptools.trailing_slash, "trailing_slash")
 shortcut(encoding.ResponseEncoder, "encode")
+shortcut(sessions.close, sessions.is_locked)

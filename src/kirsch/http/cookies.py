@@ -23,6 +23,25 @@ def _load() -> Any:
     return found
 
 
+def cookie_value(text: str, name: str) -> str | None:
+    """Return the value of the last cookie `name` of a Cookie field, None if there is none.
+
+    What `parse_cookies` gives, for those who need but one.
+    """
+    if name not in text:
+        return None
+    if '"' in text:
+        jar = parse_cookies(text)
+        return jar[name].value if name in jar else None
+    value = None
+    for found, coded in split_pairs(text):
+        if found == name:
+            value = coded
+    if value is None or name[0] == "$" or not (_stdlib or _load())._is_legal_key(name):
+        return None
+    return value
+
+
 def new_jar() -> SimpleCookie:
     """Return an empty `http.cookies.SimpleCookie`."""
     jar: SimpleCookie = (_stdlib or _load()).SimpleCookie()
