@@ -124,7 +124,7 @@ class Application:
             request.close()
         except Exception:
             site.log("", "HTTP", 40, traceback=True)
-        serving.clear()
+        serving.__dict__.clear()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Serve a WSGI request."""

@@ -227,7 +227,7 @@ class Plan:
         # Holding the sources keeps their ids from being given to others.
         self._sources = sources
         # The snapshots come first: a source that changes meanwhile makes the plan invalid.
-        self._snapshots = snapshots = [dict(source) for source in sources]
+        self._snapshots = snapshots = tuple([dict(source) for source in sources])
         self.config = config = {}
         for snapshot in snapshots:
             config.update(snapshot)
@@ -267,8 +267,8 @@ def plan(sources: tuple[dict[str, Any], ...], extra: dict[str, Any] | None = Non
         found = _plans.get(key)
     if found is not None:
         try:
-            # A list of dicts against a list of dicts: one comparison in C.
-            if [*sources] == found._snapshots:
+            # A tuple of dicts against a tuple of dicts: one comparison in C.
+            if sources == found._snapshots:
                 return found
         except Exception:  # values that refuse to be compared (arrays, proxies)
             pass

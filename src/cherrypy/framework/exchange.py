@@ -88,11 +88,11 @@ def trapped() -> tuple[str, list[tuple[str, str]], list[bytes]]:
 
 
 def status_text(response: Any) -> str:
-    """Return the status of a response as text. Raises TypeError if a hook has put text there."""
+    """Return the status of a response as text, when somebody has looked at `output_status`.
+
+    Raises TypeError if a hook has put text there.
+    """
     status = response._output_status
-    if status is None:
-        text: str = response.status
-        return text
     if not isinstance(status, bytes):
         raise TypeError(f"response.output_status {status!r} is not a byte string.")
     return status.decode("latin-1")
@@ -137,7 +137,10 @@ class Served:
     next = __next__
 
     def whole(self) -> Any:
-        """Return a body that is all there: bytes or a list, released, if nobody awaits its end."""
+        """Return a body that is all there: bytes or a list, released, if nobody awaits its end.
+
+        To be called in the thread that has run the request, which is still its own.
+        """
         request = self._request
         hooks = request._hooks
         if hooks is None:
@@ -148,7 +151,8 @@ class Served:
         if type(request).close is not Request.close:
             return self
         body = self._response._body
-        self.close()
+        self._request = None
+        self.cpapp.release_serving()
         return body
 
     def close(self) -> None:
@@ -211,7 +215,7 @@ class Exchange(Served):
             except InternalRedirect as redirect:
                 self._follow(path, query, redirect)
             response = self._response
-            status = status_text(response)
+            status = response.status if response._output_status is None else status_text(response)
             pairs = response.pairs()
         except (KeyboardInterrupt, SystemExit):
             self.close()

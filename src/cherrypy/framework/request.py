@@ -109,8 +109,11 @@ class _Hooks(kept):
             if _ClassHooks.seen:
                 for point, more in _CLASS_HOOKS.items():
                     base[point].extend(more)
-            hooks = obj._hooks = materialise(base, obj._points)
+            hooks = obj._hooks = obj._points = materialise(base, obj._points)
         return hooks
+
+    def __set__(self, obj: Any, value: Any) -> None:
+        obj._hooks = obj._points = value
 
 
 def _class_hooks(cls: type) -> HookMap:
@@ -224,7 +227,7 @@ class Request:
     _configured = False
     _plan: Any = None
     _template: Any = None
-    _points: dict[str, list[Hook]] = {}
+    _points: dict[str, list[Hook]] = {}  # the hooks: the template's, or those of its own
 
     def __init__(
         self,
@@ -246,7 +249,7 @@ class Request:
         if not self.closed:
             self.closed = True
             self.stage = "on_end_request"
-            if self._hooks is not None or "on_end_request" in self._points:
+            if "on_end_request" in self._points:
                 self._run_hooks("on_end_request")
             self.stage = "close"
 
@@ -340,12 +343,12 @@ class Request:
                 except (HTTPRedirect, HTTPError) as answer:
                     answer.set_response()
                     self.stage = "before_finalize (HTTPError)"
-                    if self._hooks is not None or "before_finalize" in self._points:
+                    if "before_finalize" in self._points:
                         self._run_hooks("before_finalize")
                     serving.response.finalize()
             finally:
                 self.stage = "on_end_resource"
-                if self._hooks is not None or "on_end_resource" in self._points:
+                if "on_end_resource" in self._points:
                     self._run_hooks("on_end_resource")
         except self.throws:
             raise
@@ -366,10 +369,9 @@ class Request:
         self.get_resource(path_info)
         self._configure()
         self._configured = True
-        points = self._points
 
         self.stage = "on_start_resource"
-        if self._hooks is not None or "on_start_resource" in points:
+        if "on_start_resource" in self._points:
             self._run_hooks("on_start_resource")
         self.stage = "process_query_string"
         if self.query_string:
@@ -377,7 +379,7 @@ class Request:
         if self.method not in self.methods_with_bodies:
             self.process_request_body = False
         self.stage = "before_request_body"
-        if self._hooks is not None or "before_request_body" in points:
+        if "before_request_body" in self._points:
             self._run_hooks("before_request_body")
         if self.process_request_body:
             self.body.process()
@@ -398,7 +400,7 @@ class Request:
         if self.handler and self._handle(encode):
             return
         self.stage = "before_finalize"
-        if self._hooks is not None or "before_finalize" in points:
+        if "before_finalize" in self._points:
             self._run_hooks("before_finalize")
         serving.response.finalize()
 
@@ -492,7 +494,7 @@ class Request:
                 for handler, key, value in held.calls:
                     handler(key, value)
                 return
-            hooks = self._hooks = HookMap(hookpoints)
+            hooks = self._hooks = self._points = HookMap(hookpoints)
             for point, more in base.items():
                 hooks[point].extend(more)
         for what, value in held.steps:
@@ -511,7 +513,7 @@ class Request:
     def _configure_fully(self, cls: type[Request], toolboxes: dict[str, Any]) -> None:
         """Hand every entry of `config` to its namespace, as nothing is known of it."""
         if self._hooks is None:
-            self._hooks = HookMap(hookpoints)
+            self._hooks = self._points = HookMap(hookpoints)
             for point, more in _class_hooks(cls).items():
                 self._hooks[point].extend(more)
         self.toolmaps = {}

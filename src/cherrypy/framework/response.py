@@ -165,7 +165,7 @@ def _new_headers(response: Any) -> HeaderMap:
         headers,
         {
             "Content-Type": _CONTENT_TYPE[1] if response._utf8 else "text/html",
-            "Server": server_pair()[1],
+            "Server": _SERVER[1],
             "Date": HTTPDate(),
         },
     )
@@ -173,12 +173,7 @@ def _new_headers(response: Any) -> HeaderMap:
 
 
 _CONTENT_TYPE = ("Content-Type", "text/html;charset=utf-8")
-_server = ("Server", "CherryPy/18.10.0")
-
-
-def server_pair() -> tuple[str, str]:
-    """The Server field: 'CherryPy/' and the version."""
-    return _server
+_SERVER = ("Server", "CherryPy/18.10.0")
 
 
 def _new_cookie(response: Any) -> Any:
@@ -192,7 +187,7 @@ def _new_cookie(response: Any) -> Any:
 
 def _plain_pairs(length: int) -> list[tuple[str, str]]:
     """The fields of a response of text of which nobody touched any."""
-    return [_CONTENT_TYPE, server_pair(), ("Date", HTTPDate()), ("Content-Length", str(length))]
+    return [_CONTENT_TYPE, _SERVER, ("Date", HTTPDate()), ("Content-Length", str(length))]
 
 
 def _header_list(response: Any) -> list[tuple[bytes, bytes]] | None:

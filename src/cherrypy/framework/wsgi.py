@@ -187,7 +187,8 @@ class AppResponse(Served):
         try:
             self.run()
             response = self._response
-            self.write = start_response(status_text(response), response.pairs())
+            status = response.status if response._output_status is None else status_text(response)
+            self.write = start_response(status, response.pairs())
         except BaseException:
             self.close()
             raise

@@ -59,7 +59,18 @@ def _parse_qs(
     if ";" in qs:
         qs = qs.replace(";", "&")
     quoted = "%" in qs or "+" in qs
-    for field in qs.split("&"):
+    fields = qs.split("&")
+    if not quoted and keep_blank_values:
+        # Most are `a=1&b=2`: pairs, each name once.
+        try:
+            params = dict([field.split("=", 1) for field in fields])
+        except ValueError:
+            pass
+        else:
+            if len(params) == len(fields):
+                return params
+        params = {}
+    for field in fields:
         if not field:
             continue
         name, equals, value = field.partition("=")

@@ -51,6 +51,9 @@ class PageHandler:
     def kwargs(self, kwargs: dict[str, Any]) -> None:
         serving.request.kwargs = kwargs
 
+    def _arguments(self) -> tuple[Any, dict[str, Any]]:
+        return self.args, self.kwargs
+
     def __call__(self) -> Any:
         """Call the page.
 
@@ -58,7 +61,8 @@ class PageHandler:
             HTTPError: 404 or 400 when the arguments do not fit the page's signature.
         """
         try:
-            return self.callable(*self.args, **self.kwargs)
+            args, kwargs = self._arguments()
+            return self.callable(*args, **kwargs)
         except TypeError as exc:
             try:
                 test_callable_spec(self.callable, self.args, self.kwargs)
@@ -95,6 +99,13 @@ class LateParamPageHandler(PageHandler):
     def kwargs(self, kwargs: dict[str, Any]) -> None:
         serving.request.kwargs = kwargs
         self._kwargs = kwargs
+
+    def _arguments(self) -> tuple[Any, dict[str, Any]]:
+        if self._kwargs or type(self) is not LateParamPageHandler:
+            return self.args, self.kwargs
+        request = serving.request
+        # The call itself makes a dict of its own.
+        return request.args, request.params
 
 
 def test_callable_spec(

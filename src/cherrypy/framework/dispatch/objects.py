@@ -60,10 +60,13 @@ class Dispatcher:
         """Set `request.handler`, `request.config` and `request.is_index` for a path."""
         # Through the class, whatever it has become: agents replace `find_handler` there.
         func, vpath = self.find_handler(path_info)
+        request = serving.request
         if func is None:
-            serving.request.handler = NotFound()
+            request.handler = NotFound()
+        elif vpath:
+            request.handler = LateParamPageHandler(func, *_decoded(vpath))
         else:
-            serving.request.handler = LateParamPageHandler(func, *_decoded(vpath))
+            request.handler = LateParamPageHandler(func)
 
     def find_handler(self, path: str) -> tuple[Any, list[str]]:
         """Return the page for a path and the segments left over, or `(None, [])`.
@@ -73,7 +76,8 @@ class Dispatcher:
         """
         request = serving.request
         app = request.app
-        sources, trail, total = self._walk(path, app.root, app.config)
+        sources, trail, full = self._walk(path, app.root, app.config)
+        total = len(full)
         for candidate, at, upto in reversed(trail):
             # A method passes lookups on to its function, but slowly.
             attributes = candidate.__func__ if type(candidate) is MethodType else candidate
@@ -100,12 +104,12 @@ class Dispatcher:
         if handler is None:
             return None, []
         # Either the whole path is used (and perhaps `index`), or the rest are arguments.
-        return handler, [] if at >= total - 1 else _segments(path)[at:]
+        return handler, full[at:-1]
 
     def _walk(
         self, path: str, node: Any, sections: dict[str, dict[str, Any]]
-    ) -> tuple[list[dict[str, Any]], list[_Step], int]:
-        """Follow `path` from `node`: the config dicts met, the steps, and how many there could be.
+    ) -> tuple[list[dict[str, Any]], list[_Step], list[str]]:
+        """Follow `path` from `node`: the config dicts met, the steps, and all names to be taken.
 
         The walk ends where no attribute leads on, unless sections of the config go further.
         """
@@ -129,7 +133,7 @@ class Dispatcher:
             start = at
             name = names[at]
             at += 1
-            if not (plain and name.isidentifier()):
+            if not (plain and (name.isidentifier() or name.isalnum())):
                 name = name.translate(translate)
             # Never `__wrapped__`, `__func__`, `__class__`: a path must not go around a decorator.
             child = None if name.startswith("__") else getattr(node, name, None)
@@ -152,7 +156,7 @@ class Dispatcher:
                 sources.append(conf)
             trail.append((child, at, len(sources)))
             node = child.__func__ if type(child) is MethodType else child
-        return sources, trail, total
+        return sources, trail, full
 
 
 #: A node of the walk, the segments taken to get there, and the config dicts met so far.
