@@ -66,7 +66,13 @@ class WSGIErrorHandler(logging.Handler):
             self.handleError(record)
 
 
-class ScreenHandler(logging.StreamHandler[Any]):
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[Any]
+else:  # Python 3.10 has no such subscript at run time
+    _StreamHandler = logging.StreamHandler
+
+
+class ScreenHandler(_StreamHandler):
     """Writes to the screen, unless the record gets there anyway.
 
     Records are passed on to the handlers of the parent loggers, as everywhere in `logging`. If
