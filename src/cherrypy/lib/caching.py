@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from cherrypy.framework.errors import HTTPError, HTTPRedirect
-from cherrypy.framework.helpers import url as make_url
 from cherrypy.framework.serving import serving
 from cherrypy.framework.site import site
 from kirsch.http.dates import HTTPDate
 from kirsch.http.headers import HeaderMap
+from kirsch.http.status import valid_status
 
 from . import cptools
 
@@ -85,6 +85,22 @@ class AntiStampedeCache(dict[Any, Any]):
             pending.set()
 
 
+class _Entry:
+    """One stored response: when it goes, what it takes, and where it is."""
+
+    __slots__ = ("key", "serial", "size", "uri", "variants", "when")
+
+    def __init__(
+        self, serial: int, when: float, size: int, uri: str, variants: AntiStampedeCache, key: Any
+    ) -> None:
+        self.serial = serial
+        self.when = when
+        self.size = size
+        self.uri = uri
+        self.variants = variants
+        self.key = key
+
+
 class MemoryCache(Cache):
     """Responses in the memory of this process, by URI and by what they vary with.
 
@@ -93,6 +109,10 @@ class MemoryCache(Cache):
 
     maxobjects = 1000
     """The number of URIs it holds at most."""
+
+    maxvariants = 32
+    """The number of variants of one URI it holds at most; the oldest makes room for the next.
+    What a variant is told by comes from the peer, who could make up any number."""
 
     maxobj_size = 100000
     """Larger bodies (bytes) are not stored."""
@@ -121,8 +141,10 @@ class MemoryCache(Cache):
         """Remove everything and begin to count anew."""
         with self._changed:
             self.store: dict[str, AntiStampedeCache] = {}
-            # A heap; the serial number keeps variants from being compared.
-            self.expirations: list[tuple[float, int, int, str, Any, Any]] = []
+            # A heap of times and serial numbers; those no longer in `_entries` mean nothing.
+            self.expirations: list[tuple[float, int]] = []
+            self._entries: dict[int, _Entry] = {}
+            self._serials: dict[tuple[int, Any], int] = {}  # by id of the variants, and key
             self._serial = 0
             self.tot_puts = 0
             self.tot_gets = 0
@@ -149,15 +171,43 @@ class MemoryCache(Cache):
 
         now = time.time()
         while self.expirations and self.expirations[0][0] <= now:
-            _, _, size, uri, key, variant = heappop(self.expirations)
-            variants = self.store.get(uri)
-            self.cursize -= size
-            self.tot_expires += 1
-            # It may have been replaced by a younger one.
-            if variants is not None and variants.get(key) is variant:
-                dict.pop(variants, key, None)
-                if not variants:
-                    self.store.pop(uri, None)
+            entry = self._entries.get(heappop(self.expirations)[1])
+            if entry is not None:
+                self.tot_expires += 1
+                self._forget(entry)
+                self._tidy(entry.uri, entry.variants)
+
+    def _forget(self, entry: _Entry) -> None:
+        """Remove a stored response."""
+        del self._entries[entry.serial]
+        del self._serials[id(entry.variants), entry.key]
+        dict.pop(entry.variants, entry.key, None)
+        self.cursize -= entry.size
+
+    def _forget_all(self, variants: AntiStampedeCache) -> None:
+        for key in list(variants):
+            serial = self._serials.get((id(variants), key))
+            if serial is not None:
+                self._forget(self._entries[serial])
+
+    def _tidy(self, uri: str, variants: AntiStampedeCache) -> None:
+        """Remove a URI of which nothing is left: it would take the place of another one."""
+        if not variants and self.store.get(uri) is variants:
+            del self.store[uri]
+
+    @staticmethod
+    def _uri() -> str:
+        """The URI of the request, such that different requests have different ones.
+
+        As `cherrypy.url()` would have it, but nothing is resolved, and a '?' in the path (it came
+        as %3F) does not begin a query: whoever asks for one page must not fill in for another.
+        """
+        request = serving.request
+        path = request.script_name + request.path_info
+        if "%" in path or "?" in path:
+            path = path.replace("%", "%25").replace("?", "%3F")
+        query = request.query_string
+        return f"{request.base}{path}?{query}" if query else f"{request.base}{path}"
 
     @staticmethod
     def _key(variants: AntiStampedeCache) -> tuple[str, ...]:
@@ -167,7 +217,7 @@ class MemoryCache(Cache):
     def get(self) -> Any:
         """Return the variant stored for the current request, or None."""
         request = serving.request
-        uri = make_url(qs=request.query_string)
+        uri = self._uri()
         with self._changed:
             self.tot_gets += 1
             variants = self.store.get(uri)
@@ -177,7 +227,12 @@ class MemoryCache(Cache):
         variant = variants.wait(key, timeout=self.antistampede_timeout, debug=self.debug)
         if variant is None:
             # If the response is not stored after all, nobody shall wait for it.
-            request.hooks.attach("on_end_request", lambda: variants.abandon(key), failsafe=True)
+            def abandon() -> None:
+                with self._changed:
+                    variants.abandon(key)
+                    self._tidy(uri, variants)
+
+            request.hooks.attach("on_end_request", abandon, failsafe=True)
             return None
         with self._changed:
             self.tot_hist += 1
@@ -185,31 +240,20 @@ class MemoryCache(Cache):
 
     def put(self, variant: Any, size: int) -> None:
         """Store a variant of `size` bytes, if there is room, for the current request."""
-        from heapq import heappush
-
-        request, response = serving.request, serving.response
-        uri = make_url(qs=request.query_string)
+        uri = self._uri()
         with self._changed:
-            variants = self.store.get(uri)
+            variants = self._variants(uri)
             if variants is None:
-                if len(self.store) >= self.maxobjects:
-                    return
-                variants = AntiStampedeCache()
-                variants.selecting_headers = response.headers.values("Vary")
-                self.store[uri] = variants
-            if size >= self.maxobj_size or self.cursize + size >= self.maxsize:
-                if not variants:
-                    del self.store[uri]
                 return
             key = self._key(variants)
-            self._serial += 1
-            heappush(
-                self.expirations,
-                (response.time + self.delay, self._serial, size, uri, key, variant),
-            )
-            variants[key] = variant
-            self.tot_puts += 1
-            self.cursize += size
+            serial = self._serials.get((id(variants), key))
+            known = 0 if serial is None else self._entries[serial].size
+            if size >= self.maxobj_size or self.cursize - known + size >= self.maxsize:
+                self._tidy(uri, variants)
+                return
+            if serial is not None:
+                self._forget(self._entries[serial])
+            self._add(uri, variants, key, variant, size)
             if self.expiration_thread is None:
                 self.expiration_thread = threading.Thread(
                     target=self.expire_cache, name="expire_cache", daemon=True
@@ -217,11 +261,55 @@ class MemoryCache(Cache):
                 self.expiration_thread.start()
             self._changed.notify_all()
 
+    def _variants(self, uri: str) -> AntiStampedeCache | None:
+        """The variants of a URI, told apart by what this response varies with, too."""
+        wanted = serving.response.headers.values("Vary")
+        variants = self.store.get(uri)
+        if variants is not None:
+            seen = {name.lower() for name in variants.selecting_headers}
+            if seen.issuperset(name.lower() for name in wanted):
+                return variants
+            # Those that are there do not say whom they are for.
+            self._forget_all(variants)
+            wanted = [*variants.selecting_headers, *wanted]
+        elif len(self.store) >= self.maxobjects:
+            return None
+        self.store[uri] = variants = AntiStampedeCache()
+        variants.selecting_headers = wanted
+        return variants
+
+    def _add(
+        self, uri: str, variants: AntiStampedeCache, key: Any, variant: Any, size: int
+    ) -> None:
+        from heapq import heapify, heappush
+
+        # The place of this one may be taken already, by what its waiters wait for.
+        while len(variants) - (key in variants) >= self.maxvariants:
+            serials = (self._serials.get((id(variants), other)) for other in variants)
+            oldest = next((serial for serial in serials if serial is not None), None)
+            if oldest is None:  # all are still being made
+                break
+            self._forget(self._entries[oldest])
+        self._serial = serial = self._serial + 1
+        when = serving.response.time + self.delay
+        self._entries[serial] = _Entry(serial, when, size, uri, variants, key)
+        self._serials[id(variants), key] = serial
+        heappush(self.expirations, (when, serial))
+        if len(self.expirations) > 2 * len(self._entries) + 100:
+            # Reloading a page again and again leaves only numbers behind; not those either.
+            self.expirations = [(entry.when, n) for n, entry in self._entries.items()]
+            heapify(self.expirations)
+        variants[key] = variant
+        self.tot_puts += 1
+        self.cursize += size
+
     def delete(self) -> None:
         """Remove all variants of the current request's URI."""
-        uri = make_url(qs=serving.request.query_string)
+        uri = self._uri()
         with self._changed:
-            self.store.pop(uri, None)
+            variants = self.store.pop(uri, None)
+            if variants is not None:
+                self._forget_all(variants)
 
 
 def _directives(field: str) -> Iterator[tuple[str, str | None]]:
@@ -239,7 +327,8 @@ def _cache_of(kwargs: dict[str, Any], debug: bool) -> Any:
         for name, value in kwargs.items():
             setattr(cache, name, value)
         cache.debug = debug
-        site.__dict__["_cache"] = cache
+        # Another thread may have made one meanwhile.
+        cache = site.__dict__.setdefault("_cache", cache)
     return cache
 
 
@@ -249,7 +338,8 @@ def get(
     """Answer from the cache, if it has the response and the client takes it (tool `caching`).
 
     Args:
-        invalid_methods: methods that remove what is stored for their URI, and are not cached.
+        invalid_methods: methods that remove what is stored for their URI. Whatever it says, only
+            GET is stored, and only GET and HEAD are answered.
         kwargs: `cache_class`, and attributes of the cache to set when it is made.
 
     Returns whether the response is made. Sets `request.cached` and `request.cacheable`.
@@ -257,13 +347,17 @@ def get(
     request, response = serving.request, serving.response
     cache = _cache_of(kwargs, debug)
 
-    if request.method in invalid_methods:
-        cache.delete()
+    method = request.method
+    if method in invalid_methods or method not in ("GET", "HEAD"):
         request.cached = request.cacheable = False
+        # RFC 9111, 4.4: what may change the resource, also by a method nobody knows, ends it.
+        if method in invalid_methods or method not in ("OPTIONS", "TRACE"):
+            cache.delete()
         return False
 
-    # Until something is found that can be sent.
-    request.cached, request.cacheable = False, True
+    # Until something is found that can be sent. HEAD may be answered by what GET has left, but
+    # leaves nothing: its page need not have made a body.
+    request.cached, request.cacheable = False, method == "GET"
     fields = request.headers
     pragma = dict.get(fields, "Pragma")
     if pragma and any(name == "no-cache" for name, _ in _directives(pragma)):
@@ -300,29 +394,46 @@ def get(
     return True
 
 
-def _may_be_stored(headers: Any) -> bool:
+#: Statuses that hold for whoever asks (RFC 9110, 15.1). Others tell of one request: a range, a
+#: condition, a field that was wrong. Kept, such an answer to one peer would be given to all.
+_STORABLE = frozenset((200, 203, 300, 301, 308, 404, 410))
+
+
+def _may_be_stored(response: Any) -> bool:
+    headers = response.headers
     for field in ("Pragma", "Cache-Control"):
         for name, _ in _directives(str(dict.get(headers, field) or "")):
             if name in ("no-cache", "no-store", "private"):
                 return False
-    return True
+    if "Content-Range" in headers or "*" in headers.values("Vary"):
+        return False
+    try:
+        return valid_status(response.status)[0] in _STORABLE
+    except ValueError:
+        return False
 
 
 def tee_output() -> None:
     """Store the response of this request while it is being sent."""
     response = serving.response
-    if not _may_be_stored(response.headers):
+    if not _may_be_stored(response):
         return
+    cache = site.__dict__["_cache"]
+    limit = getattr(cache, "maxobj_size", None)
 
     def tee(body: Any) -> Iterator[bytes]:
         output: list[bytes] = []
+        size = 0
         for chunk in body:
-            output.append(chunk)
+            size += len(chunk)
+            if limit is None or size < limit:
+                output.append(chunk)
+            else:  # too large to be stored: not to be gathered either
+                output.clear()
             yield chunk
-        whole = b"".join(output)
-        if whole:
-            site.__dict__["_cache"].put(
-                (response.status, dict(response.headers), whole, response.time), len(whole)
+        if size and (limit is None or size < limit):
+            cache.put(
+                (response.status, dict(response.headers), b"".join(output), response.time), size
             )
 
     response.body = tee(response.body)
