@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kirsch.http.cookies import parse_cookies, split_pairs
+from kirsch.http.cookies import (
+    cookie_lines,
+    cookie_value,
+    new_jar,
+    parse_cookies,
+    split_pairs,
+)
 
 
 def read(text: str) -> dict[str, str]:
@@ -103,3 +109,38 @@ def test_linear_time(text):
     started = time.perf_counter()
     split_pairs(text)
     assert time.perf_counter() - started < 2
+
+
+@given(
+    st.text(alphabet='ab=;" \\$/é\x00', max_size=30), st.sampled_from(["a", "b", "$a", "a/", ""])
+)
+def test_one_cookie_is_what_the_jar_would_say(text: str, name: str) -> None:
+    assert cookie_value(text, name) == read(text).get(name)
+
+
+def test_a_cookie_without_a_name_is_none() -> None:
+    assert cookie_value("=1", "") is None
+
+
+def test_the_law_for_names_is_asked_for_one_cookie_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cookie_value("a/b=1", "a/b") is None
+    monkeypatch.setattr(http.cookies, "_is_legal_key", lambda key: True)
+    assert cookie_value("a/b=1", "a/b") == "1"
+
+
+def test_cookies_are_written_as_by_the_library() -> None:
+    jar = new_jar()
+    jar["z"] = "plain"
+    jar["b"] = 'with "quotes"; and more'
+    jar["a"] = "attributes"
+    jar["a"]["path"] = "/"
+    jar["a"]["max-age"] = 0
+    jar["a"]["secure"] = True
+
+    class Own(http.cookies.SimpleCookie):
+        pass
+
+    own = Own()
+    own.update(jar)
+    assert cookie_lines(jar) == cookie_lines(own)
+    assert cookie_lines(jar) == jar.output(header="").replace(" ", "", 1).split("\r\n ")

@@ -154,3 +154,10 @@ def test_hosts():
 def test_urljoin(atoms, url):
     assert urljoin(*atoms) == url
     assert urljoin_bytes(*[atom.encode() for atom in atoms]) == url.encode()
+
+
+@given(st.text(alphabet="ab=&;", max_size=20))
+def test_plain_queries_are_read_like_all_others(text: str) -> None:
+    params = _parse_qs(text, True)
+    # An escape has every field looked at by itself.
+    assert {**params, "zz": "1"} == _parse_qs(text + "&z%7A=1", True)

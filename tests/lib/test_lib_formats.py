@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import json
 import xmlrpc.client
 
 import pytest
 
 from cherrypy.framework.helpers import expose
 from cherrypy.framework.serving import serving
-from cherrypy.lib import xmlrpcutil
+from cherrypy.lib import jsontools, xmlrpcutil
 from cherrypy.lib.toolbox import XMLRPCController
 
 
@@ -43,6 +44,36 @@ def test_json_out(serve):
     assert serve(Root(), own)("/json")["Content-Type"].startswith("text/x")
     handler = {"tools.json_out.on": True, "tools.json_out.handler": lambda: b"mine"}
     assert serve(Root(), handler)("/json").body == b"mine"
+
+
+def test_json_says_what_json_says():
+    deep = []
+    for _ in range(100):
+        deep = [deep, {"k": [1.5, True, "é\n"]}]
+    for value in (deep, {1: 2, None: "x"}, "text", 7, float("inf"), {"a": ()}):
+        assert b"".join(jsontools.encode(value)) == json.dumps(value).encode()
+
+
+def test_what_json_cannot_say():
+    circle = []
+    circle.append(circle)
+    with pytest.raises(ValueError, match="Circular"):
+        jsontools.encode({"a": circle})
+    for _ in range(3):
+        with pytest.raises(TypeError):
+            jsontools.encode([object()])
+    endless = [0]
+    for _ in range(200_000):
+        endless = [endless]
+    with pytest.raises(RecursionError):
+        jsontools.encode(endless)
+    while endless:  # taken apart by hand: not every Python survives doing it at once
+        endless = endless[0]
+
+
+def test_the_way_out_for_other_objects_may_be_replaced(monkeypatch):
+    monkeypatch.setattr(json.JSONEncoder, "default", lambda self, value: sorted(value))
+    assert b"".join(jsontools.encode({2, 1})) == b"[1, 2]"
 
 
 @pytest.mark.parametrize(

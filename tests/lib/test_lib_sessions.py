@@ -472,3 +472,70 @@ def test_ram_locks_survive_a_clean_up():
         go.set()
         thread.join(5)
     assert sessions.RamSession.locks == {}
+
+
+def _answer(site, **environ):
+    """Return what the application gives to a server, not iterated and not closed."""
+    return site.app({**ENVIRON, **environ}, lambda status, fields, exc_info=None: None)
+
+
+ENVIRON = {
+    "REQUEST_METHOD": "GET",
+    "PATH_INFO": "/count",
+    "SERVER_PROTOCOL": "HTTP/1.1",
+    "HTTP_HOST": "127.0.0.1",
+    "wsgi.url_scheme": "http",
+}
+
+
+def test_a_saved_session_does_not_wait_for_the_server(serve, conf):
+    site = serve(Root(), conf)
+    assert _answer(site) == [b"1"]
+    assert serving.request.app is None
+
+
+def test_a_lock_is_held_until_the_response_is_closed(serve, conf, kept):
+    class Held(Root):
+        @expose
+        def hold(self):
+            serving.request._sessionsaved = True  # so that nobody saves and unlocks
+            owner.session.load()
+            return "held"
+
+    site = serve(Held(), conf)
+    first = site("/count")
+    answer = _answer(site, PATH_INFO="/hold", HTTP_COOKIE=first.cookie)
+    assert len(kept()) == 2
+    answer.close()
+    assert len(kept()) == 1
+
+
+def test_the_cookie_is_seen_and_changed_by_handlers(serve, conf):
+    class Looking(Root):
+        @expose
+        def look(self):
+            morsel = serving.response.cookie["session_id"]
+            morsel["samesite"] = "Strict"
+            return f"{morsel.value} {list(serving.request.cookie)}"
+
+    site = serve(Looking(), conf)
+    first = site("/count")
+    answer = site("/look", headers={"Cookie": f"other=1; {first.cookie}"})
+    id = first.cookie.partition("=")[2]
+    assert answer.text == f"{id} ['other', 'session_id']"
+    assert len(answer.all("Set-Cookie")) == 1
+    assert answer.cookie == first.cookie
+    assert "SameSite=Strict" in answer["Set-Cookie"]
+
+
+def test_the_proxy_does_what_the_session_does(serve, conf):
+    class Proxied(Root):
+        @expose
+        def use(self):
+            session = owner.session
+            session["a"] = 1
+            assert ("a" in session, "b" in session) == (True, False)
+            assert (session["a"], session.get("a"), session.get("b", 2)) == (1, 1, 2)
+            return ",".join(session.keys())
+
+    assert serve(Proxied(), conf)("/use").text == "a"

@@ -387,10 +387,96 @@ def test_unreadable_files_are_not_there(site, folder):
 
 
 def test_special_files_are_not_served(site, folder):
+    # Nobody writes to it: to open it must not wait for somebody who does.
     os.mkfifo(folder / "fifo")
-    # Opening a pipe without a writer would hang: the writer is us.
-    fd = os.open(folder / "fifo", os.O_RDWR | os.O_NONBLOCK)
-    try:
-        assert site("/fifo").body == b"page"
-    finally:
-        os.close(fd)
+    assert site("/fifo").body == b"page"
+    assert site("/fifo", headers={"Range": "bytes=0-1"}).body == b"page"
+
+
+class Wrapper:
+    """What a server gives as `wsgi.file_wrapper`."""
+
+    def __init__(self, file, block=65536):
+        self.file = file
+        self.closed = 0
+
+    def __iter__(self):
+        return iter(lambda: self.file.read(100_000), b"")
+
+    def close(self):
+        self.closed += 1
+        self.file.close()
+
+
+@pytest.fixture
+def wrapped(site, folder):
+    (folder / "big.bin").write_bytes(bytes(range(256)) * 1000)
+    made = []
+
+    def wrapper(file, block=65536):
+        made.append(Wrapper(file, block))
+        return made[-1]
+
+    def ask(path="/big.bin", **how):
+        made.clear()
+        return site(path, **how, **{"wsgi.file_wrapper": wrapper}), made
+
+    ask.site = site
+    return ask
+
+
+def test_servers_that_send_files_get_the_file(wrapped):
+    answer, made = wrapped()
+    assert (answer.status, len(answer.body)) == (200, 256_000)
+    assert answer["Content-Length"] == "256000"
+    assert answer["Accept-Ranges"] == "bytes"
+    assert [one.closed for one in made] == [1]
+    assert made[0].file.closed
+    assert made[0].file.name.endswith("big.bin")
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "length"),
+    [
+        ({"method": "HEAD"}, 200, 0),
+        ({"path": "/a.txt"}, 200, 10),
+        ({"headers": {"Range": "bytes=0-99999"}}, 206, 100_000),
+        ({"headers": {"Range": "bytes=0-9,20-29"}}, 206, None),
+    ],
+)
+def test_what_is_not_a_whole_big_file_is_not_wrapped(wrapped, how, status, length):
+    answer, made = wrapped(**how)
+    assert answer.status == status
+    assert length is None or len(answer.body) == length
+    assert made == []
+
+
+def test_the_rest_of_a_file_is_wrapped_too(wrapped):
+    answer, made = wrapped(headers={"Range": "bytes=200000-"})
+    assert (answer.status, len(answer.body), len(made)) == (206, 56_000, 1)
+
+
+def test_a_request_whose_end_is_awaited_keeps_its_file(wrapped):
+    ended = []
+    wrapped.site.app.merge({"/": {"hooks.on_end_request": lambda: ended.append(1)}})
+    answer, made = wrapped()
+    assert (len(answer.body), made, ended) == (256_000, [], [1])
+
+
+def test_a_file_that_shrinks_meanwhile(site, folder, monkeypatch):
+    real = os.fstat
+
+    def fstat(fd):
+        found = real(fd)
+        (folder / "a.txt").write_bytes(b"01234")
+        return found
+
+    monkeypatch.setattr(static.os, "fstat", fstat)
+    answer = site("/a.txt")
+    assert (answer.body, answer["Content-Length"]) == (b"01234", "5")
+
+
+def test_plain_and_conditional_requests_are_told_the_same(site):
+    plain, full = site("/a.txt"), site("/a.txt", headers={"If-None-Match": '"other"'})
+    assert dict(plain.fields) == {**dict(full.fields), "Date": plain["Date"]}
+    assert plain.body == full.body

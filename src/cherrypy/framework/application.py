@@ -141,6 +141,7 @@ class Application:
         remote: Any,
         scheme: str = "http",
         protocol: str = "HTTP/1.1",
+        file_wrapper: Any = None,
     ) -> tuple[str, list[tuple[str, str]], Any]:
         """Serve a request without WSGI.
 
@@ -152,10 +153,12 @@ class Application:
             The entity: a file-like object.
         local, remote
             Address tuples `(ip, port)`, or `Host` objects.
+        file_wrapper
+            Makes of an open file a body that the server sends as it likes; it must close it.
 
         Returns the status ('200 OK'), the fields, and the body: bytes, or an iterable whose
         `close` ends the request and must be called.
         """
-        return Exchange(self, fields, rfile, local, remote, scheme, protocol).respond(
+        return Exchange(self, fields, rfile, local, remote, scheme, protocol, file_wrapper).respond(
             method, path, query
         )

@@ -136,10 +136,13 @@ class Served:
 
     next = __next__
 
-    def whole(self) -> Any:
-        """Return a body that is all there: bytes or a list, released, if nobody awaits its end.
+    def whole(self, file_wrapper: Any = None) -> Any:
+        """Return a body that is all there, released, if nobody awaits its end: bytes or a list.
 
         To be called in the thread that has run the request, which is still its own.
+
+        file_wrapper
+            Takes an open file and returns what the server sends as a file (PEP 3333).
         """
         request = self._request
         hooks = request._hooks
@@ -151,6 +154,11 @@ class Served:
         if type(request).close is not Request.close:
             return self
         body = self._response._body
+        if file_wrapper is not None and type(body) is not bytes and type(body) is not list:
+            file = body.give_file()
+            if file is None:
+                return self
+            body = file_wrapper(file)
         self._request = None
         self.cpapp.release_serving()
         return body
@@ -198,6 +206,7 @@ class Exchange(Served):
         remote: Any,
         scheme: str,
         protocol: str,
+        file_wrapper: Any = None,
     ) -> None:
         self.cpapp = app
         self.fields = fields
@@ -206,6 +215,7 @@ class Exchange(Served):
         self.remote = remote
         self.scheme = scheme
         self.protocol = protocol
+        self.file_wrapper = file_wrapper
 
     def respond(self, method: str, path: str, query: str) -> tuple[str, list[tuple[str, str]], Any]:
         """Serve the request; see `Application.respond`."""
@@ -227,6 +237,8 @@ class Exchange(Served):
         kind = type(response._body)
         if kind is bytes or kind is list:
             return status, pairs, self.whole()
+        if self.file_wrapper is not None and hasattr(kind, "give_file"):
+            return status, pairs, self.whole(self.file_wrapper)
         return status, pairs, self
 
     def _run(self, method: str, path: str, query: str, prev: Any = None) -> None:

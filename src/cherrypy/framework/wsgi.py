@@ -305,6 +305,11 @@ class CPWSGIApp:
             if kind is bytes or kind is list:
                 body = response.whole()
                 return [body] if type(body) is bytes else body
+            wrapper = environ.get("wsgi.file_wrapper")
+            if wrapper is not None and hasattr(kind, "give_file"):
+                body = response.whole(wrapper)
+                if body is not response:
+                    return body
         return _TrappedResponse.around(response, start_response)
 
     def _follow(self, environ: dict[str, Any], start_response: Any, visited: list[str]) -> Any:

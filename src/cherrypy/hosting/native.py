@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from kirsch.server.gateway import FileWrapper
 from kirsch.server.wsgi import WSGIGateway
 
 from ..framework.application import Application
@@ -50,6 +51,7 @@ class NativeGateway:
             connection.remote,
             connection.scheme,
             PROTOCOLS[head.minor > 0],
+            FileWrapper,
         )
 
     def _other(self, exchange: Exchange, path: str) -> Any:

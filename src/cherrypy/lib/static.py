@@ -8,15 +8,18 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from cherrypy.framework.errors import HTTPError, NotFound
 from cherrypy.framework.serving import serving
 from kirsch.http.dates import HTTPDate, parse_date
+from kirsch.http.headers import HeaderMap
 from kirsch.http.ranges import get_ranges
 
-from . import cptools, file_generator
+from . import cptools
+from .filebodies import FileBody, PartsBody
 
 __all__ = ("serve_download", "serve_file", "serve_fileobj", "staticdir", "staticfile")
 
@@ -81,77 +84,6 @@ def _make_content_disposition(disposition: str, file_name: str) -> str:
 
         field += "; filename*=UTF-8''" + quote(file_name, safe="")
     return field
-
-
-# ------------------------------------------------------------------------------------ bodies
-
-
-class FileBody(file_generator):
-    """The bytes of a file from `offset` on, `length` of them; None means up to its end.
-
-    `input` is the open file. A server that can send files itself (`os.sendfile`) takes `input`,
-    `offset` and `length` instead of iterating, if nobody has pulled a chunk yet.
-    """
-
-    def __init__(
-        self, input: Any, length: int | None = None, offset: int = 0, chunkSize: int = 65536
-    ) -> None:
-        super().__init__(input, chunkSize)
-        self.length = length
-        self.offset = offset
-        self.remaining = length
-
-    def __next__(self) -> Any:
-        remaining = self.remaining
-        if remaining is None:
-            return super().__next__()
-        if remaining > 0:
-            chunk = self.input.read(min(self.chunkSize, remaining))
-            if chunk:
-                self.remaining = remaining - len(chunk)
-                return chunk
-        self.close()
-        raise StopIteration
-
-    next = __next__
-
-    def close(self) -> None:
-        """Close the file."""
-        close = getattr(self.input, "close", None)
-        if close is not None:
-            close()
-
-
-class _PartsBody(FileBody):
-    """Several ranges of a file as a multipart/byteranges entity (RFC 9110, 14.6)."""
-
-    def __init__(
-        self, input: Any, ranges: list[tuple[int, int]], heads: list[bytes], tail: bytes
-    ) -> None:
-        super().__init__(input)
-        self._parts = self._pull(ranges, heads, tail)
-
-    def _pull(
-        self, ranges: list[tuple[int, int]], heads: list[bytes], tail: bytes
-    ) -> Iterator[bytes]:
-        for (start, stop), head in zip(ranges, heads, strict=True):
-            yield head
-            self.input.seek(start)
-            left = stop - start
-            while left > 0:
-                chunk = self.input.read(min(self.chunkSize, left))
-                if not chunk:
-                    break
-                left -= len(chunk)
-                yield chunk
-            yield b"\r\n"
-        yield tail
-        self.close()
-
-    def __next__(self) -> Any:
-        return next(self._parts)
-
-    next = __next__
 
 
 def _seekable(fileobj: Any) -> bool:
@@ -273,7 +205,7 @@ def _several_ranges(
         sum(map(len, heads)) + sum(stop - start + 2 for start, stop in ranges) + len(tail)
     )
     spans = [(offset + start, offset + stop) for start, stop in ranges]
-    return _PartsBody(fileobj, spans, heads, tail)
+    return PartsBody(fileobj, spans, heads, tail)
 
 
 def _set_type(path: str | None, content_type: str | None) -> str | None:
@@ -308,39 +240,133 @@ def serve_file(
     """
     if not os.path.isabs(path):
         raise ValueError(f"{path!r} is not an absolute path.")
-    if "\0" in path:
-        raise NotFound()
+    fd, status = _open(path)
+    fileobj = _as_file(fd, path)
     try:
-        fileobj = open(path, "rb")  # noqa: SIM115 - closed by the body
-    except (OSError, ValueError):
-        # Also what we may not read: nobody's business.
-        raise NotFound() from None
-    try:
-        # Of the open file, so that what we tell about it holds whatever happens to its name.
-        status = os.fstat(fileobj.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise NotFound()
-        response = serving.response
-        headers = response.headers
-        modified = int(status.st_mtime)
-        etag = f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
-        headers["Last-Modified"] = HTTPDate(modified)
-        headers["ETag"] = etag
-        fields = serving.request.headers
-        if fields:
-            _validate_etag(etag)
-            cptools.validate_since()
-        content_type = _set_type(path, content_type)
+        content_type = _describe(path, status, content_type)
         if disposition is not None:
             if name is None:
                 name = os.path.basename(path)
-            headers["Content-Disposition"] = _make_content_disposition(disposition, name)
+            serving.response.headers["Content-Disposition"] = _make_content_disposition(
+                disposition, name
+            )
         return _serve_fileobj(
-            fileobj, content_type, status.st_size, debug, etag=etag, modified=modified
+            fileobj,
+            content_type,
+            status.st_size,
+            debug,
+            etag=_etag(status),
+            modified=int(status.st_mtime),
         )
     except BaseException:
         fileobj.close()
         raise
+
+
+# O_NONBLOCK: to open a pipe would wait for its other end. Means nothing to a regular file.
+_OPEN_FLAGS = (
+    os.O_RDONLY
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_NOINHERIT", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+)
+
+
+def _open(path: str) -> tuple[int, os.stat_result]:
+    """Open a regular file; return its descriptor and what is known about it. Raises NotFound."""
+    try:
+        fd = os.open(path, _OPEN_FLAGS)
+    except (OSError, ValueError):
+        # Also what we may not read, and names that no file can have: nobody's business.
+        raise NotFound() from None
+    # Of the open file, so that what we tell about it holds whatever happens to its name.
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(fd)
+        raise NotFound()
+    return fd, status
+
+
+def _as_file(fd: int, path: str) -> Any:
+    """Return the file object of an open file, which knows its name."""
+    return open(path, "rb", opener=lambda *_: fd)
+
+
+def _etag(status: os.stat_result) -> str:
+    return f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
+
+
+def _describe(path: str, status: os.stat_result, content_type: str | None) -> str | None:
+    """Set the fields that tell about a file, and check the request's conditions about it.
+
+    Returns the content type. Raises HTTPRedirect 304 or HTTPError 412.
+    """
+    headers = serving.response.headers
+    etag = _etag(status)
+    headers["Last-Modified"] = HTTPDate(int(status.st_mtime))
+    headers["ETag"] = etag
+    if serving.request.headers:
+        _validate_etag(etag)
+        cptools.validate_since()
+    return _set_type(path, content_type)
+
+
+def _asks(request: Any) -> bool:
+    """Tell whether anything in the request could change what is sent of a file."""
+    fields = request._fields
+    if request._headers is not None or fields is None or request.protocol < (1, 1):
+        return True
+    return not fields.keys().isdisjoint(_ASKING)
+
+
+_ASKING = (
+    "HTTP_IF_MATCH",
+    "HTTP_IF_MODIFIED_SINCE",
+    "HTTP_IF_NONE_MATCH",
+    "HTTP_IF_UNMODIFIED_SINCE",
+    "HTTP_RANGE",
+)
+
+#: Bytes up to which a file is rather read at once: it leaves together with the head.
+_SMALL = 65536
+
+
+def _serve_plainly(path: str, content_type: str | None) -> None:
+    """Do as `serve_file`, for a request that asks for the whole file and for nothing else."""
+    request, response = serving.request, serving.response
+    fd, status = _open(path)
+    size = status.st_size
+    try:
+        if request.method == "HEAD":
+            body: Any = b""
+        elif size <= _SMALL:
+            body = _read(fd, size)
+            size = len(body)
+        else:
+            body = FileBody(_as_file(fd, path), size)
+            fd = -1
+    finally:
+        if fd >= 0:
+            os.close(fd)
+    response.body = body
+    _set_type(path, content_type)
+    fields = {
+        "Last-Modified": HTTPDate(int(status.st_mtime)),
+        "Etag": _etag(status),
+        "Accept-Ranges": "bytes",
+        "Content-Length": str(size),
+    }
+    headers = response.headers
+    # The names are as they are stored.
+    (dict.update if type(headers) is HeaderMap else HeaderMap.update)(headers, fields)
+
+
+def _read(fd: int, size: int) -> bytes:
+    data = os.read(fd, size)
+    while len(data) < size and (more := os.read(fd, size - len(data))):
+        data += more
+    return data
 
 
 def serve_fileobj(
@@ -400,10 +426,16 @@ def _attempt(filename: str, content_types: Mapping[str, str] | None, debug: bool
         if content_types:
             extension = os.path.splitext(filename)[1][1:]
             content_type = content_types.get(extension) or content_types.get(extension.lower())
-        serve_file(filename, content_type=content_type, debug=debug)
+        if _asks(serving.request):
+            serve_file(filename, content_type=content_type, debug=debug)
+        else:
+            _serve_plainly(filename, content_type)
     except NotFound:
         return False
     return True
+
+
+_normal = lru_cache(100)(os.path.normpath)
 
 
 def _contained(base: str, branch: str) -> str | None:
@@ -422,11 +454,10 @@ def _contained(base: str, branch: str) -> str | None:
             if ":" in segment or segment[-1:] in (".", " ") or _RESERVED.fullmatch(segment):
                 return None
     path = os.path.join(base, *[segment for segment in segments if segment not in ("", ".")])
-    root = os.path.normpath(base)
+    root = _normal(base)
     # The last word: whatever came before, the result lies in the directory.
-    if os.path.normpath(path) != root and not os.path.normpath(path).startswith(
-        root if root.endswith(os.sep) else root + os.sep
-    ):
+    normal = os.path.normpath(path)
+    if normal != root and not normal.startswith(root if root.endswith(os.sep) else root + os.sep):
         raise HTTPError(403)
     return path + os.sep if branch.endswith("/") and segments != [""] else path
 

@@ -98,7 +98,7 @@ class Dispatcher:
             handler = None
         merged = plan(tuple(sources))
         if "tools.staticdir.dir" in merged.config:
-            merged = plan(tuple(sources), _static_section(path, sources, trail))
+            merged = plan(tuple(sources), _static_section(full, sources, trail))
         request._plan = merged
         request.config = merged.config.copy()
         if handler is None:
@@ -133,16 +133,19 @@ class Dispatcher:
             start = at
             name = names[at]
             at += 1
-            if not (plain and (name.isidentifier() or name.isalnum())):
-                name = name.translate(translate)
-            # Never `__wrapped__`, `__func__`, `__class__`: a path must not go around a decorator.
-            child = None if name.startswith("__") else getattr(node, name, None)
-            if child is None and at < total:
-                dispatch = getattr(node, self.dispatch_method_name, None)
-                if callable(dispatch) and not getattr(dispatch, "exposed", False):
-                    child, names, at = _ask(dispatch, names, start)
+            child = None
+            if node is not None:
+                if not (plain and (name.isidentifier() or name.isalnum())):
+                    name = name.translate(translate)
+                # Never `__wrapped__`, `__func__`: a path must not go around a decorator.
+                if not name.startswith("__"):
+                    child = getattr(node, name, None)
+                if child is None and at < total:
+                    dispatch = getattr(node, self.dispatch_method_name, None)
+                    if callable(dispatch) and not getattr(dispatch, "exposed", False):
+                        child, names, at = _ask(dispatch, names, start)
             if deep:
-                if conf := getattr(child, "_cp_config", None):
+                if child is not None and (conf := getattr(child, "_cp_config", None)):
                     sources.append(conf)
                 for segment in full[start:at]:
                     where += "/" + segment
@@ -196,20 +199,20 @@ def _with_default(trail: list[_Step], at: int, upto: int) -> list[_Step]:
 
 
 def _static_section(
-    path: str, sources: list[dict[str, Any]], trail: list[_Step]
+    names: list[str], sources: list[dict[str, Any]], trail: list[_Step]
 ) -> dict[str, Any] | None:
     """Say which part of the path `tools.staticdir.dir` was configured for."""
-    section = None
+    where = None
     done = 1  # the site's config names its own section
-    segments = [*_segments(path), "index"]
     for _, at, upto in trail:
-        confs = sources[done:upto]
-        if any("tools.staticdir.dir" in conf for conf in confs):
-            section = "/" + "/".join(segments[:at])
-        elif any("tools.staticdir.section" in conf for conf in confs):
-            section = None
+        for conf in sources[done:upto]:
+            if "tools.staticdir.dir" in conf:
+                where = at
+                break
+            if "tools.staticdir.section" in conf:
+                where = None
         done = upto
-    return None if section is None else {"tools.staticdir.section": section}
+    return None if where is None else {"tools.staticdir.section": "/" + "/".join(names[:where])}
 
 
 def _decoded(vpath: list[str]) -> list[str]:
