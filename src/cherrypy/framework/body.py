@@ -10,8 +10,10 @@ from typing import Any
 from kirsch.http.headers import HeaderElement, HeaderMap
 from kirsch.http.query import unquote_bytes
 
+from .charsets import known_charset
 from .errors import HTTPError
 from .multipart import BoundaryReader, valid_boundary
+from .ramfile import SmallFile
 from .serving import serving
 from .sized import SizedReader, inf
 
@@ -55,12 +57,17 @@ def _undecodable(charsets: list[str]) -> HTTPError:
 
 
 def process_urlencoded(entity: Entity) -> None:
-    """Read an `application/x-www-form-urlencoded` entity into `entity.params`."""
-    pairs = [
-        pair.partition(b"=") for pair in entity.fp.read().replace(b";", b"&").split(b"&") if pair
-    ]
+    """Read an `application/x-www-form-urlencoded` entity into `entity.params`.
+
+    Raises HTTPError 400 when it is in no charset, 413 when it has more fields than `maxparams`.
+    """
+    data = entity.fp.read().replace(b";", b"&")
+    if entity.maxparams is not None and data.count(b"&") >= entity.maxparams:
+        # A pair may be two bytes, and takes hundreds when it is taken apart.
+        raise HTTPError(413, f"The form has more than {entity.maxparams} fields.")
+    pairs = [pair.partition(b"=") for pair in data.split(b"&") if pair]
     raw = [(unquote_plus(name), unquote_plus(value)) for name, _, value in pairs]
-    for charset in entity.attempt_charsets:
+    for charset in entity._charsets():
         try:
             decoded = [(name.decode(charset), value.decode(charset)) for name, value in raw]
         except (UnicodeError, LookupError):
@@ -188,6 +195,9 @@ class Entity:
     """Callables that take the entity, by content type or by its first half. Each entity has its
     own copy."""
 
+    maxparams: int | None = 100_000
+    """How many fields an urlencoded entity may have; beyond that 413. None: no limit."""
+
     maxparts = 5000
     """How many parts a multipart entity may have; beyond that 413."""
 
@@ -197,8 +207,15 @@ class Entity:
     maxdepth = 4
     """How deep multipart entities may be nested; beyond that 400."""
 
+    maxfiles = 500
+    """How many temporary files the entities of a request may fill; beyond that 413. Each is a
+    descriptor of this process, which has some thousand."""
+
     file: Any = None
     value: Any = None
+
+    #: `attempt_charsets`, if the first of them is one that the peer should not have named.
+    _doubtful: list[str] | None = None
 
     def __init__(self, fp: Any, headers: Any, params: Any = None, parts: Any = None) -> None:
         self.processors = self.processors.copy()
@@ -210,8 +227,10 @@ class Entity:
         self.content_type = kind = HeaderElement.from_str(text or self.default_content_type)
         charset = kind.params.get("charset")
         if charset:
-            others = [other for other in self.attempt_charsets if other != charset]
-            self.attempt_charsets = [charset, *others]
+            own = self.attempt_charsets
+            self.attempt_charsets = [charset, *[other for other in own if other != charset]]
+            if charset not in own and not known_charset(charset):
+                self._doubtful = self.attempt_charsets
         else:
             self.attempt_charsets = self.attempt_charsets[:]
         self.length = None
@@ -267,8 +286,11 @@ class Entity:
         """
         import tempfile
 
+        files = _files_of_request()
+        if sum(type(file) is not SmallFile for file in files) >= self.maxfiles:
+            raise HTTPError(413, f"The request has more than {self.maxfiles} large parts.")
         file = tempfile.TemporaryFile()  # noqa: SIM115 - the request closes it
-        _close_with_request(file)
+        files.append(file)
         return file
 
     def fullvalue(self) -> Any:
@@ -283,7 +305,7 @@ class Entity:
 
     def decode_entity(self, value: bytes) -> str:
         """Return `value` decoded in the first of `attempt_charsets` that fits."""
-        for charset in self.attempt_charsets:
+        for charset in self._charsets():
             try:
                 text = value.decode(charset)
             except (UnicodeError, LookupError):
@@ -291,6 +313,11 @@ class Entity:
             self.charset = charset
             return text
         raise _undecodable(self.attempt_charsets)
+
+    def _charsets(self) -> list[str]:
+        """The charsets to try; those that somebody has set meanwhile are his own choice."""
+        charsets = self.attempt_charsets
+        return charsets[1:] if charsets is self._doubtful else charsets
 
     def process(self) -> None:
         """Read the body with the processor of its content type, or else `default_proc`."""
@@ -313,26 +340,34 @@ def _file_name(params: dict[str, Any]) -> str | None:
     if extended:
         # RFC 5987: charset'language'percent-encoded
         charset, _, rest = extended.partition("'")
-        try:
-            return unquote_bytes(rest.partition("'")[2].encode("utf-8")).decode(charset)
-        except (UnicodeError, LookupError, ValueError):
-            pass  # the plain one, if there is any
+        if known_charset(charset):
+            try:
+                return unquote_bytes(rest.partition("'")[2].encode("utf-8")).decode(charset)
+            except (UnicodeError, LookupError):
+                pass  # the plain one, if there is any
     name: str | None = params.get("filename")
     return name
 
 
-def _close_with_request(file: Any) -> None:
+def _files_of_request() -> list[Any]:
+    """Return the list of files that are closed with the request that is being served."""
     request = serving.request
     if getattr(request, "app", None) is None:
-        return  # outside a request: whoever parses keeps the files
-    files = getattr(request, "__dict__", {}).get("_temporary_files")
+        return []  # outside a request: whoever parses keeps the files
+    files: list[Any] | None = getattr(request, "__dict__", {}).get("_temporary_files")
     if files is None:
+        files = []
         hooks = getattr(request, "hooks", None)
-        if hooks is None:
-            return
-        files = request._temporary_files = []
-        hooks.attach("on_end_request", _close_all, failsafe=True, files=files)
-    files.append(file)
+        if hooks is not None:
+            request._temporary_files = files
+            hooks.attach("on_end_request", _close_all, failsafe=True, files=files)
+    return files
+
+
+def _small(value: bytes) -> SmallFile:
+    file = SmallFile(value)
+    _files_of_request().append(file)
+    return file
 
 
 def _close_all(files: list[Any]) -> None:
@@ -354,7 +389,10 @@ class Part(Entity):
     """RFC 2046, 5.1."""
 
     maxrambytes = 1000
-    """Bytes up to which the value of a field is kept in memory, not in a file."""
+    """Bytes up to which the value of a field is a `value`, not a `file`."""
+
+    maxramfile = 64 * 1024
+    """Bytes up to which a `file` is kept in memory; of no account where `make_file` is one's own."""
 
     maxheaders = 16 * 1024
     """Bytes the headers of a part may have; beyond that 413."""
@@ -431,20 +469,17 @@ class Part(Entity):
         fp = self.fp
         if not isinstance(fp, BoundaryReader):
             fp = BoundaryReader(fp, self.boundary or b"", inside=True)
+        limit: float = inf
+        size = 0
         if fp_out is None:
-            value = b""
-            while len(value) <= self.maxrambytes:
-                block = fp.read_block()
-                if not block:
-                    return value
-                value += block
+            value, more = self._begin(fp, self.maxrambytes)
+            if not more:
+                return value if len(value) <= self.maxrambytes else _small(value)
             fp_out = self.make_file()
             fp_out.write(value)
             size = len(value)
-            limit: float = inf if self.maxfield is None else self.maxfield
-        else:
-            size = 0
-            limit = inf
+            if self.maxfield is not None:
+                limit = self.maxfield
         while True:
             if size > limit:
                 raise HTTPError(413, f"A field of the form is larger than {limit} bytes.")
@@ -455,6 +490,20 @@ class Part(Entity):
             size += len(block)
         fp_out.seek(0)
         return fp_out
+
+    def _begin(self, fp: BoundaryReader, ram: int) -> tuple[bytes, bool]:
+        """Read what is kept in memory, of a field `ram` bytes; return it and if there is more."""
+        if type(self).make_file is Entity.make_file and "make_file" not in self.__dict__:
+            ram = max(ram, self.maxramfile)
+        blocks: list[bytes] = []
+        size = 0
+        while size <= ram:
+            block = fp.read_block()
+            if not block:
+                return b"".join(blocks), False
+            blocks.append(block)
+            size += len(block)
+        return b"".join(blocks), True
 
     def default_proc(self) -> None:
         """Read the body into `file`, if it is one, or into `value`."""
@@ -470,7 +519,13 @@ class Part(Entity):
     def read_into_file(self, fp_out: Any = None) -> Any:
         """Write the body to a file (a new one, unless given) and return it at its beginning."""
         if fp_out is None:
+            value = b""
+            if isinstance(self.fp, BoundaryReader):
+                value, more = self._begin(self.fp, -1)
+                if not more:
+                    return _small(value)
             fp_out = self.make_file()
+            fp_out.write(value)
         self.read_lines_to_boundary(fp_out=fp_out)
         return fp_out
 
