@@ -109,9 +109,8 @@ def test_patience_is_earned_with_bytes_but_never_saved_up() -> None:
     # Half a gigabyte at once does not buy weeks.
     assert patience(20, 0, 1 << 29, 30, 240) == 30
     # A byte a second at a rate of 240: the first timeout is all there is.
-    left = 30.0
-    for second in range(1, 60):
+    left, seconds = 30.0, 0
+    while left > 0:
         left = patience(left, 1, 1, 30, 240)
-        if left <= 0:
-            break
-    assert second == 31
+        seconds += 1
+    assert seconds == 31

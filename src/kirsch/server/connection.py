@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from ..wire.errors import BODY_TOO_LARGE, ProtocolError
-from ..wire.http1.bodies import BodyLimits, ChunkedBody, LengthBody
+from ..wire.http1.bodies import ChunkedBody, LengthBody
 from ..wire.http1.requests import RequestHead, parse_head
 from .counters import (
     BYTES_IN,
@@ -64,13 +64,16 @@ class Connection(Replies):
         return self.parse(data, worker)
 
     def more_head(self, data: bytes, worker: Worker) -> bool:
-        """Add to a head that came in pieces; only a line end can complete it."""
+        """Add to a head that came in pieces; only a line end or a limit asks for another look."""
         self.buffer = buffer = (
             self.buffer if type(self.buffer) is bytearray else bytearray(self.buffer)
         )
         buffer += data
-        if b"\n" not in data and len(buffer) <= self.group.settings.max_request_line:
-            return True
+        limits = self.group.limits
+        if b"\n" not in data and len(buffer) <= limits.max_head:
+            most = limits.max_request_line
+            if len(buffer) <= most or buffer.find(b"\n", 0, most) >= 0:
+                return True
         return self.parse(bytes(buffer), worker)
 
     def parse(self, data: bytes, worker: Worker) -> bool:
@@ -118,7 +121,7 @@ class Connection(Replies):
         self.buffer = b""
         self.head = head
         self.decoder = (
-            ChunkedBody(BodyLimits(settings.max_body)) if length is None else LengthBody(length)
+            ChunkedBody(self.group.body_limits()) if length is None else LengthBody(length)
         )
         self.expect = head.expect
         self.waiting_since = worker.now
@@ -246,8 +249,9 @@ class Connection(Replies):
 
     def on_running(self, mask: int, worker: Worker) -> bool:
         """RUNNING or QUEUED: the peer is gone, or takes more of a stream."""
-        if mask & OUT and self.stream is not None:
-            self.stream.flush()
+        stream = self.stream
+        if mask & OUT and stream is not None:
+            stream.flush()
         elif mask & ~(IN | OUT):
             self.gone = True
             if self.mask != MUTE:
@@ -279,15 +283,7 @@ class Connection(Replies):
             counts[TIMEOUTS_BODY] += 1
         elif state == RUNNING:
             stream = self.stream
-            if stream is None:
-                return
-            late = stream.pending.deadline(self.group.settings)
-            if late > now:
-                self.group.wheel.set(self, late)
-                return
-            counts[TIMEOUTS_WRITE] += 1
-            self.gone = True
-            self.shutdown()
+            counts[TIMEOUTS_WRITE] += stream is not None and stream.late(now)
             return
         elif state != LINGERING:
             return

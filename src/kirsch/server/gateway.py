@@ -55,6 +55,37 @@ class FileWrapper:
         return fd, offset, max(0, info.st_size - offset)
 
 
+class Closing:
+    """A whole body of one piece, with an owner that is to be closed after it has gone.
+
+    `data` is the body; `close` is called exactly once, in the thread of the handler.
+    """
+
+    __slots__ = ("close", "data")
+
+    def __init__(self, data: Any, close: Callable[[], object]) -> None:
+        self.data = data
+        self.close = close
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.data
+
+
+def single(body: Any) -> Closing | None:
+    """The only item of a body whose len() is 1, with its close(); None for any other body.
+
+    PEP 3333, "Handling the Content-Length Header": such a body is known whole by its first item.
+    Raises what the body raises.
+    """
+    try:
+        if len(body) != 1:
+            return None
+    except TypeError:
+        return None  # a __len__ that is not meant
+    close = getattr(body, "close", None)
+    return Closing(next(iter(body), b""), close if close is not None else _nothing)
+
+
 def _nothing() -> None:
     """Close what has nothing to close."""
 

@@ -13,10 +13,12 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from ..http.dates import HTTPDate
+from ..wire.http1.bodies import BodyLimits
 from .connection import Connection
 from .counters import ACCEPT_ERRORS, ACCEPTED, OVERFLOW, TIMEOUTS_QUEUE
 from .deadlines import NEVER, Wheel
 from .link import QUEUED, READING, RUNNING
+from .listeners import describe
 from .poller import IN, MUTE, make_poller
 from .workers import Baton, Worker
 
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 ACCEPTS = 64  # connections taken in one turn, so that those already here get theirs
 BACK_OFF = 0.2  # seconds without accepting when descriptors or memory have run out
 SHED = 8  # connections told to come back later in each of these pauses
-NO_ROOM = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+NO_ROOM = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC))
+DEAD = frozenset((errno.EBADF, errno.EINVAL, errno.ENOTSOCK))  # closed or shut down under us
 BUSY = "The server is too busy to answer now."
 
 
@@ -37,7 +40,8 @@ class Group:
     def __init__(self, server: Server, listeners: list[Listener]) -> None:
         self.server = server
         self.settings = server.settings
-        self.house = server.house
+        self.house = server.house  # this life's: start() makes new ones, old workers keep theirs
+        self.pool = server.pool
         self.limits = server.head_limits
         self.poller = make_poller(server.settings.poller)
         self.baton = Baton(self)
@@ -50,6 +54,8 @@ class Group:
         self.memo: dict[
             str, tuple[Any, ...]
         ] = {}  # path -> what its last response head was made of
+        self.bodies = BodyLimits(server.settings.max_body)
+        self.bodies_max = server.settings.max_body
         self.leader: Worker | None = None
         self.wake_at = NEVER  # when the holder's poll ends by itself
         self.chore_at = NEVER  # when the holder has to look at more than connections
@@ -90,10 +96,18 @@ class Group:
         self.idle_timeout = settings.keep_alive_timeout + 1.0
         self.suffix_until = now + 1.0 - wall % 1.0
 
+    def body_limits(self) -> BodyLimits:
+        """What `max_body` says now, ready for a chunked body."""
+        most = self.settings.max_body
+        if most != self.bodies_max:
+            self.bodies_max, self.bodies = most, BodyLimits(most)
+        return self.bodies
+
     # -- the holder ----------------------------------------------------------------------------
 
     def special(self, worker: Worker, fd: int) -> None:
         """An event on something that is no connection: a listener, or a wake-up."""
+        worker.current = None  # whatever fails here is no connection's fault
         if fd == self.poller.wake_fd:
             self.poller.woken()
             if self.closing:
@@ -121,13 +135,25 @@ class Group:
             conn = Connection(self, sock, remote, listener)
             conns[conn.fd] = conn
             wheel.set(conn, deadline)
-            poller.add(conn.fd, IN)
+            try:
+                poller.add(conn.fd, IN)
+            except OSError as error:  # ENOSPC, ENOMEM: the kernel watches no more for us
+                conn.close(worker)
+                self.trouble(listener, worker, error)
+                return
 
     def trouble(self, listener: Listener, worker: Worker, error: OSError) -> None:
         """accept() failed: shrug, or stop listening for a moment when there is no room."""
         worker.counts[ACCEPT_ERRORS] += 1
+        if error.errno in DEAD:
+            self.poller.remove(listener.fd)  # or it would be reported for ever
+            self.listeners.pop(listener.fd, None)
+            if not self.closing and self.server.ready:
+                where = describe(listener.address)
+                self.server.log(f"no longer listening on {where}: {error.strerror}", 40)
+            return
         if error.errno not in NO_ROOM:
-            return  # ECONNABORTED and its kin are a peer's affair; EBADF is our own stop
+            return  # ECONNABORTED and its kin are a peer's affair
         if worker.now - self.last_trouble > 60:
             self.last_trouble = worker.now
             self.server.log(f"cannot accept connections for now: {error.strerror}", 40)
@@ -162,9 +188,10 @@ class Group:
 
     def sweep(self, worker: Worker, now: float) -> None:
         """Deadlines, the overflow queue, listening again: all that happens with time."""
+        worker.current = None
         for conn in self.wheel.expired(now):
-            worker.current = conn  # type: ignore[assignment]
-            conn.on_deadline(worker, now)  # type: ignore[attr-defined]
+            worker.current = conn  # type: ignore[assignment]  # what the wheel holds are connections
+            conn.on_deadline(worker, now)  # type: ignore[attr-defined]  # what the wheel holds are connections
         if now < self.chore_at:
             return
         self.chore_at = NEVER
@@ -184,7 +211,10 @@ class Group:
         if self.paused and not self.closing:
             self.paused = False
             for fd in list(self.listeners):
-                self.poller.listen(fd)
+                try:
+                    self.poller.listen(fd)
+                except OSError:
+                    pass  # a stop closed it in this moment
 
     def enqueue(self, worker: Worker, conn: Connection, head: Any, body: Any) -> None:
         """All workers are busy and no more are allowed: wait in line, or come back later."""
@@ -218,9 +248,12 @@ class Group:
         self.poller.wake()
 
     def close_idle(self, worker: Worker) -> None:
-        """Close what waits for a request; what has one may finish."""
+        """Close what waits for a request; what has one may finish.
+
+        A request that is in the kernel's buffer already is one: closing now would answer a reset.
+        """
         for conn in list(self.conns.values()):
-            if conn.state == READING:
+            if conn.state == READING and (conn.buffer or not conn.arrived()):
                 conn.close(worker)
 
     def abandon(self, me: threading.Thread) -> None:

@@ -28,6 +28,7 @@ class Housekeeper:
 
     def __init__(self, server: Any) -> None:
         self.server = server
+        self.groups: list[Group] = []
         self.asleep = False  # read by the holder before each quick handler
         self.ended = False
         self.signal = threading.Lock()  # released to wake
@@ -56,7 +57,7 @@ class Housekeeper:
         while not self.ended:
             news = False
             try:
-                for number, group in enumerate(self.server.groups):
+                for number, group in enumerate(self.groups):
                     news |= self.look(number, group)
             except Exception as error:
                 self.server.log_error("internal error in housekeeping", error)
@@ -80,7 +81,7 @@ class Housekeeper:
 
     def any_news(self) -> bool:
         """Whether something came in between the last look and lying down."""
-        for number, group in enumerate(self.server.groups):
+        for number, group in enumerate(self.groups):
             leader = group.leader
             if not group.baton.held or (
                 leader is not None and leader.since != self.seen.get(number)
@@ -125,7 +126,7 @@ class Housekeeper:
 
     def relieve(self, group: Group) -> None:
         """Nobody has polled for a tick: every worker is busy."""
-        pool = self.server.pool
+        pool = group.pool
         if not pool.add(group) and not any(
             worker.leads and worker.group is group for worker in list(pool.workers)
         ):

@@ -2,8 +2,9 @@
 
 A connection is always owned by exactly one thread. Parked (READING, READY, BODY, WRITING, DRAINING,
 LINGERING) it belongs to the holder of its group's baton; RUNNING, to the worker that runs its
-handler; QUEUED, to whoever takes it from the queue. The owner gives it back by arming the poller,
-which is therefore always the last thing it does.
+handler; QUEUED, to whoever takes it from the queue. A running worker gives it back by storing the
+parked state, which is therefore always the last thing it does: deadline and interest come before,
+and events of a RUNNING connection that come too soon are ignored, as the poller will repeat them.
 """
 
 from __future__ import annotations
@@ -109,13 +110,21 @@ class Link:
             name = address
         return (name[0], name[1])
 
-    def refuse(self, status: int, text: str, worker: Worker, *headers: tuple[str, str]) -> None:
-        """Answer with plain text, then close so that the answer can be read."""
+    def refuse(
+        self,
+        status: int,
+        text: str,
+        worker: Worker,
+        *headers: tuple[str, str],
+        method: str = "GET",
+    ) -> None:
+        """Answer with plain text (its head only for HEAD), then close so that it can be read."""
         self.keep_alive = False
         counts = worker.counts
         counts[RESPONSES] += 1
         counts[CLASS[str(status)[0]]] += 1
-        data = error_response(status, text, suffix=self.group.suffix_close, headers=list(headers))
+        suffix, body = self.group.suffix_close, method != "HEAD"
+        data = error_response(status, text, suffix=suffix, headers=list(headers), body=body)
         try:
             sent = self.send(data)
         except BlockingIOError:
@@ -142,9 +151,9 @@ class Link:
     def write_later(self, pending: Pending, worker: Worker) -> None:
         """Leave the rest of a response to the poller."""
         self.pending = pending
-        self.state = WRITING
         self.set_deadline(pending.deadline(self.group.settings))
         self.interest(OUT)
+        self.state = WRITING
 
     def response_done(self, worker: Worker) -> None:
         """The whole response is in the kernel's hands."""
@@ -162,9 +171,9 @@ class Link:
             self.next_request(worker)
         else:
             self.received = 0
-            self.state = DRAINING
             self.set_deadline(time.monotonic() + self.group.settings.body_timeout)
             self.interest(IN)
+            self.state = DRAINING
 
     def next_request(self, worker: Worker) -> None:
         """Wait for the next head, or take the one that is here already."""
@@ -174,13 +183,13 @@ class Link:
             self.close_gently(worker)
         elif self.buffer:
             self.state = READY
-            group.ready.append(self)  # type: ignore[arg-type]
+            group.ready.append(self)  # type: ignore[arg-type]  # every link is a connection
             if not worker.holding:
                 group.poller.wake()
         else:
-            self.state = READING
             self.set_deadline(time.monotonic() + group.idle_timeout)
             self.interest(IN)
+            self.state = READING
             if not group.persistent:
                 group.poller.wake()  # a stop began meanwhile, and may have looked here too early
 
@@ -211,9 +220,16 @@ class Link:
             self.close(worker)
             return
         self.buffer = b""
-        self.state = LINGERING
         self.set_deadline(time.monotonic() + self.group.settings.linger_timeout)
         self.interest(IN)
+        self.state = LINGERING
+
+    def arrived(self) -> bool:
+        """Whether bytes of the peer wait to be read."""
+        try:
+            return bool(self.sock.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
 
     def reset_on_close(self) -> None:
         """Make close() send RST: nothing more of this response shall be believed."""
@@ -240,6 +256,7 @@ class Link:
             del group.conns[self.fd]
         group.poller.remove(self.fd)
         self.sock.close()
+        self.fd = -1  # the number may be somebody else's at once: nobody shall arm it by mistake
         worker.counts[CLOSED] += 1
         self.pending = None
         if self.closing is not None:

@@ -131,7 +131,7 @@ def listen_tcp(host: str, port: int, backlog: int, nodelay: bool) -> Listener:
         else:
             flags = socket.AI_PASSIVE
             found = socket.getaddrinfo(host or None, port, 0, socket.SOCK_STREAM, 0, flags)
-            family, address = found[0][0], found[0][4]  # type: ignore[assignment]
+            family, address = found[0][0], found[0][4]  # type: ignore[assignment]  # getaddrinfo gives either kind
     except socket.gaierror as error:
         raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from None
     sock = socket.socket(family, socket.SOCK_STREAM)

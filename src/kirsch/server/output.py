@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..wire.errors import RESPONSE_TOO_LONG
 from ..wire.http1.responses import LAST_CHUNK, encode_chunk
 from .counters import BYTES_OUT, CLASS, RESPONSES, TIMEOUTS_WRITE
-from .deadlines import patience
+from .deadlines import NEVER, patience
 from .poller import MUTE, OUT, wait_socket
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Pending:
         return not self.count
 
     def deadline(self, settings: Any) -> float:
-        """When a peer that takes less than write_min_rate is given up."""
+        """When a peer that takes less than write_min_rate is given up (the sender calls it)."""
         timeout: float = settings.write_timeout
         left = timeout if self.left is None else self.left
         moved = self.sent - self.counted
@@ -106,15 +106,20 @@ class Pending:
 
 
 class Stream:
-    """A response body sent as it is made, by the one worker that makes it."""
+    """A response body sent as it is made, by the one worker that makes it.
 
-    __slots__ = ("conn", "counts", "framing", "left", "lock", "pending")
+    While it is ``conn.stream``, the holder of the baton may flush and time it out as well.
+    """
+
+    __slots__ = ("begun", "conn", "counts", "framing", "kind", "left", "lock", "pending")
 
     def __init__(self, conn: Link, framing: str, left: int | None, head: bytes) -> None:
         self.conn = conn
         self.framing = framing
         self.left = left  # bytes that Content-Length still promises
         self.lock = threading.Lock()  # who holds it may send on this socket
+        self.begun = False  # the first block was put behind the head
+        self.kind: int | None = None  # the counter of its status, None for a success
         self.pending = Pending(deque((head,)))
         self.counts = conn.worker.counts
 
@@ -148,9 +153,11 @@ class Stream:
         with self.lock:
             if conn.gone:
                 raise ConnectionResetError("the peer is gone")
-            if pending.parts and pending.size < 65536 and len(pending.parts) == 1:
-                data = bytes(pending.parts.popleft()) + data  # the head with the first block
-                pending.size = 0
+            if not self.begun:
+                self.begun = True
+                if len(data) < 65536:
+                    data = pending.parts.popleft() + data  # the head with the first block
+                    pending.size = 0
             pending.add(data)
             before = pending.sent
             try:
@@ -167,29 +174,53 @@ class Stream:
         conn, pending = self.conn, self.pending
         conn.worker.give_up(conn)
         settings = conn.group.settings
-        if pending.size <= settings.output_buffer:
+        if pending.size > settings.output_buffer:
             with self.lock:
-                if pending.parts:
-                    conn.set_deadline(pending.deadline(settings))
-                    conn.interest(OUT)
-            return
+                conn.interest(MUTE)
+            while pending.size > settings.output_buffer // 2:
+                with self.lock:
+                    left = pending.deadline(settings) - time.monotonic()
+                    if left <= 0 and not conn.gone:
+                        self.counts[TIMEOUTS_WRITE] += 1
+                        conn.gone = True
+                if conn.gone:
+                    raise ConnectionResetError("the peer does not read")
+                wait_socket(conn.sock, True, min(left, 1.0))
+                self.flush()
         with self.lock:
-            conn.interest(MUTE)
-        while pending.size > settings.output_buffer // 2:
-            left = pending.deadline(settings) - time.monotonic()
-            if conn.gone or left <= 0:
-                if left <= 0:
-                    self.counts[TIMEOUTS_WRITE] += 1
-                conn.gone = True
-                raise ConnectionResetError("the peer does not read")
-            wait_socket(conn.sock, True, min(left, 1.0))
-            self.flush()
-        self.behind() if pending.parts else None
+            if pending.parts and not conn.gone:
+                conn.set_deadline(pending.deadline(settings))
+                conn.interest(OUT)
+
+    def late(self, now: float) -> bool:
+        """Whether the peer's patience is over (the holder asks when the wheel says so)."""
+        conn, pending = self.conn, self.pending
+        with self.lock:
+            if conn.stream is not self or conn.gone or not pending.parts:
+                return False  # over, given up already, or it is the application that is slow
+            deadline = pending.deadline(conn.group.settings)
+            if deadline > now:
+                conn.group.wheel.set(conn, deadline)
+                return False
+            conn.gone = True
+            conn.shutdown()  # wakes the worker, should it wait for this peer
+            return True
+
+    def detach(self) -> None:
+        """Take the connection back from the poller: the response is over, or has failed."""
+        conn = self.conn
+        with self.lock:
+            conn.stream = None
+            if conn.mask == OUT:
+                conn.interest(MUTE)
+                conn.group.wheel.set(conn, NEVER)
 
     def flush(self) -> None:
         """Send what the socket takes (the worker, or the holder while the worker is elsewhere)."""
         conn, pending = self.conn, self.pending
         with self.lock:
+            if conn.stream is not self:
+                return  # the holder was late: the worker has finished meanwhile
             before = pending.sent
             try:
                 done = pending.flush(conn)
@@ -200,7 +231,7 @@ class Stream:
             self.counts[BYTES_OUT] += pending.sent - before
             if done:
                 conn.interest(MUTE)
-                conn.set_deadline(float("inf"))
+                conn.set_deadline(NEVER)
 
     def finish(self) -> bool:
         """End the body; False when it is shorter than promised, so that the connection must close."""
@@ -230,8 +261,10 @@ def open_stream(exchange: Exchange, status: str, headers: list[Any]) -> Stream:
     head = conn.make_head(exchange, status, headers, None)
     counts = conn.worker.counts
     counts[RESPONSES] += 1
-    if status[0] != "2":
-        counts[CLASS[status[0]]] += 1
     left = head.length if head.framing == "length" else None
-    stream = exchange.stream = conn.stream = Stream(conn, head.framing, left, head.data)
+    stream = Stream(conn, head.framing, left, head.data)
+    if status[0] != "2":
+        stream.kind = kind = CLASS[status[0]]
+        counts[kind] += 1
+    exchange.stream = conn.stream = stream
     return stream

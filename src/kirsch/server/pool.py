@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from .workers import Worker
@@ -16,6 +17,7 @@ class Pool:
 
     def __init__(self, server: Any) -> None:
         self.server = server
+        self.groups: list[Group] = []
         self.lock = threading.Lock()  # guards: `workers`, `leaders` and `surplus`
         self.workers: list[Worker] = []
         self.leaders = 0  # of them, the overflow leaders
@@ -23,6 +25,7 @@ class Pool:
         self.patience = 5.0  # seconds without work after which a surplus worker leaves
         self.surplus = 0  # workers asked to leave by shrink()
         self.numbers = 0
+        self.complained = -60.0  # when the system last had no thread to give
 
     @property
     def min(self) -> int:
@@ -40,12 +43,12 @@ class Pool:
     @property
     def idle(self) -> int:
         """Workers without a handler to run."""
-        return sum(group.baton.idle() for group in self.server.groups)
+        return sum(group.baton.idle() for group in self.groups)
 
     @property
     def qsize(self) -> int:
         """Complete requests that wait for a worker."""
-        return sum(len(group.queue) for group in self.server.groups)
+        return sum(len(group.queue) for group in self.groups)
 
     def next_number(self) -> int:
         self.numbers += 1
@@ -65,7 +68,10 @@ class Pool:
             with self.lock:
                 self._remove(worker)
             self.server.counters_.retire(worker.counts)
-            self.server.log_error("cannot start a worker", error)
+            now = time.monotonic()
+            if now - self.complained > 10:  # housekeeping asks again every few milliseconds
+                self.complained = now
+                self.server.log_error("cannot start a worker", error)
             return False
         return True
 
@@ -76,7 +82,7 @@ class Pool:
 
     def grow(self, amount: int) -> int:
         """Add up to `amount` workers now; how many were."""
-        groups = self.server.groups
+        groups = self.groups
         return sum(self.add(groups[i % len(groups)]) for i in range(amount)) if groups else 0
 
     def shrink(self, amount: int) -> None:

@@ -12,7 +12,7 @@ from ..wire.http1.responses import ResponseHead, response_head
 from .counters import BYTES_OUT, CLASS, HANDLER_ERRORS, REQUESTS, RESETS, RESPONSES
 from .deadlines import GRAIN
 from .exchange import Exchange
-from .gateway import FileWrapper, close_body
+from .gateway import Closing, FileWrapper, close_body, single
 from .link import RUNNING, Link
 from .output import Pending, Truncated, as_bytes, open_stream
 from .poller import IN
@@ -57,6 +57,20 @@ class Replies(Link):
                 if span is not None and hasattr(os, "sendfile"):
                     worker.back()
                     self.respond_file(worker, exchange, status, headers, body, span)
+                    return
+            elif kind is Closing:
+                self.respond_closing(worker, exchange, status, headers, body)
+                return
+            elif hasattr(kind, "__len__"):
+                try:
+                    whole = single(body)
+                except BaseException as error:
+                    close_body(body, self.group.server.log)
+                    worker.back()
+                    self.failed(worker, exchange, error)
+                    return
+                if whole is not None:
+                    self.respond_closing(worker, exchange, status, headers, whole)
                     return
         self.pull(worker, exchange, status, headers, body)
 
@@ -212,6 +226,77 @@ class Replies(Link):
                 rest.append(view)
         return total, rest
 
+    def respond_closing(
+        self, worker: Worker, exchange: Exchange, status: str, headers: Any, body: Closing
+    ) -> None:
+        """Send a whole body whose owner wants to be told of the end of the request.
+
+        close() is application code as the handler is: it runs in the same thread and under the
+        same watch, when the peer or the poller has everything and before the next request.
+        """
+        data = body.data
+        log = self.group.server.log
+        try:
+            if type(data) is not bytes:
+                data = as_bytes(data, self)
+            length = len(data)
+            head = self.make_head(exchange, status, headers, length)
+        except Exception as error:
+            close_body(body, log)
+            worker.back()
+            self.failed(worker, exchange, error)
+            return
+        counts = worker.counts
+        if head.framing == "none":
+            data = b""
+        elif head.length != length:
+            if length > (head.length or 0):
+                close_body(body, log)
+                worker.back()
+                self.failed(worker, exchange, ValueError(RESPONSE_TOO_LONG))
+                return
+            self.keep_alive = False
+        counts[RESPONSES] += 1
+        if status[0] != "2":
+            counts[CLASS[status[0]]] += 1
+        try:
+            if len(data) <= JOIN:
+                data = head.data + data
+                sent = self.send(data)
+                rest: deque[Any] = deque()
+                if sent < len(data):
+                    rest.append(memoryview(data)[sent:])
+            else:
+                sent, rest = self.send_views([head.data, data])
+        except BlockingIOError:
+            sent, rest = 0, deque((data,))
+        except OSError:
+            counts[RESETS] += 1
+            close_body(body, log)
+            worker.back()
+            self.close(worker)
+            return
+        counts[BYTES_OUT] += sent
+        close_body(body, log)
+        worker.back()
+        if rest:
+            self.write_later(Pending(rest), worker)
+            return
+        due = self.due
+        if (
+            worker.holding
+            and self.keep_alive
+            and not self.buffer
+            and self.mask == IN
+            and self.decoder is None
+            and due is not None
+        ):
+            deadline = worker.now + self.group.idle_timeout
+            if deadline >= due * GRAIN:
+                self.deadline = deadline
+                return
+        self.response_done(worker)
+
     def respond_list(
         self, worker: Worker, exchange: Exchange, status: str, headers: Any, body: Any
     ) -> None:
@@ -283,17 +368,14 @@ class Replies(Link):
             return
         close_body(body, log)
         worker.back()
-        self.stream = None
+        stream.detach()
         if not whole:
             self.keep_alive = False
-        with stream.lock:
-            pending = stream.pending
-            left = bool(pending.parts)
         if self.gone:
             worker.counts[RESETS] += 1
             self.close(worker)
-        elif left:
-            self.write_later(pending, worker)
+        elif stream.pending.parts:
+            self.write_later(stream.pending, worker)
         else:
             self.response_done(worker)
 
@@ -301,8 +383,11 @@ class Replies(Link):
         """A gateway or its body raised: answer if nothing was sent, else leave it incomplete."""
         server = self.group.server
         stream = exchange.stream
-        self.stream = None
-        if not isinstance(error, Exception):
+        if stream is not None:
+            if stream.pending.sent and not self.gone:
+                stream.flush()
+            stream.detach()
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self.reset_on_close()
             self.close(worker)
             server.interrupt = error
@@ -320,8 +405,6 @@ class Replies(Link):
             worker.counts[HANDLER_ERRORS] += 1
             server.log_error("error in the application", error)
         if began or self.gone:
-            if stream is not None and stream.pending.parts and not self.gone:
-                stream.flush()
             worker.counts[RESETS] += self.gone
             if stream is not None and stream.framing != "length":
                 self.close(worker)
@@ -329,4 +412,8 @@ class Replies(Link):
                 self.keep_alive = False
                 self.close_gently(worker)
             return
-        self.refuse(status, text, worker)
+        if stream is not None:  # counted when it began, but nobody has seen anything of it
+            worker.counts[RESPONSES] -= 1
+            if stream.kind is not None:
+                worker.counts[stream.kind] -= 1
+        self.refuse(status, text, worker, method=exchange.head.method)

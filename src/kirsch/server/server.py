@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 import time
+import weakref
 from typing import Any
 
 from ..wire.http1.requests import HeadLimits
@@ -17,6 +18,7 @@ from .gateway import Gateway
 from .group import BUSY, Group
 from .housekeeper import Housekeeper
 from .limits import Settings
+from .link import CLOSED_STATE
 from .listeners import Bind, Listener, describe, open_listener, split_binds
 from .pool import Pool
 from .wsgi import WSGIGateway
@@ -76,7 +78,9 @@ class Server:
         self.head_limits = HeadLimits()
         self.warned_str = False
         self._interrupt: BaseException | type[BaseException] | None = None
-        self._life = threading.Lock()  # one start() or stop() at a time
+        # One start() or stop() at a time; re-entrant for a signal handler that interrupts one.
+        self._life = threading.RLock()
+        self._stopping: list[threading.Thread] = []  # who is within stop()
         self._over = Latch()  # serve() may return
         self._over.set()
 
@@ -174,6 +178,8 @@ class Server:
             self.house = Housekeeper(self)
             count = settings.pollers or default_pollers()
             self.groups = [Group(self, self.listeners) for _ in range(count)]
+            self.pool.groups = self.house.groups = self.groups
+            LIVE.add(self)
             for number in range(max(settings.threads, count)):
                 self.pool.add(self.groups[number % count])
             patience = time.monotonic() + 5.0
@@ -187,60 +193,127 @@ class Server:
                 self.log(f"listening on {describe(address)}")
 
     def stop(self) -> None:
-        """Stop accepting, let requests in flight finish within shutdown_timeout, close everything."""
-        with self._life:
-            if not self.ready:
-                self._close_listeners()
-                self._over.set()
-                return
-            self.ready = False
-            deadline = time.monotonic() + self.settings.shutdown_timeout
-            for group in self.groups:
-                group.stop_listening()
+        """Stop accepting, let requests in flight finish within shutdown_timeout, close everything.
+
+        May be called by a handler: its own answer is waited for after this has returned, by a
+        thread that keeps the process alive until then, for shutdown_timeout at most.
+        """
+        me = threading.current_thread()
+        for worker in list(self.pool.workers):
+            if worker.thread is me and worker.current is not None:
+                worker.give_up(worker.current)  # somebody else has to poll meanwhile
+        self._stopping.append(me)
+        try:
+            with self._life:
+                self._stop()
+        finally:
+            self._stopping.remove(me)
+
+    def _stop(self) -> None:
+        if not self.ready:
             self._close_listeners()
-            for group in self.groups:
-                group.stop_keeping()
-            me = threading.current_thread()
-            mine = sum(worker.thread is me for worker in list(self.pool.workers))
-            while sum(len(group.conns) for group in self.groups) > mine:
-                if time.monotonic() >= deadline:
-                    break
-                time.sleep(0.005)
-            self._end_threads(me)
             self._over.set()
-            self.log("stopped")
+            return
+        self.ready = False
+        groups, pool, house = self.groups, self.pool, self.house
+        for group in groups:
+            group.stop_listening()
+        self._close_listeners()
+        for group in groups:
+            group.stop_keeping()
+        callers = self._wait_for_peers(groups, pool)
+        self.groups = []
+        ending = (groups, pool, house)
+        if not callers or not self._end_later(ending):
+            self._end_threads(*ending)
+        self._over.set()
+        self.log("stopped")
+
+    def _wait_for_peers(self, groups: list[Group], pool: Pool, callers_too: bool = False) -> bool:
+        """Wait for connections to end; whether handlers that called stop() are left to wait for."""
+        deadline = time.monotonic() + self.settings.shutdown_timeout
+        while True:
+            stopping = [] if callers_too else list(self._stopping)
+            callers = sum(worker.thread in stopping for worker in list(pool.workers))
+            if sum(len(group.conns) for group in groups) <= callers:
+                break
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(0.005)
+            for group in groups:
+                group.poller.wake()  # half a head that came meanwhile is no request in flight
+        return callers > 0
+
+    def _end_later(self, ending: tuple[list[Group], Pool, Housekeeper]) -> bool:
+        """Let the handlers that called stop() answer before all threads end."""
+
+        def end() -> None:
+            self._wait_for_peers(ending[0], ending[1], True)
+            self._end_threads(*ending)
+
+        try:
+            threading.Thread(target=end, name="kirsch-stopper", daemon=False).start()
+        except RuntimeError:
+            return False  # the interpreter is ending: no thread comes any more
+        return True
 
     def _close_listeners(self) -> None:
         for listener in self.listeners:
             listener.close()
         self.listeners = []
 
-    def _end_threads(self, me: threading.Thread) -> None:
+    def _end_threads(self, groups: list[Group], pool: Pool, house: Housekeeper) -> None:
         """Wake every worker and wait a little; a handler that never returns is left behind."""
-        pool = self.pool
+        me = threading.current_thread()
         workers = list(pool.workers)
         pool.ended = True
-        for group in self.groups:
+        for group in groups:
             group.abandon(me)
-        self.house.end()
+        house.end()
         deadline = time.monotonic() + 1.0
         waiting = [w for w in workers if w.thread is not me]
         while waiting and time.monotonic() < deadline:
-            for group in self.groups:
+            for group in groups:
                 group.poller.wake()
             waiting[0].thread.join(0.02)
             waiting = [w for w in waiting if w.thread.is_alive()]
         if waiting:
             self.log(f"{len(waiting)} handlers are still running and were left behind", 30)
-        self.house.thread.join(1.0)
+        house.thread.join(1.0)
         counts = self.counters_.shard()
         stuck = {w.group for w in waiting} | {w.group for w in workers if w.thread is me}
-        for group in self.groups:
+        for group in groups:
             if group in stuck:
                 group.left_behind = True
             else:
                 group.dispose(counts)
         self.counters_.retire(counts)
+        pool.groups = []
+
+    def forget(self) -> None:
+        """In a forked child: its copies are closed, so that the parent alone serves its peers.
+
+        A child that kept them would hold connections and the port open, and whatever it did to
+        the poller would be done to the parent's.
+        """
+        groups, pool = self.groups, self.pool
+        pool.ended = True
+        pool.lock = threading.Lock()  # who held any of these did not come along
+        self.counters_.lock = threading.Lock()
+        self._life = threading.RLock()
+        self.ready = False
+        for group in groups:
+            group.steal = group.baton.lock = threading.Lock()
+            group.wheel.lock = threading.Lock()
+            group.baton.parked.clear()
+            group.poller.close()
+            for conn in group.conns.values():
+                conn.state = CLOSED_STATE
+                conn.sock.close()
+        for listener in self.listeners:
+            listener.path = None  # the file is the parent's as well
+            listener.close()
+        self.listeners = []
         self.groups = []
 
     def finish(self) -> None:
@@ -251,13 +324,27 @@ class Server:
         """Start, wait until stop(), interrupt or KeyboardInterrupt, stop; raises the interrupt."""
         self.start()
         try:
-            while not self._over.wait(1.0 if os.name == "nt" else -1):
-                pass  # Windows delivers Ctrl-C only between waits
+            # A signal that arrives just before the wait, or in another thread, does not end it; its
+            # handler runs between waits. Windows delivers Ctrl-C only there anyhow.
+            while not self._over.wait(0.5):
+                pass
         finally:
             self.stop()
         error = self._interrupt
         if error is not None:
             raise error
+
+
+LIVE: weakref.WeakSet[Server] = weakref.WeakSet()  # servers that were started
+
+
+def _after_fork() -> None:
+    for server in list(LIVE):
+        server.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def default_pollers() -> int:

@@ -26,6 +26,7 @@ BATCH = 64
 QUICK = 0.001  # seconds: a handler of this mean wall time may keep the baton
 NOTED = 0.0005  # a quick handler below this does not bother the books
 MEANS = 4096  # paths remembered; a full table starts over
+NOTABLE = 512  # characters: longer paths are not remembered, whoever asks for thousands of them
 
 
 class Baton:
@@ -123,15 +124,15 @@ class Worker:
         self.signal = threading.Lock()
         self.signal.acquire()
         self.counts = group.server.counters_.shard()
-        name = f"kirsch-{'leader' if leads else 'worker'}-{group.server.pool.next_number()}"
+        name = f"kirsch-{'leader' if leads else 'worker'}-{group.pool.next_number()}"
         self.thread = threading.Thread(target=self.run, name=name, daemon=True)
 
     def run(self) -> None:
         """Live: wait for the baton, lead, serve, until the pool lets this worker go."""
         group = self.group
-        pool, baton = group.server.pool, group.baton
+        pool, baton = group.pool, group.baton
         try:
-            while True:
+            while not pool.ended:
                 patience = pool.patience if self.leads or pool.size > pool.min else -1.0
                 if not baton.wait(self, patience):
                     if self.leads or pool.may_leave(self):
@@ -150,7 +151,7 @@ class Worker:
         self.holding = True
         group.leader = self
         try:
-            while self.holding and not group.server.pool.ended:
+            while self.holding and not group.pool.ended:
                 try:
                     if self.leads:
                         if group.baton.parked:
@@ -176,7 +177,7 @@ class Worker:
             server.log_error("internal error", error)
             if conn is not None:
                 conn.close(self)
-            if not isinstance(error, Exception):
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 server.interrupt = error
         except BaseException:
             pass  # even the log is broken: serving goes on
@@ -185,12 +186,13 @@ class Worker:
         """Poll and serve until the baton is gone (law: only the holder runs this)."""
         group = self.group
         wait, find, wheel = group.poller.wait, group.conns.get, group.wheel
-        clock, ready, ticks = time.monotonic, group.ready, wheel.ticks
+        clock, ready, ticks, pool = time.monotonic, group.ready, wheel.ticks, group.pool
         self.now = now = clock()
         while True:
             if ready:
                 timeout = 0.0
             else:
+                group.wake_at = NEVER  # who sets a deadline from here on wakes us
                 group.wake_at = wake_at = min(wheel.next(), group.chore_at)
                 timeout = -1.0 if wake_at == NEVER else max(0.0, wake_at - now) + 0.001
             events = wait(timeout, BATCH)
@@ -213,7 +215,7 @@ class Worker:
             now = self.now
             if (ticks and now >= group.wake_at) or now >= group.chore_at:
                 group.sweep(self, now)
-            if (self.leads and group.baton.parked) or group.server.pool.ended:
+            if (self.leads and group.baton.parked) or pool.ended:
                 return
 
     def dispatch(self, conn: Connection, head: RequestHead, body: Any) -> bool:
@@ -276,6 +278,8 @@ class Worker:
 
     def note(self, path: str, took: float) -> None:
         """Keep the books: the running mean of a path and of its family."""
+        if len(path) > NOTABLE:
+            return
         means = self.group.means
         if took > 1.0:
             took = 1.0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .exchange import Exchange
-from .gateway import FileWrapper, Response, close_body
+from .gateway import FileWrapper, Response, close_body, single
 
 if TYPE_CHECKING:
     from ..wire.http1.requests import RequestHead
@@ -187,6 +187,11 @@ class WSGIGateway:
     def iterate(self, call: _Call, body: Any) -> Response:
         """Pull the first bytes: start_response may come, or change, until they are there."""
         try:
+            if hasattr(type(body), "__len__") and call.exchange.stream is None:
+                whole = single(body)
+                if whole is not None and call.status is not None:
+                    call.gone = True
+                    return call.status, call.headers, whole
             iterator = iter(body)
             first: Any = b""
             for first in iterator:
