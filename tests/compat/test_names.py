@@ -24,6 +24,7 @@ ACCIDENTS = {
     "cherrypy._cptree.Application.script_name_doc",
     "cherrypy.server.statistics",
     "cherrypy._cperror.HTTPRedirect.urls",  # of instances
+    "cherrypy.lib.sessions.MemcachedSession.mc_lock",  # guards a client; ours need no guard
     # of the configparser of Python 3.11, where the table was recorded
     "cherrypy.lib.reprconf.Parser.readfp",
 }
@@ -44,7 +45,9 @@ OTHER_PARAMETERS: dict[str, str] = {
 
 def in_scope(name: str) -> bool:
     """Whether `name` is to take its old parameters, and does not come with a later room."""
-    return name not in OTHER_PARAMETERS and not name.startswith(tuple(LATER))
+    return (
+        name not in OTHER_PARAMETERS and name not in ACCIDENTS and not name.startswith(tuple(LATER))
+    )
 
 
 def resolve(name: str) -> Any:

@@ -59,7 +59,7 @@ class Root:
         ("/need", "z=3", None, 200, "need 3"),
         ("/some/1/2", "a=3", None, 200, "some 1 ('2',) [('a', '3')]"),
         ("/one", "", None, 404, "Missing parameters: x"),
-        ("/two", "", None, 404, "Missing parameters: x, y"),
+        ("/two", "", None, 404, "Missing parameters: x,y"),
         ("/need", "", None, 404, "Missing parameters: z"),
         ("/pos", "x=1", None, 404, "Missing parameters: x"),
         ("/one/1/2", "", None, 404, "Nothing matches the given URI"),

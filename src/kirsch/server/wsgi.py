@@ -47,6 +47,7 @@ def listener_template(conn: Link) -> Environ:
         "SERVER_NAME": server.host_name(listener),
         "SERVER_PORT": port,
         "SERVER_SOFTWARE": server.settings.server_name,
+        "ACTUAL_SERVER_PROTOCOL": server.settings.protocol,  # ours; SERVER_PROTOCOL is the client's
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": conn.scheme,
         "wsgi.errors": ERRORS,
@@ -81,7 +82,7 @@ def fill_environ(conn: Link, head: RequestHead) -> Environ:
     environ["PATH_INFO"] = path if path != "*" else "/*"
     environ["QUERY_STRING"] = head.query
     environ["REQUEST_URI"] = environ["RAW_URI"] = head.target
-    environ["SERVER_PROTOCOL"] = environ["ACTUAL_SERVER_PROTOCOL"] = PROTOCOLS[head.minor > 0]
+    environ["SERVER_PROTOCOL"] = PROTOCOLS[head.minor > 0]
     conn.environ_head = head
     return environ
 

@@ -128,7 +128,7 @@ def test_callable_spec(
     ]
     if missing:
         # The resource does not exist under this URL, hence not 400.
-        raise _mismatch(404, "Missing parameters", missing)
+        raise _mismatch(404, "Missing parameters", [",".join(missing)])
     if len(args) > len(positional) and not var_args:
         raise HTTPError(404)
     body_params = getattr(serving.request.body, "params", None) or {}
