@@ -54,7 +54,22 @@ REGENERATED = ours(
     body("[('a', 1), ('n', 'lost or kept'), ('redirected', True)]"),
 )
 
+
+def short(text: str) -> Wanted:
+    cookie = "short=<SID>; expires=<DATE>; HttpOnly; Max-Age=1; Path=/; SameSite=Lax"
+    return ours(
+        "Max-Age is a whole number (RFC 6265 4.1.1)",
+        {"status": 200, "body": text, "headers": {"set-cookie": [cookie]}},
+    )
+
+
 DIFFERENCES: dict[str, Wanted] = {
+    "app_sessions/short 1": short("1"),
+    "app_sessions/short 2": short("2"),
+    "app_sessions/short 3": short("1"),
+    "app_static/static sub/../plain.txt": ours(
+        "a path that climbs is refused wherever it leads", {"status": 403}
+    ),
     "app_responses/cookies malformed": ours(COOKIES, body("[('good', '1'), ('last', '3')]")),
     "app_responses/cookies odd": ours(COOKIES, {"status": 200, "body": re.compile("'good', '1'")}),
     "app_responses/cookies json": ours(
