@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..wire.errors import BadBody, ProtocolError
 from .counters import BYTES_IN, TIMEOUTS_BODY
 from .deadlines import patience
+from .link import RUNNING
 from .poller import wait_socket
 
 if TYPE_CHECKING:
@@ -53,20 +54,25 @@ class BodyCut(BadBody):
 class StreamInput:
     """A body that has not arrived yet: reads block the worker, under the body's total deadline.
 
-    Belongs to the worker that runs the handler. Raises ProtocolError (400, 408, 413).
+    Belongs to the worker that runs the handler. Raises ProtocolError (400, 408, 413), and
+    ValueError as any closed file when the request is over.
     """
 
-    __slots__ = ("chunk", "conn", "pos")
+    __slots__ = ("chunk", "conn", "decoder", "pos")
 
     def __init__(self, conn: Connection, gathered: bytes) -> None:
         self.conn: Connection | None = conn
+        self.decoder = conn.decoder  # ours, as long as it is the connection's
         self.chunk = gathered
         self.pos = 0
 
     def _more(self) -> bool:
         """Replace the used-up chunk by the next bytes; False at the end of the body."""
         conn = self.conn
-        data = b"" if conn is None else receive_body(conn, conn.worker.counts)
+        if conn is None or conn.decoder is not self.decoder or conn.state != RUNNING:
+            # Reading on would take bytes of the next request from whoever serves it.
+            raise ValueError("the request body cannot be read any more: its request is over")
+        data = receive_body(conn, conn.worker.counts)
         self.chunk = data
         self.pos = 0
         return bool(data)
@@ -128,6 +134,7 @@ class StreamInput:
     def close(self) -> None:
         """Nothing more can be read; what was not is drained by the connection."""
         self.conn = None
+        self.chunk = b""
 
 
 def receive_body(conn: Any, counts: list[int]) -> bytes:
