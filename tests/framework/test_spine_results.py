@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from spine_kit import call, mount, without_hooks
+from spine_kit import call, environ, mount, without_hooks
 
 import cherrypy
 from cherrypy.framework.response import Response
@@ -131,3 +131,30 @@ def test_hooks_added_by_hooks_run() -> None:
 
     call(mount(root("x", None, False), {"hooks.on_start_resource": add}))
     assert ran == ["before_handler", "before_finalize", "on_end_resource", "on_end_request"]
+
+
+@pytest.mark.parametrize("result", ["text", [b"text"], ""])
+def test_a_response_whose_end_is_awaited_is_known_whole(result: Any) -> None:
+    without_hooks()
+    ended: list[int] = []
+    conf = {"hooks.on_end_request": lambda: ended.append(1)}
+    tree = mount(root(result, None, False), conf)
+    body = tree(environ("/"), lambda status, fields, exc_info=None: None)
+    if result:
+        assert body
+        assert len(body) == 1
+        assert next(iter(body)) == b"text"
+    assert ended == []
+    body.close()
+    body.close()
+    assert ended == [1]
+
+
+def test_several_pieces_are_not_called_one() -> None:
+    without_hooks()
+    conf = {"hooks.on_end_request": lambda: None, "response.stream": True}
+    tree = mount(root([b"a", b"b"], None, False), conf)
+    body = tree(environ("/"), lambda status, fields, exc_info=None: None)
+    assert not hasattr(body, "__len__")
+    assert b"".join(body) == b"ab"
+    body.close()

@@ -539,3 +539,8 @@ def test_the_proxy_does_what_the_session_does(serve, conf):
             return ",".join(session.keys())
 
     assert serve(Proxied(), conf)("/use").text == "a"
+
+
+def test_a_short_life_is_not_none(serve, conf):
+    answer = serve(Root(), {**conf, "tools.sessions.timeout": 0.01})("/count")
+    assert "Max-Age=1;" in answer["Set-Cookie"]

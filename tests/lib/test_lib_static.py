@@ -93,6 +93,19 @@ def test_index(site):
     assert site("/sub/")["Content-Type"] == "text/html"
 
 
+def test_the_index_of_the_section_itself_has_a_slash(serve, folder):
+    conf = {
+        "tools.staticdir.on": True,
+        "tools.staticdir.dir": str(folder / "sub"),
+        "tools.staticdir.index": "index.html",
+        "tools.trailing_slash.on": True,
+    }
+    site = serve(Root(), sections={"/s": conf})
+    assert site("/s/").body == b"<p>idx"
+    answer = site("/s")
+    assert (answer.status, answer["Location"]) == (301, "http://127.0.0.1/s/")
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -98,6 +98,26 @@ def status_text(response: Any) -> str:
     return status.decode("latin-1")
 
 
+class OnePiece:
+    """A body of one piece whose end somebody awaits.
+
+    By its length a server knows that there is no more to come (PEP 3333, "Handling the
+    Content-Length Header").
+    """
+
+    __slots__ = ("close", "data")
+
+    def __init__(self, data: bytes, close: Any) -> None:
+        self.data = data
+        self.close = close
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Any:
+        return iter((self.data,))
+
+
 class Served:
     """A response on its way out: iterating gives the body, closing ends the request.
 
@@ -137,24 +157,23 @@ class Served:
     next = __next__
 
     def whole(self, file_wrapper: Any = None) -> Any:
-        """Return a body that is all there, released, if nobody awaits its end: bytes or a list.
+        """Return a body that is all there: bytes or a list, or one piece that is to be closed.
 
-        To be called in the thread that has run the request, which is still its own.
+        Where nobody awaits its end the request is released here and now, so this is to be called
+        in the thread that has run it.
 
         file_wrapper
             Takes an open file and returns what the server sends as a file (PEP 3333).
         """
-        request = self._request
-        hooks = request._hooks
-        if hooks is None:
-            if "on_end_request" in request._points and request.needs_closing():
-                return self
-        elif hooks.get("on_end_request"):
-            return self
-        if type(request).close is not Request.close:
-            return self
         body = self._response._body
-        if file_wrapper is not None and type(body) is not bytes and type(body) is not list:
+        kind = type(body)
+        request = self._request
+        ends = "on_end_request" in request._points or type(request) is not Request
+        if ends and self._is_awaited():
+            if kind is list and len(body) == 1:
+                body = body[0]
+            return OnePiece(body, self.close) if type(body) is bytes else self
+        if file_wrapper is not None and kind is not bytes and kind is not list:
             file = body.give_file()
             if file is None:
                 return self
@@ -162,6 +181,17 @@ class Served:
         self._request = None
         self.cpapp.release_serving()
         return body
+
+    def _is_awaited(self) -> bool:
+        """Return whether the end of the request means anything to anybody."""
+        request = self._request
+        hooks = request._hooks
+        if hooks is None:
+            if "on_end_request" in request._points and request.needs_closing():
+                return True
+        elif hooks.get("on_end_request"):
+            return True
+        return type(request).close is not Request.close
 
     def close(self) -> None:
         """Close the body and end the request, once."""

@@ -256,7 +256,12 @@ class Request:
     def needs_closing(self) -> bool:
         """Return whether the template's hooks at the end of the request have anything to do."""
         held = self._template
-        return held is None or held.closers is None or any(needed(self) for needed in held.closers)
+        if held is None or held.closers is None:
+            return True
+        for needed in held.closers:  # noqa: SIM110 - any() would make a generator
+            if needed(self):
+                return True
+        return False
 
     def run(
         self,
@@ -530,7 +535,10 @@ class Request:
             known = iter(self._points.get(point, ()))
             try:
                 for hook in known:
-                    hook()
+                    if type(hook) is Hook:  # without the detour that its __call__ is
+                        hook.callback(**hook.kwargs)
+                    else:
+                        hook()
             except BaseException:
                 HookMap.run_hooks(hook for hook in known if hook.failsafe)
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from http.cookies import Morsel
+from math import ceil
 from typing import Any
 
 from cherrypy.framework.serving import serving
@@ -90,7 +91,8 @@ def _attributes(
     attributes = dict(_BLANK)
     attributes["path"] = path
     if timeout:
-        seconds = int(timeout * 60)
+        # Whole ones (RFC 6265, 4.1.1); and 0 would mean "now".
+        seconds = ceil(timeout * 60)
         attributes["expires"] = HTTPDate(time.time() + seconds)
         attributes["max-age"] = seconds
     if domain is not None:

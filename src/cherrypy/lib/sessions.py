@@ -7,6 +7,7 @@ here may say `storage_type = 'redis'`.
 from __future__ import annotations
 
 import datetime
+import threading
 import time
 from typing import Any
 
@@ -105,6 +106,9 @@ class MemcachedSession(Session):
 
     Settings: `servers`, a list of ``'host:port'``. Locks hold within this process.
     """
+
+    #: For programs that use `cache` themselves, and take turns; the clients need it no more.
+    mc_lock: Any = threading.RLock()
 
     servers: list[str] = ["localhost:11211"]
     cache: Any = None

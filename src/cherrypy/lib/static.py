@@ -504,7 +504,8 @@ def staticdir(
     if not handled and index:
         handled = _attempt(os.path.join(filename, index), content_types)
         if handled:
-            request.is_index = path.endswith("/")
+            # At the section itself the tool `trailing_slash` has a missing slash added.
+            request.is_index = not branch or path.endswith("/")
     return handled
 
 

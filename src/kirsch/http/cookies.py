@@ -37,7 +37,9 @@ def cookie_value(text: str, name: str) -> str | None:
     for found, coded in split_pairs(text):
         if found == name:
             value = coded
-    if value is None or name[:1] in ("", "$") or not (_stdlib or _load())._is_legal_key(name):
+    if value is None or (name.isascii() and name.isidentifier()):
+        return value
+    if name[:1] in ("", "$") or not (_stdlib or _load())._is_legal_key(name):
         return None
     return value
 
