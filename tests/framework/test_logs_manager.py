@@ -126,7 +126,7 @@ def test_all_atoms(tmp_path, monkeypatch):
 def test_lines_cannot_be_forged(tmp_path, monkeypatch):
     headers = [("User-Agent", 'a"\r\n\t\x00\x1b\x7f\xe9€b\\')]
     line = line_of(tmp_path, monkeypatch, "{a}", headers=headers)
-    assert line == r"a\"\r\n\t\x00\x1b\x7f\xc3\xa9\xe2\x82\xacb" + "\\\n"
+    assert line == r"a\"\r\n\t\x00\x1b\x7f\xc3\xa9\xe2\x82\xacb" + "\\\\\n"
 
 
 def test_an_unknown_atom_does_not_break_the_request(tmp_path, monkeypatch):

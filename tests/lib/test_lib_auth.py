@@ -226,11 +226,36 @@ def test_a_login_changes_the_id(guarded):
 
 
 @pytest.mark.parametrize(
-    "page", ["//evil.example", "http://evil.example/", "javascript:x", "/\\evil", "\\\\evil"]
+    "page",
+    ["//evil.example", "http://evil.example/", "javascript:x", "/\\evil", "\\\\evil"]
+    # What browsers and urljoin leave out.
+    + ["\t//evil.example", "+//evil.example", "/%09/evil.example", "/%0a/evil.example", "%00//evil"]
+    + ["%0d%0a//evil.example", "ht%09tp://evil.example/", "http://127.0.0.1@evil.example/"],
 )
 def test_a_login_leads_nowhere_else(guarded, page):
     body = b"username=u&password=x&from_page=" + page.encode()
     location = guarded("/do_login", method="POST", body=body, headers=FORM)["Location"]
     assert location.startswith("http://127.0.0.1/")
     assert "evil" not in location.partition("127.0.0.1")[2].partition("/")[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/do_login", b"username=u", 400),
+        ("/do_login", b"", 400),
+        ("/do_login", b"username=u&password=x&self=1", 303),
+        ("/do_login", b"username=v&username=u&password=x&from_page=/a&from_page=/b", 303),
+        ("/do_logout", b"from_page=/a&from_page=/b&self=x", 303),
+        ("/login_screen", b"self=x&username=a&username=b", 200),
+    ],
+)
+def test_odd_parameters_of_a_login_are_no_errors_of_ours(guarded, path, body, status):
+    assert guarded(path, method="POST", body=body, headers=FORM).status == status
+
+
+@pytest.mark.parametrize("page", ["//evil.example", "/\\evil", "/fine"])
+def test_where_a_login_leads(guarded, page):
+    body = b"username=u&password=x&from_page=" + page.encode()
+    location = guarded("/do_login", method="POST", body=body, headers=FORM)["Location"]
     assert location in ("http://127.0.0.1/", "http://127.0.0.1/" + page.lstrip("/"))

@@ -5,6 +5,7 @@ Law: without `request.show_tracebacks` no traceback and no path of this machine 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from kirsch.http.status import valid_status
@@ -71,6 +72,9 @@ _ie_friendly_error_sizes = {
     505: 512,
 }
 
+#: What looks like a path of this machine.
+_PATH = re.compile(r"(?:^|[^\w/:<])/[^\s/<>]+/|\b[A-Za-z]:\\|\\\\\w")
+
 _BAD_PAGE = (
     "error page function did not return a bytestring, str or an iterator - "
     "returned object of type %s."
@@ -97,7 +101,7 @@ def clean_headers(status: int) -> None:
 
 
 def get_error_page(status: int | str, **kwargs: Any) -> Any:
-    """Return the body that tells a person of the error: bytes, or an iterator of bytes.
+    """Return the body that tells a person of the error, as bytes.
 
     status
         A code or a code with a reason.
@@ -117,7 +121,7 @@ def get_error_page(status: int | str, **kwargs: Any) -> Any:
     kwargs.setdefault("traceback", "")
     kwargs.setdefault("version", getattr(site, "__version__", "18.10.0"))
     for name, value in kwargs.items():
-        kwargs[name] = "" if value is None else escape(str(value))
+        kwargs[name] = "" if value is None else escape(_encodable(str(value)))
 
     pages = serving.request.error_page
     page = pages.get(code) or pages.get("default")
@@ -139,23 +143,35 @@ def get_error_page(status: int | str, **kwargs: Any) -> Any:
     return (_HTTPErrorTemplate % kwargs).encode("utf-8")
 
 
-def _as_body(result: Any) -> Any:
+def _as_body(result: Any) -> bytes:
     if isinstance(result, bytes):
         return result
     if isinstance(result, str):
         return result.encode("utf-8")
     if hasattr(result, "__next__"):
-        return (item.encode("utf-8") if isinstance(item, str) else item for item in result)
+        # Now, while there is still another page to fall back on.
+        return b"".join([_as_body(item) for item in result])
     raise ValueError(_BAD_PAGE % type(result).__name__)
 
 
 def _told(exc: BaseException) -> str:
-    """What of `exc` a peer may read: a system error without the file it speaks of."""
-    if isinstance(exc, OSError) and exc.strerror and not serving.request.show_tracebacks:
-        text = f"[Errno {exc.errno}] {exc.strerror}"
-    else:
-        text = str(exc)
-    return escape(f"{type(exc).__name__}: {text}\n")
+    """What of `exc` a peer may read: what it says, unless that names a file."""
+    shown = serving.request.show_tracebacks
+    try:
+        if isinstance(exc, OSError) and exc.strerror and not shown:
+            text = f": [Errno {exc.errno}] {exc.strerror}"
+        else:
+            text = f": {exc}"
+    except Exception:  # whoever cannot make a page may not make a message either
+        text = ""
+    if _PATH.search(text) and not shown:
+        text = ""
+    return escape(_encodable(f"{type(exc).__name__}{text}\n"))
+
+
+def _encodable(text: str) -> str:
+    """`text` without lone surrogates, which may stand in anything that came from outside."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _be_ie_unfriendly(status: int) -> None:

@@ -107,7 +107,8 @@ def _location(target: str) -> str:
         return target
     from urllib.parse import quote
 
-    return quote(target, safe="!#$%&'()*+,/:;<=>?@[]\"\\^_`{|}~-.\r\n\x00")
+    safe = "!#$%&'()*+,/:;<=>?@[]\"\\^_`{|}~-.\r\n\x00"
+    return quote(target, safe=safe, errors="replace")
 
 
 class HTTPRedirect(CherryPyException):

@@ -130,7 +130,8 @@ def url(
     if relative is None:
         relative = getattr(request.app, "relative_urls", False)
     if relative == "server":
-        return "/" + "/".join(newurl.split("/", 3)[3:])
+        # Another slash, or what browsers take for one, would begin the name of a host.
+        return "/" + "/".join(newurl.split("/", 3)[3:]).lstrip("/\\")
     if relative:
         return _relative_to(url(relative=False), newurl)
     return newurl
@@ -163,7 +164,11 @@ def _relative_to(old: str, new: str) -> str:
     while steps and goal and steps[0] == goal[0]:
         steps.pop(0)
         goal.pop(0)
-    return "/".join([".."] * len(steps) + goal)
+    link = "/".join([".."] * len(steps) + goal)
+    # RFC 3986, 4.2: nothing in a path shall pass for a scheme, or for a host.
+    if link[:1] in ("/", "\\") or ":" in link.partition("/")[0].partition("?")[0]:
+        link = "./" + link
+    return link
 
 
 def normalize_path(path: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import logging
 import os
+import re
 import sys
 import threading
 import time as _time
@@ -22,7 +23,35 @@ if TYPE_CHECKING:
 
 __all__ = ("LazyRfc3339UtcTime", "LogManager", "NullHandler", "WSGIErrorHandler", "access_wanted")
 
-logfmt = logging.Formatter("%(message)s")
+#: What must not get into a log as it is: what moves a terminal's cursor, ends a line for some
+#: readers, or cannot be encoded (then the whole record would be lost).
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+#: What would be taken for the beginning of another record.
+_FORGED = re.compile(r"\n(?=\[\d\d/[A-Z][a-z][a-z]/\d{4}:)")
+
+
+def _as_literal(found: re.Match[str]) -> str:
+    return ascii(found[0])[1:-1]
+
+
+class _Formatter(logging.Formatter):
+    """Formats records such that nothing in them can pass for another one, or steer a terminal.
+
+    Messages and the texts of exceptions may hold what a peer has sent.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of a record: its message, and the traceback if there is one."""
+        text = super().format(record)
+        if text.isascii() and text.isprintable():
+            return text
+        return _FORGED.sub("\n ", _UNSAFE.sub(_as_literal, text))
+
+
+logfmt = _Formatter("%(message)s")
 """What the built-in handlers format records with: the text already has its time."""
 
 _INFO = logging.INFO
@@ -117,9 +146,22 @@ _ESCAPES.update({9: "\\t", 10: "\\n", 13: "\\r", 34: '\\"'})
 
 def _escaped(value: Any) -> str:
     text = value if isinstance(value, str) else str(value)
+    if "\\" in text:
+        # Backslashes are as they came, but for those that would make the quote behind them, ours
+        # or the peer's, mean something else.
+        pieces = []
+        for piece in text.split('"'):
+            bare = piece.rstrip("\\")
+            pieces.append(bare + "\\" * (2 * (len(piece) - len(bare))))
+        text = '"'.join(pieces)
     if text.isascii() and text.isprintable() and '"' not in text:
         return text
-    return text.encode("utf-8", "surrogateescape").decode("latin-1").translate(_ESCAPES)
+    try:
+        data = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        # Surrogates, of a peer who wants no line of himself in this log.
+        data = text.encode("utf-8", "backslashreplace")
+    return data.decode("latin-1").translate(_ESCAPES)
 
 
 def _status(log: LogManager, request: Any, response: Any) -> Any:
@@ -133,7 +175,8 @@ def _status(log: LogManager, request: Any, response: Any) -> Any:
 
 def _host_name(log: LogManager, request: Any, response: Any) -> Any:
     remote = request.remote
-    return remote.name or remote.ip
+    # It may come from a field of a proxy's, or of one who claims to be one: still one word.
+    return str(remote.name or remote.ip).replace(" ", "\\x20")
 
 
 #: What the letters of `access_log_format` stand for.
@@ -208,16 +251,28 @@ class LogManager:
 
     def reopen_files(self) -> None:
         """Close and open again the files of all handlers: after they were moved away."""
+        problems: list[OSError] = []
         for log in (self.error_log, self.access_log):
-            for handler in log.handlers:
+            for handler in list(log.handlers):
                 if isinstance(handler, logging.FileHandler):
                     handler.acquire()
                     try:
+                        # Before the old one goes: a file that cannot be opened any more
+                        # must not end the logging.
+                        stream = handler._open()
                         if handler.stream is not None:
                             handler.stream.close()
-                        handler.stream = handler._open()
+                        handler.stream = stream
+                    except OSError as exc:
+                        problems.append(exc)
                     finally:
                         handler.release()
+        for problem in problems:
+            self.error(
+                f"A log file cannot be opened again, the old one stays in use: {problem}",
+                "ENGINE",
+                logging.ERROR,
+            )
 
     def error(
         self,
@@ -312,13 +367,15 @@ class LogManager:
 
     def _set_file_handler(self, log: logging.Logger, filename: Any) -> None:
         handler = self._get_builtin_handler(log, "file")
-        if handler is not None:
-            if filename and handler.baseFilename == os.path.abspath(filename):
-                return
-            log.removeHandler(handler)
-            handler.close()
+        known = handler.baseFilename if handler is not None else ""
+        if filename and known == os.path.abspath(filename):
+            return
         if filename:
             self._add_builtin_file_handler(log, filename)
+        # Only now: when the new one cannot be opened, the old one goes on.
+        if handler is not None:
+            log.removeHandler(handler)
+            handler.close()
 
     def _file_name(self, log: logging.Logger) -> str:
         handler = self._get_builtin_handler(log, "file")

@@ -13,6 +13,10 @@ from .site import site
 __all__ = ("Application", "Tree")
 
 
+#: Paths of more segments are made by peers who want us to count them.
+_DEEP = 100
+
+
 class Tree:
     """Applications by mount point, as one WSGI application.
 
@@ -95,6 +99,10 @@ class Tree:
             request = serving.request
             path = urljoin(request.script_name, request.path_info)
         apps = self.apps
+        if path.count("/") > _DEEP:
+            # Cutting off segment after segment would take quadratic time.
+            names = [name for name in list(apps) if name == path or path.startswith(name + "/")]
+            return max(names, key=len, default=None)
         while True:
             if path in apps:
                 return path
@@ -106,14 +114,17 @@ class Tree:
         """Serve a WSGI request by the application whose mount point is nearest."""
         apps = self.apps
         path = environ.get("PATH_INFO") or ""
-        if len(apps) == 1 and "" in apps and not environ.get("SCRIPT_NAME") and "//" not in path:
-            return apps[""](environ, start_response)
+        if len(apps) == 1 and not environ.get("SCRIPT_NAME") and "//" not in path:
+            app = apps.get("")
+            if app is not None:
+                return app(environ, start_response)
         found = self._find(urljoin(environ.get("SCRIPT_NAME") or "", path))
-        if found is None:
+        # None, too, when another thread has taken it away since.
+        app = None if found is None else apps.get(found[0])
+        if found is None or app is None:
             start_response("404 Not Found", [])
             return []
         script_name, rest = found
-        app = self.apps[script_name]
         if script_name != environ.get("SCRIPT_NAME") or rest != path:
             environ = environ.copy()
             environ["SCRIPT_NAME"] = script_name
@@ -132,9 +143,8 @@ class Tree:
         the usual one, or when its mount point comes from the environment.
         """
         apps = self.apps
-        if len(apps) == 1 and "" in apps:
-            app = apps[""]
-        else:
+        app = apps.get("") if len(apps) == 1 else None
+        if app is None:
             found = self.script_name(path or "/")
             app = None if found is None else apps.get(found)
         if isinstance(app, Application) and app.wsgiapp.is_plain and app._script_name is not None:

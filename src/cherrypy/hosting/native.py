@@ -57,7 +57,8 @@ class NativeGateway:
     def _other(self, exchange: Exchange, path: str) -> Any:
         """Serve what needs WSGI, or nothing."""
         mounted = site.tree.script_name(path)
-        if mounted is not None and not isinstance(site.tree.apps[mounted], Application):
+        app = None if mounted is None else site.tree.apps.get(mounted)
+        if app is not None and not isinstance(app, Application):
             message = (
                 f"The WSGI application grafted at {mounted or '/'!r} cannot be served by the "
                 "native server. Use the default server for it, which speaks WSGI."
@@ -82,7 +83,7 @@ class CPHTTPServer(HTTPServer):
 
     def start(self) -> None:
         """Serve until `stop()`; warn first of what is mounted and cannot be served."""
-        for path, app in site.tree.apps.items():
+        for path, app in list(site.tree.apps.items()):
             if not isinstance(app, Application):
                 self.error_log(
                     f"The native server cannot serve the WSGI application grafted at "

@@ -64,10 +64,12 @@ class SessionAuth:
     @staticmethod
     def _own_page(page: str) -> str:
         """Return `page` if it lies on this site; a login must not send users elsewhere."""
-        flat = page.replace("\\", "/")
-        if flat.startswith("//"):
+        # Browsers, and `urljoin`, leave control characters out and begin after blanks.
+        if "\\" in page or any(char <= " " or char == "\x7f" for char in page):
             return "/"
-        head = flat.partition("?")[0].partition("#")[0].partition("/")[0]
+        if page.startswith("//"):
+            return "/"
+        head = page.partition("?")[0].partition("#")[0].partition("/")[0]
         if ":" in head:
             base = serving.request.base
             if page != base and not page.startswith((base + "/", base + "?")):
@@ -132,15 +134,35 @@ class SessionAuth:
         request = serving.request
         path = request.path_info
         if path.endswith("login_screen"):
-            serving.response.body = self.login_screen(**request.params)
+            serving.response.body = self.login_screen(**_texts(request.params))
             return True
         for end, action in (("do_login", self.do_login), ("do_logout", self.do_logout)):
             if path.endswith(end):
                 if request.method != "POST":
                     serving.response.headers["Allow"] = "POST"
                     raise HTTPError(405)
-                return action(**request.params)
+                params = _texts(request.params)
+                if action == self.do_login and not {"username", "password"} <= params.keys():
+                    raise HTTPError(400, "A login needs a username and a password.")
+                return action(**params)
         return self.do_check()
+
+
+def _texts(params: dict[str, Any]) -> dict[str, str]:
+    """Return the parameters as the methods above take them: one text each.
+
+    Raises HTTPError 400 for others, such as files.
+    """
+    texts: dict[str, str] = {}
+    for name, value in params.items():
+        if isinstance(value, list):
+            value = value[-1]
+        if not isinstance(value, str):
+            raise HTTPError(400)
+        # The one name that no keyword argument can have.
+        if name != "self":
+            texts[name] = value
+    return texts
 
 
 def session_auth(**kwargs: Any) -> bool | None:
