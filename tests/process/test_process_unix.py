@@ -230,3 +230,11 @@ def test_a_killed_process_leaves_its_file_and_the_next_takes_it_over(tmp_path):
         child.send(2)
         assert child.end()[0] == 0
     assert not path.exists()
+
+
+def test_a_pid_file_that_cannot_be_written_is_named(tmp_path):
+    name = str(tmp_path / "missing" / "x.pid")
+    with pytest.raises(FileNotFoundError) as found:
+        PIDFile(LoggedBus(), name).start()
+    # What the failures of a start are shown as.
+    assert name in repr(found.value)

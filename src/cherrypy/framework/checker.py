@@ -212,6 +212,22 @@ class Checker:
                     continue
                 _warn(f"The config entry {key!r} {problem}\nsection: [{section}]")
 
+    def check_server_settings(self) -> None:
+        """A setting of the server that it does not have is a slip of the pen, and does nothing."""
+        known = dir(type(getattr(site, "server", None)))
+        for key in site.config:
+            first, _, name = key.partition(".")
+            if first != "server" or not name:
+                continue
+            name = name.rpartition(".")[2]
+            if name == "on" or name in known:
+                continue
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, known, 1)
+            hint = f" Is it meant to be {near[0]!r}?" if near else ""
+            _warn(f"The config entry {key!r} does nothing: the server has no such setting.{hint}")
+
     # ------------------------------------------------------------------------------- types
 
     def _populate_known_types(self) -> None:

@@ -178,7 +178,9 @@ def _engine_namespace_handler(k: str, v: Any) -> None:
     if not dot:
         setattr(engine, k, v)
         return
-    plugin = getattr(engine, name)
+    plugin = getattr(engine, name, None)
+    if plugin is None:
+        raise AttributeError(f"engine.{k}: the engine has no plugin {name!r}")
     if key == "on":
         switch = getattr(plugin, "subscribe" if v else "unsubscribe", None)
         if callable(switch):
@@ -194,6 +196,8 @@ def _tree_namespace_handler(k: str, v: Any) -> None:
         for script_name, app in v.items():
             tree.graft(app, script_name)
             site.engine.log(f"Mounted: {app} on {script_name or '/'}")
+    elif not hasattr(v, "script_name"):
+        raise TypeError(f"tree.{k} must be an application to mount, not {v!r}")
     else:
         tree.graft(v, v.script_name)
         site.engine.log(f"Mounted: {v} on {v.script_name or '/'}")

@@ -9,7 +9,7 @@ import builtins
 import operator
 import os
 import sys
-from configparser import ConfigParser
+from configparser import ConfigParser, InterpolationError
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -37,13 +37,12 @@ class NamespaceSet(dict[str, Any]):
                 name, rest = key.split(".", 1)
                 buckets.setdefault(name, {})[rest] = value
         for name, handler in self.items():
+            entries = buckets.get(name, {})
             if hasattr(handler, "__exit__"):
                 with handler as callable:
-                    for key, value in buckets.get(name, {}).items():
-                        callable(key, value)
+                    _apply_entries(name, callable, entries)
             else:
-                for key, value in buckets.get(name, {}).items():
-                    handler(key, value)
+                _apply_entries(name, handler, entries)
 
     def __repr__(self) -> str:
         cls = type(self)
@@ -55,6 +54,16 @@ class NamespaceSet(dict[str, Any]):
         return clone
 
     copy = __copy__
+
+
+def _apply_entries(name: str, handler: Any, entries: dict[str, Any]) -> None:
+    for key, value in entries.items():
+        try:
+            handler(key, value)
+        except Exception as exc:
+            if sys.version_info >= (3, 11):
+                exc.add_note(f"This came of the config entry {name}.{key} = {value!r}")
+            raise
 
 
 class Config(dict[str, Any]):
@@ -139,7 +148,11 @@ class Parser(ConfigParser):
 
     def _read_named(self, stream: Iterable[str], name: str) -> None:
         self._sources += (name,)
-        self.read_file(stream, source=name)
+        try:
+            self.read_file(stream, source=name)
+        except UnicodeDecodeError as exc:
+            exc.reason += f" (config files are in UTF-8, and {name} is not)"
+            raise
 
     def as_dict(self, raw: bool = False, vars: Any = None) -> dict[str, dict[str, Any]]:
         """Return `{section: {option: value}}` with every value evaluated.
@@ -151,7 +164,15 @@ class Parser(ConfigParser):
         for section in self.sections():
             entries = result.setdefault(section, {})
             for option in self.options(section):
-                value = self.get(section, option, raw=raw, vars=vars)
+                try:
+                    value = self.get(section, option, raw=raw, vars=vars)
+                except InterpolationError as exc:
+                    where = f" in {', '.join(self._sources)}" if self._sources else ""
+                    exc.message += (
+                        f" (section {section!r}, option {option!r}{where}; a percent sign is "
+                        "written %%)"
+                    )
+                    raise
                 try:
                     entries[option] = unrepr(value)
                 except Exception as exc:

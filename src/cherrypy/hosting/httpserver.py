@@ -69,6 +69,18 @@ def _setting(name: str, doc: str) -> Any:
     return property(get, put, doc=doc)
 
 
+def port_number(port: Any) -> int:
+    """Return a TCP port, which may be text, as a number. Raises ValueError when it is none.
+
+    The system would take 99999 for 34463.
+    """
+    if isinstance(port, str) and port.isascii() and port.isdigit():
+        port = int(port[:6])
+    if type(port) is not int or not 0 <= port <= 65535:
+        raise ValueError(f"server.socket_port must be a number from 0 to 65535, not {port!r}.")
+    return port
+
+
 class HTTPServer:
     """One kirsch server, started and stopped by a `ServerAdapter`.
 
@@ -94,6 +106,14 @@ class HTTPServer:
                 "The server has no address: set server.socket_host and server.socket_port, "
                 "or server.socket_file."
             )
+        if server_adapter.ssl_certificate or server_adapter.ssl_context:
+            # Anything is better than to send in the clear what is meant to be encrypted.
+            raise ValueError(
+                "This server does not speak TLS: let a proxy in front of it do so, and remove "
+                "server.ssl_certificate and server.ssl_context."
+            )
+        if not isinstance(address, str):
+            address = (address[0], port_number(address[1]))
         self.server_adapter = server_adapter
         self.bind_addr = address
         self.stats: dict[str, Any] = {"Enabled": server_adapter.statistics}

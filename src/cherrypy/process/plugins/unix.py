@@ -219,7 +219,12 @@ class PIDFile(SimplePlugin):
         if self.finalized:
             self.bus.log(f"PID {pid!r} already written to {self.pidfile!r}.")
             return
-        fd = os.open(self.pidfile, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        try:
+            fd = os.open(self.pidfile, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        except OSError as exc:
+            # A failed start shows no more of an OSError than number and text.
+            text = f"cannot write the PID file {self.pidfile!r}: {exc.strerror}"
+            raise type(exc)(exc.errno, text) from exc
         with open(fd, "wb") as file:
             file.write(b"%d\n" % pid)
         self.bus.log(f"PID {pid!r} written to {self.pidfile!r}.")
