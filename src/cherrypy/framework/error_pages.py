@@ -155,18 +155,27 @@ def _as_body(result: Any) -> bytes:
 
 
 def _told(exc: BaseException) -> str:
-    """What of `exc` a peer may read: what it says, unless that names a file."""
+    """What of `exc` the page says."""
+    return escape(f"{type(exc).__name__}{_colon(told(exc))}\n")
+
+
+def _colon(text: str) -> str:
+    return f": {text}" if text else ""
+
+
+def told(exc: BaseException) -> str:
+    """What of `exc` a peer may read: what it says, unless that names a file; '' if nothing."""
     shown = serving.request.show_tracebacks
     try:
         if isinstance(exc, OSError) and exc.strerror and not shown:
-            text = f": [Errno {exc.errno}] {exc.strerror}"
+            text = f"[Errno {exc.errno}] {exc.strerror}"
         else:
-            text = f": {exc}"
+            text = str(exc)
     except Exception:  # whoever cannot make a page may not make a message either
         text = ""
     if _PATH.search(text) and not shown:
         text = ""
-    return escape(_encodable(f"{type(exc).__name__}{text}\n"))
+    return _encodable(text)
 
 
 def _encodable(text: str) -> str:

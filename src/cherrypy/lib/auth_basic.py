@@ -16,6 +16,11 @@ __date__ = "2026"
 __all__ = ("basic_auth", "checkpassword_dict")
 
 
+#: Longer credentials (characters, in base64) are refused: the time that normalisation takes can
+#: grow with the square of their length.
+MAX_TOKEN = 8192
+
+
 def checkpassword_dict(user_password_dict: dict[str, str]) -> Callable[[str, str, str], bool]:
     """Return a `checkpassword` that knows the users and passwords of a dict."""
     from hmac import compare_digest
@@ -67,6 +72,8 @@ def basic_auth(
         if scheme.lower() == "basic":
             # RFC 7617, 2: what cannot be read is a bad request.
             try:
+                if len(token) > MAX_TOKEN:
+                    raise ValueError("too long")
                 raw = binascii.a2b_base64(token.strip().encode("ascii"))
                 text, charset = _try_decode(raw, (accept_charset, fallback))
                 username, colon, password = text.partition(":")

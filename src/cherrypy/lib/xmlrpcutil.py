@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
+from cherrypy.framework.error_pages import told
 from cherrypy.framework.serving import serving
 from cherrypy.framework.site import site
 
 __all__ = ("on_error", "patched_path", "process_body", "respond")
 
-#: Longer calls are not looked at.
-MAX_BODY = 100 * 1024 * 1024
+#: Characters that no XML document may have (XML 1.0, 2.2).
+_NOT_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 
 
 def process_body() -> tuple[tuple[Any, ...], str]:
@@ -19,12 +21,24 @@ def process_body() -> tuple[tuple[Any, ...], str]:
 
     A body that is no call gives ``(('ERROR PARAMS',), 'ERRORMETHOD')``.
     """
-    from xmlrpc.client import loads
+    from xmlrpc.client import getparser
 
     try:
-        return loads(serving.request.body.read())  # type: ignore[return-value]  # a call has a method name
+        parser, call = getparser()
+        # A call has no document type, and so no entities to blow it up with: old versions of
+        # expat know no bounds.
+        expat: Any = getattr(parser, "_parser", None)
+        if expat is not None:
+            expat.StartDoctypeDeclHandler = _refuse
+        parser.feed(serving.request.body.read())
+        parser.close()
+        return call.close(), call.getmethodname()  # type: ignore[return-value]  # a call has one
     except Exception:  # whatever the parser makes of what a peer sends
         return ("ERROR PARAMS",), "ERRORMETHOD"
+
+
+def _refuse(*args: Any) -> None:
+    raise ValueError("An XML-RPC call has no document type.")
 
 
 def patched_path(path: str) -> str:
@@ -63,6 +77,7 @@ def on_error(*args: Any, **kwargs: Any) -> None:
     """Make a fault of the exception that is being handled (tool `xmlrpc`)."""
     from xmlrpc.client import Fault, dumps
 
-    text = str(sys.exc_info()[1])
+    exc = sys.exc_info()[1]
+    text = "" if exc is None else told(exc) or type(exc).__name__
     site.log("", "XMLRPC", severity=40, traceback=True)
-    _set_response(dumps(Fault(1, text)))
+    _set_response(dumps(Fault(1, _NOT_XML.sub("?", text))))
