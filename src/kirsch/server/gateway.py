@@ -96,5 +96,7 @@ def close_body(body: Any, log: Callable[..., object]) -> None:
     if close is not None:
         try:
             close()
-        except Exception:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:
             log("error while closing a response body", 40, True)

@@ -139,8 +139,9 @@ class Group:
                 poller.add(conn.fd, IN)
             except OSError as error:  # ENOSPC, ENOMEM: the kernel watches no more for us
                 conn.close(worker)
-                self.trouble(listener, worker, error)
-                return
+                if error.errno in NO_ROOM:
+                    self.trouble(listener, worker, error)
+                    return
 
     def trouble(self, listener: Listener, worker: Worker, error: OSError) -> None:
         """accept() failed: shrug, or stop listening for a moment when there is no room."""

@@ -13,6 +13,7 @@ from .counters import BYTES_OUT, CLASS, HANDLER_ERRORS, REQUESTS, RESETS, RESPON
 from .deadlines import GRAIN
 from .exchange import Exchange
 from .gateway import Closing, FileWrapper, close_body, single
+from .input import StreamInput
 from .link import RUNNING, Link
 from .output import Pending, Truncated, as_bytes, open_stream
 from .poller import IN
@@ -80,8 +81,10 @@ class Replies(Link):
         """The response head; decides whether the connection lives on. ValueError: not sendable."""
         request, group = exchange.head, self.group
         keep = request.keep_alive and group.persistent
-        if self.decoder is not None and keep:
-            keep = self.may_drain(request)
+        if self.decoder is not None:
+            if length is not None:
+                self.end_input(exchange)
+            keep = keep and self.may_drain(request)
         suffix = group.suffix if keep else group.suffix_close
         # A head is a function of what is compared here: the same reply, within the second its Date
         # is good for, is not written twice. Stored once a second and path, so that replies that
@@ -138,6 +141,12 @@ class Replies(Link):
             suffix=suffix,
             protocol=self.group.settings.protocol,
         )
+
+    def end_input(self, exchange: Exchange) -> None:
+        """The response is all there: what is left of the request body is the connection's."""
+        body = exchange.body
+        if type(body) is StreamInput:
+            body.close()
 
     def may_drain(self, request: RequestHead) -> bool:
         """Whether the unread rest of the body is worth reading for another request."""
@@ -368,6 +377,8 @@ class Replies(Link):
             return
         close_body(body, log)
         worker.back()
+        if self.decoder is not None:
+            self.end_input(exchange)
         stream.detach()
         if not whole:
             self.keep_alive = False
