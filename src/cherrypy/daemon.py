@@ -67,7 +67,7 @@ def start(
 ) -> None:
     """Subscribe what the options ask for, start the engine and block until it exits.
 
-    Raises SystemExit with a status other than 0 when the engine does not start.
+    Raises SystemExit, with what to tell the user, when the engine does not start.
     """
     sys.path = ["", *sys.path]
     for name in imports or ():
@@ -90,9 +90,9 @@ def start(
     _serve_flup(fastcgi=fastcgi, scgi=scgi, cgi=cgi)
     try:
         engine.start()
-    except Exception:
-        # The engine has logged why.
-        raise SystemExit(1) from None
+    except Exception as exc:
+        # The engine has logged why, but perhaps nobody sees the log (environment production).
+        raise SystemExit(f"The engine did not start: {exc}") from None
     engine.block()
 
 

@@ -90,7 +90,7 @@ def handler(req: Any) -> int:
         scheme = req.parsed_uri[0] or "http"
         req.get_basic_auth_pw()
         mounted = site.tree.script_name(req.uri)
-        application = None if mounted is None else site.tree.apps[mounted]
+        application = None if mounted is None else site.tree.apps.get(mounted)
         if application is None:
             send_response(req, "404 Not Found", [], [b""])
             return OK
