@@ -140,7 +140,7 @@ class Tool:
                 own = vars(target).get("_cp_config")
                 if own is None:
                     own = dict(getattr(target, "_cp_config", None) or {})
-                    target._cp_config = own  # type: ignore[attr-defined]
+                    target._cp_config = own  # type: ignore[attr-defined]  # functions and classes take it
             else:
                 own = getattr(target, "_cp_config", None)
                 if own is None:
