@@ -12,9 +12,9 @@ import pytest
 from framework_asking import ask
 
 from cherrypy.framework.body import Entity, Part
-from cherrypy.framework.charsets import known_charset
 from cherrypy.framework.helpers import expose
 from cherrypy.framework.ramfile import SmallFile
+from kirsch.http.charsets import known_charset
 
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data; boundary=b"

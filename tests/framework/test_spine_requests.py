@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -511,3 +512,14 @@ def test_many_threads_at_once_see_only_their_own() -> None:
     for thread in threads:
         thread.join(20)
     assert wrong == []
+
+
+class TestHostilePaths:
+    @pytest.mark.parametrize("config", [{}, {"/": {}, "/b": {"tools.gzip.on": False}}])
+    @pytest.mark.parametrize("path", ["/" + "a/" * 80_000, "/" + "\xc3\xa9/" * 40_000])
+    def test_a_path_of_many_segments_costs_little(self, config: Any, path: str) -> None:
+        tree = mount(Root(), config=config)
+        started = time.thread_time()
+        answer = call(tree, path)
+        assert time.thread_time() - started < 0.2
+        assert answer.status.startswith("414")

@@ -224,7 +224,9 @@ def test_an_occupied_port_fails_the_start_of_the_bus(bus):
         with pytest.raises(ChannelFailures, match=str(port)):
             bus.start()
     assert bus.state is bus.states.EXITING
-    assert any(text.startswith("Error in HTTP server: shutting down\nTrace") for text in bus.texts)
+    # Written by the server's own thread.
+    said = "Error in HTTP server: shutting down\nTrace"
+    until(lambda: any(text.startswith(said) for text in bus.texts), what="the line in the log")
     assert bus.texts.count("Bus EXITED") == 1
 
 

@@ -88,6 +88,9 @@ class Application:
         """Return the entry `key` of the nearest section at or above `path`, or `default`."""
         config = self.config
         trail = path or "/"
+        if len(trail) > 256:
+            # No section is longer than the longest: a path of many segments takes linear time.
+            trail = trail[: max(map(len, config), default=0) + 1]
         while trail:
             section = config.get(trail)
             if section and key in section:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from kirsch.http.charsets import known_charset
 from kirsch.http.headers import HeaderElement, HeaderMap
 from kirsch.http.query import unquote_bytes
 
-from .charsets import known_charset
 from .errors import HTTPError
 from .multipart import BoundaryReader, valid_boundary
 from .ramfile import SmallFile

@@ -79,6 +79,9 @@ def _trailing_slash(request: Any) -> bool:
     return request.is_index is True and request.path_info[-1:] != "/"
 
 
+#: No tree of objects is deeper; the walk of a path that is would only cost time.
+MAX_SEGMENTS = 1000
+
 _PROTOCOLS = {"HTTP/1.1": (1, 1), "HTTP/1.0": (1, 0)}
 
 SHORTCUTS["trailing_slash"] = _trailing_slash
@@ -452,6 +455,8 @@ class Request:
 
     def get_resource(self, path: str) -> None:
         """Call the dispatcher of `path`: it sets `handler`, `config` and `is_index`."""
+        if len(path) > MAX_SEGMENTS and path.count("/") > MAX_SEGMENTS:
+            raise HTTPError(414)
         app = self.app
         if app.config:
             dispatch = app.find_config(path, "request.dispatch", self.dispatch)

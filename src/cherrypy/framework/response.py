@@ -343,6 +343,9 @@ class Response:
             code, reason, _ = valid_status(status)
         except ValueError as exc:
             raise HTTPError(500, str(exc)) from None
+        if code < 200:
+            # Another response has to follow an interim one (RFC 9110, 15.2), and none would.
+            raise HTTPError(500, f"Illegal response status from server ({code} is not final).")
         if not (reason.isascii() and reason.isprintable()):
             reason = reason.translate(_CONTROLS).encode("latin-1", "replace").decode("latin-1")
         self.status = f"{code} {reason}"

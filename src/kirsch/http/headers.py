@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
+from .charsets import known_charset
+
 # The historical splitter of lists, for programs that use it. It looks ahead to the end of the
 # field at every comma, so header_elements() does without.
 RE_HEADER_SPLIT = re.compile(',(?=(?:[^"]*"[^"]*")*[^"]*$)')
@@ -13,6 +15,7 @@ q_separator = re.compile(r"; *q *=")
 
 _MISSING = object()
 _ENCODED_WORD = re.compile(r"=\?([^?\s]+)\?([bBqQ])\?([^?\s]*)\?=")
+_LINE_ENDS = {0: None, 10: None, 13: None}
 _BETWEEN_WORDS = re.compile(r"(\?=)\s+(?==\?)")
 
 #: Control characters, which no field may carry (RFC 9110, 5.5); the tab may stay.
@@ -311,6 +314,8 @@ def header_elements(fieldname: str, fieldvalue: str | None) -> list[HeaderElemen
 
 def _decode_word(match: re.Match[str]) -> str:
     charset, kind, text = match.groups()
+    if not known_charset(charset):
+        return match[0]
     import binascii
 
     try:
@@ -318,7 +323,8 @@ def _decode_word(match: re.Match[str]) -> str:
             data = binascii.a2b_base64(text + "==="[: -len(text) % 4])
         else:
             data = binascii.a2b_qp(text, header=True)
-        return data.decode(charset)
+        # A word may hold what no field may.
+        return data.decode(charset).translate(_LINE_ENDS)
     except (ValueError, LookupError):
         return match[0]
 

@@ -95,6 +95,8 @@ def open_listener(bind: Bind, *, backlog: int, nodelay: bool, mode: int | None) 
                 raise ValueError(f"not a descriptor: {bind!r}")
             return [adopt(open_fd(int(number)), backlog, nodelay, "descriptor")]
     host, port = bind
+    if not 0 <= port <= 65535:  # getaddrinfo would take it modulo 65536
+        raise ValueError(f"not a port: {port!r} (expected 0 to 65535)")
     return [listen_tcp(host or "", port, backlog, nodelay)]
 
 
