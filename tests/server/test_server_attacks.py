@@ -461,7 +461,9 @@ def test_a_response_that_never_left_is_counted_once(bench):
         raise LookupError
 
     server = bench.server(app)
-    assert bench.peer(server).get()[0] == 500
+    peer = bench.peer(server)
+    assert peer.get()[0] == 500
+    peer.close()
     assert until(lambda: server.counters["open"] == 0)
     counts = server.counters
     assert (counts["responses"], counts["responses_4xx"], counts["responses_5xx"]) == (1, 0, 1)
@@ -538,9 +540,10 @@ def test_thousands_of_paths(bench):
 # -- the system ---------------------------------------------------------------------------------
 
 
-def test_a_listener_shut_down_under_the_server(bench):
+@pytest.mark.parametrize("pollers", [1, 3])
+def test_a_listener_shut_down_under_the_server(bench, pollers):
     """It would be reported for ever: it is let go of, said once, and the others serve on."""
-    server = bench.server(bind=["127.0.0.1:0", "127.0.0.1:0"])
+    server = bench.server(bind=["127.0.0.1:0", "127.0.0.1:0"], pollers=pollers)
     server.listeners[1].sock.shutdown(socket.SHUT_RDWR)
     assert until(lambda: any("no longer listening" in m for m in bench.errors()))
     before = time.process_time()
@@ -566,3 +569,12 @@ def test_the_kernel_watches_no_more(bench):
     poller.add = add
     assert peer.get()[2] == b"hello" and bench.peer(server).get()[2] == b"hello"
     assert not [m for m in bench.errors() if "internal" in m]
+
+
+def test_more_pollers_than_threads(bench):
+    """Every group has a worker: one that had none would read requests and let them wait."""
+    server = bench.server(threads=2, threads_max=2, pollers=5)
+    for _ in range(12):
+        begin = time.monotonic()
+        assert bench.peer(server).get()[2] == b"hello"
+        assert time.monotonic() - begin < 1

@@ -3,10 +3,13 @@
 import os
 import socket
 import stat
+import threading
+import time
 
 import pytest
 from server_kit import Peer, hello
 
+from kirsch.server import listeners
 from kirsch.server.listeners import describe, listen_unix, parse_bind, split_binds
 from kirsch.server.server import Server
 
@@ -108,3 +111,50 @@ def test_open_socket_and_descriptor(bench):
         Server("fd://999", hello).bind()
     with pytest.raises(OSError, match=r"cannot listen on no\.such\.host\.invalid:1"):
         Server("no.such.host.invalid:1", hello).bind()
+
+
+def test_two_servers_take_over_one_stale_file(tmp_path, monkeypatch):
+    """Between looking and unlinking the other may have begun to live there."""
+    path = str(tmp_path / "stale.sock")
+    served = listeners._is_served
+    delays = iter((0.1, 0.3))
+
+    def dawdling(where):
+        answer = served(where)
+        if not answer:
+            time.sleep(next(delays))
+        return answer
+
+    monkeypatch.setattr(listeners, "_is_served", dawdling)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(path)
+    outcome = []
+
+    def take():
+        try:
+            outcome.append(listeners.listen_unix(path, 5, None))
+        except OSError as error:
+            outcome.append(error)
+
+    crowd = [threading.Thread(target=take) for _ in range(2)]
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join(5)
+    living = [one for one in outcome if not isinstance(one, OSError)]
+    assert len(living) == 1 and living[0].inode == os.stat(path).st_ino
+    living[0].close()
+    assert not os.path.exists(path)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_all_addresses(bench, host):
+    server = bench.server(bind=(host, 0))
+    port = server.bound_addresses[0][1]
+    for target in [("127.0.0.1", port)] + [("::1", port, 0, 0)] * (host == "::"):
+        peer = Peer(target)
+        assert peer.get()[2] == b"hello"
+        peer.close()
+    taken = Server((host, port), hello)
+    with pytest.raises(OSError, match=f"{port}.*in use"):
+        taken.start()

@@ -250,13 +250,13 @@ class Connection(Replies):
     def on_running(self, mask: int, worker: Worker) -> bool:
         """RUNNING or QUEUED: the peer is gone, or takes more of a stream."""
         stream = self.stream
-        if mask & OUT and stream is not None:
-            stream.flush()
-        elif mask & ~(IN | OUT):
-            self.gone = True
-            if self.mask != MUTE:
-                self.mask = MUTE
-                self.group.poller.arm(self.fd, MUTE)
+        if stream is not None:
+            if mask & OUT:
+                stream.flush()
+            elif mask & ~(IN | OUT):
+                stream.lost()
+        elif mask & ~(IN | OUT) and self.mask == MUTE:
+            self.gone = True  # else it is about to be handed back: the poller will say it again
         return True
 
     def on_nothing(self, mask: int, worker: Worker) -> bool:

@@ -69,7 +69,6 @@ class Group:
         self.left_behind = False  # the server has ended, and the last worker cleans up
         self.disposed = False
         self.reserve = self.spare_fd()
-        self.last_trouble = -60.0
         for fd in self.listeners:
             self.poller.listen(fd)
         self.refresh_suffix(time.monotonic())
@@ -149,14 +148,15 @@ class Group:
         if error.errno in DEAD:
             self.poller.remove(listener.fd)  # or it would be reported for ever
             self.listeners.pop(listener.fd, None)
-            if not self.closing and self.server.ready:
+            if not self.closing and self.server.ready and not listener.dead:
+                listener.dead = True  # the other groups see it as well
                 where = describe(listener.address)
                 self.server.log(f"no longer listening on {where}: {error.strerror}", 40)
             return
         if error.errno not in NO_ROOM:
             return  # ECONNABORTED and its kin are a peer's affair
-        if worker.now - self.last_trouble > 60:
-            self.last_trouble = worker.now
+        if worker.now - self.server.last_trouble > 60:
+            self.server.last_trouble = worker.now
             self.server.log(f"cannot accept connections for now: {error.strerror}", 40)
         for _ in range(SHED):
             if self.reserve < 0 or not self.shed(listener, worker):

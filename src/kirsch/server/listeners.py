@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
 import stat
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # Windows, where there are no unix sockets to take over
+    fcntl = None  # type: ignore[assignment]  # a module or nothing
 
 Bind = Any  # (host, port) | 'host:port' | 'unix:/path' | 'fd://N' | socket, or a list of these
 LISTEN_FDS_START = 3  # sd_listen_fds(3)
@@ -16,7 +23,7 @@ LISTEN_FDS_START = 3  # sd_listen_fds(3)
 class Listener:
     """One listening socket and what the server must know of it."""
 
-    __slots__ = ("address", "environ", "family", "fd", "inode", "owner", "path", "sock")
+    __slots__ = ("address", "dead", "environ", "family", "fd", "inode", "owner", "path", "sock")
 
     def __init__(self, sock: socket.socket, path: str | None = None, owner: str = "us") -> None:
         self.sock = sock
@@ -26,6 +33,7 @@ class Listener:
         self.owner = owner  # 'us', or whose it stays: the 'descriptor' passed to us, a 'caller'
         self.inode = os.stat(path).st_ino if path else 0
         self.address = sock.getsockname()
+        self.dead = False  # closed or shut down by somebody else
         self.environ: dict[str, Any] | None = None  # what the WSGI gateway keeps here
         sock.setblocking(False)
 
@@ -161,16 +169,41 @@ def listen_unix(path: str, backlog: int, mode: int | None) -> Listener:
     """Bind and listen on a unix socket; a file nobody listens on any more is replaced."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        if _is_socket(path) and not _is_served(path):
-            os.unlink(path)
-        sock.bind(path)
-        if mode is not None:
-            os.chmod(path, mode)
-        sock.listen(backlog)
+        with _one_at_a_time(path):
+            if _is_socket(path) and not _is_served(path):
+                os.unlink(path)
+            sock.bind(path)
+            if mode is not None:
+                os.chmod(path, mode)
+            sock.listen(backlog)
         return Listener(sock, path=path if not path.startswith("\0") else None)
     except OSError as error:
         sock.close()
         raise _bind_error(error, f"unix:{path}", None) from None
+
+
+@contextlib.contextmanager
+def _one_at_a_time(path: str) -> Iterator[None]:
+    """Keep two servers from taking over one stale file: the later would unlink the living one.
+
+    A lock on the directory, held for a moment; where there is none to be had it goes without.
+    """
+    fd = -1
+    if fcntl is not None and not path.startswith("\0"):
+        with contextlib.suppress(OSError):
+            fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+            until = time.monotonic() + 2
+            while time.monotonic() < until:
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    time.sleep(0.01)
+    try:
+        yield
+    finally:
+        if fd >= 0:
+            os.close(fd)
 
 
 def _is_socket(path: str) -> bool:

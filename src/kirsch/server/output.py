@@ -206,6 +206,14 @@ class Stream:
             conn.shutdown()  # wakes the worker, should it wait for this peer
             return True
 
+    def lost(self) -> None:
+        """The peer is gone (the holder was told): the next block will find out."""
+        conn = self.conn
+        with self.lock:
+            if conn.stream is self:
+                conn.gone = True
+                conn.interest(MUTE)
+
     def detach(self) -> None:
         """Take the connection back from the poller: the response is over, or has failed."""
         conn = self.conn

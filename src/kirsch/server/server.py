@@ -77,6 +77,7 @@ class Server:
         self.house = Housekeeper(self)
         self.head_limits = HeadLimits()
         self.warned_str = False
+        self.last_trouble = -60.0  # when it was last said that accepting has to wait
         self._interrupt: BaseException | type[BaseException] | None = None
         # One start() or stop() at a time; re-entrant for a signal handler that interrupts one.
         self._life = threading.RLock()
@@ -176,7 +177,8 @@ class Server:
             )
             self.pool = Pool(self)
             self.house = Housekeeper(self)
-            count = settings.pollers or default_pollers()
+            # A group without a worker of its own would only queue.
+            count = min(settings.pollers or default_pollers(), settings.pool_max)
             self.groups = [Group(self, self.listeners) for _ in range(count)]
             self.pool.groups = self.house.groups = self.groups
             LIVE.add(self)
