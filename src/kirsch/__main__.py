@@ -51,6 +51,9 @@ def option_parser() -> argparse.ArgumentParser:
 def load_app(where: str) -> Any:
     """The object called `where` ('module:name.attribute'); SystemExit says what is wrong."""
     name, _, path = where.partition(":")
+    if not all(part.isidentifier() for part in name.split(".")):
+        words = f"kirsch: {name!r} is no module's name (expected module:name, as in shop.web:app)"
+        raise SystemExit(words)
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:

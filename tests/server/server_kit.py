@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from kirsch.server.server import Server
@@ -135,6 +135,22 @@ class Bench:
         peer = Peer(server.bound_addresses[0], **options)
         self.stack.callback(peer.close)
         return peer
+
+
+class Owned:
+    """A body of items with a len() that notes which thread has closed it."""
+
+    def __init__(self, items: list[Any], closed: Any) -> None:
+        self.items, self.closed = items, closed
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def close(self) -> None:
+        self.closed.append(threading.current_thread().name)
 
 
 def hello(environ: dict[str, Any], start_response: Any) -> list[bytes]:

@@ -235,6 +235,13 @@ def test_command_line(tmp_path, number):
     [
         (["nowhere:app"], "no module 'nowhere'"),
         (["served:nothing"], "has no 'nothing'"),
+        (["served:app."], "has no 'app.'"),
+        ([":app"], "'' is no module's name"),
+        ([".served:app"], "'.served' is no module's name"),
+        (["served/app.py"], "'served/app.py' is no module's name"),
+        (["served.py"], "no module 'served.py'"),
+        (["served", "--bind", "LISTEN_FDS"], "no sockets were passed"),
+        (["served", "--bind", "unix:/nonexistent/s"], "cannot listen on unix:/nonexistent/s"),
         (["served:__name__"], "cannot be called"),
         (["served", "--threads", "many"], "threads must be int"),
         (["served", "--bind", "nonsense"], "not an address"),

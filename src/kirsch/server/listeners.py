@@ -93,7 +93,10 @@ def open_listener(bind: Bind, *, backlog: int, nodelay: bool, mode: int | None) 
         bind = os.fsdecode(bind)
     if isinstance(bind, str):
         if bind == "LISTEN_FDS":
-            return [adopt(open_fd(fd), backlog, nodelay, "descriptor") for fd in activation_fds()]
+            fds = activation_fds()
+            if not fds:
+                raise OSError(errno.EBADF, "LISTEN_FDS: no sockets were passed to this process")
+            return [adopt(open_fd(fd), backlog, nodelay, "descriptor") for fd in fds]
         bind = parse_bind(bind)
         if isinstance(bind, str):
             if bind.startswith("unix:"):
