@@ -408,7 +408,7 @@ def test_start_up_is_quick(tmp_path: Path) -> None:
         program.ends()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="execv")
+@pytest.mark.skipif(sys.platform == "win32", reason="only on systems with execv")
 def test_in_flight_requests_finish_on_sigterm(tmp_path: Path) -> None:
     import threading
 
