@@ -45,23 +45,8 @@ class Connection(Replies):
     __slots__ = ()
 
     def on_event(self, mask: int, worker: Worker) -> bool:
-        """Go on with what arrived; False when the baton has left this worker meanwhile."""
-        if self.state != READING:
-            return STEPS[self.state](self, mask, worker)
-        try:
-            data = self.recv(RECV)
-        except BlockingIOError:
-            return True
-        except OSError:
-            data = b""
-            worker.counts[RESETS] += 1
-        if not data:
-            self.close(worker)
-            return True
-        worker.counts[BYTES_IN] += len(data)
-        if self.buffer:
-            return self.more_head(data, worker)
-        return self.parse(data, worker)
+        """Go on with an event in any state but READING, whose holder receives by itself."""
+        return STEPS[self.state](self, mask, worker)
 
     def more_head(self, data: bytes, worker: Worker) -> bool:
         """Add to a head that came in pieces; only a line end or a limit asks for another look."""

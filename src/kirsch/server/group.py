@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from ..http.dates import HTTPDate
 from ..wire.http1.bodies import BodyLimits
 from .connection import Connection
-from .counters import ACCEPT_ERRORS, ACCEPTED, OVERFLOW, TIMEOUTS_QUEUE
+from .counters import ACCEPT_ERRORS, ACCEPTED, BYTES_OUT, OVERFLOW, RESETS, TIMEOUTS_QUEUE
 from .deadlines import NEVER, Wheel
 from .link import QUEUED, READING, RUNNING
 from .listeners import describe
+from .output import Pending
 from .poller import IN, MUTE, make_poller
 from .workers import Baton, Worker
 
@@ -50,6 +51,10 @@ class Group:
         self.conns: dict[int, Connection] = {}  # by descriptor; all that are open
         self.ready: deque[Connection] = deque()  # with a request in the buffer, waiting their turn
         self.queue: deque[tuple[Connection, Any, Any, float]] = deque()  # overflow, oldest first
+        # Both belong to whoever has the baton. Received, and not looked at yet:
+        self.inbox: deque[tuple[Connection, bytes]] = deque()
+        # Responses that leave when their batch is done:
+        self.outbox: deque[tuple[Connection, bytes]] = deque()
         self.means: dict[str, float] = {}  # path or family -> mean wall time of its handler
         self.memo: dict[
             str, tuple[Any, ...]
@@ -103,6 +108,36 @@ class Group:
         return self.bodies
 
     # -- the holder ----------------------------------------------------------------------------
+
+    def flush(self, worker: Any, lost: Connection | None = None) -> None:
+        """Send the responses of the batch (the owner of the baton calls).
+
+        lost: a connection whose handler is still out, and whose worker is to lose the baton. Its
+        response is sent as well, but what becomes of it then is for that worker to say.
+        """
+        outbox, counts = self.outbox, worker.counts
+        total = 0
+        while outbox:
+            conn, data = outbox.popleft()
+            try:
+                sent = conn.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                counts[RESETS] += 1
+                if conn is lost:
+                    conn.gone = True
+                else:
+                    conn.close(worker)
+                continue
+            total += sent
+            if sent != len(data):
+                pending = Pending(deque((memoryview(data)[sent:],)))
+                if conn is lost:
+                    conn.pending = pending
+                else:
+                    conn.write_later(pending, worker)
+        counts[BYTES_OUT] += total
 
     def special(self, worker: Worker, fd: int) -> None:
         """An event on something that is no connection: a listener, or a wake-up."""

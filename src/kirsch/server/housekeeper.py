@@ -121,6 +121,7 @@ class Housekeeper:
             conn.state = RUNNING
             group.wheel.set(conn, NEVER)
             conn.interest(MUTE)
+            group.flush(self, conn)
         self.counts[BATON_TAKES] += 1
         group.baton.pass_on()
 

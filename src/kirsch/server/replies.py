@@ -181,21 +181,11 @@ class Replies(Link):
         try:
             if parts is None and len(data) <= JOIN:
                 data = head.data + data
+                if self.join_batch(worker, data):
+                    return
                 sent = self.send(data)
                 if sent == len(data):
                     counts[BYTES_OUT] += sent
-                    if (
-                        worker.holding
-                        and self.keep_alive
-                        and not self.buffer
-                        and self.mask == IN
-                        and self.decoder is None
-                    ):
-                        deadline = worker.now + self.group.idle_timeout
-                        due = self.due
-                        if due is not None and deadline >= due * GRAIN:
-                            self.deadline = deadline  # the wheel finds out when the entry is due
-                            return
                     self.response_done(worker)
                     return
                 rest: deque[Any] = deque((memoryview(data)[sent:],))
@@ -211,6 +201,37 @@ class Replies(Link):
         counts[BYTES_OUT] += sent
         if rest:
             self.write_later(Pending(rest), worker)
+        else:
+            self.response_done(worker)
+
+    def join_batch(self, worker: Worker, data: bytes) -> bool:
+        """Let `data`, the whole response, leave with those of its batch; False when it may not.
+
+        Then the connection is as good as idle again: nothing but its deadline changes. One wake-up
+        of the peer's process for many responses is what makes this worth while.
+        """
+        if (
+            worker.holding
+            and self.keep_alive
+            and not self.buffer
+            and self.mask == IN
+            and self.decoder is None
+        ):
+            group = self.group
+            deadline = worker.now + group.idle_timeout
+            due = self.due
+            if due is not None and deadline >= due * GRAIN:
+                self.deadline = deadline  # the wheel finds out when the entry is due
+                group.outbox.append((self, data))  # type: ignore[arg-type]  # every link is a connection
+                return True
+        return False
+
+    def left_batch(self, worker: Worker) -> None:
+        """The baton went while close() ran, and whoever took it has sent our response (`flush`)."""
+        if self.gone:
+            self.close(worker)
+        elif self.pending is not None:
+            self.write_later(self.pending, worker)
         else:
             self.response_done(worker)
 
@@ -271,6 +292,12 @@ class Replies(Link):
         try:
             if len(data) <= JOIN:
                 data = head.data + data
+                if self.join_batch(worker, data):
+                    close_body(body, log)
+                    worker.back()
+                    if not worker.holding:
+                        self.left_batch(worker)
+                    return
                 sent = self.send(data)
                 rest: deque[Any] = deque()
                 if sent < len(data):
@@ -290,21 +317,8 @@ class Replies(Link):
         worker.back()
         if rest:
             self.write_later(Pending(rest), worker)
-            return
-        due = self.due
-        if (
-            worker.holding
-            and self.keep_alive
-            and not self.buffer
-            and self.mask == IN
-            and self.decoder is None
-            and due is not None
-        ):
-            deadline = worker.now + self.group.idle_timeout
-            if deadline >= due * GRAIN:
-                self.deadline = deadline
-                return
-        self.response_done(worker)
+        else:
+            self.response_done(worker)
 
     def respond_list(
         self, worker: Worker, exchange: Exchange, status: str, headers: Any, body: Any

@@ -308,6 +308,8 @@ class Server:
             group.steal = group.baton.lock = threading.Lock()
             group.wheel.lock = threading.Lock()
             group.baton.parked.clear()
+            group.inbox.clear()
+            group.outbox.clear()
             group.poller.close()
             for conn in group.conns.values():
                 conn.state = CLOSED_STATE

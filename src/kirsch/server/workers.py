@@ -10,10 +10,11 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from .counters import BYTES_IN, RESETS
 from .deadlines import NEVER
 from .exchange import Exchange
-from .input import StreamInput
-from .link import RUNNING
+from .input import RECV, StreamInput
+from .link import READING, RUNNING
 from .poller import MUTE
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .link import Link
 
 BATCH = 64
+HELD = 0.0005  # seconds that a response may wait for others of its batch
 QUICK = 0.001  # seconds: a handler of this mean wall time may keep the baton
 NOTED = 0.0005  # a quick handler below this does not bother the books
 MEANS = 4096  # paths remembered; a full table starts over
@@ -167,6 +169,7 @@ class Worker:
         finally:
             if self.holding:
                 self.holding = False
+                group.flush(self)
                 group.baton.pass_on()
 
     def survive(self, error: BaseException) -> None:
@@ -183,15 +186,35 @@ class Worker:
             pass  # even the log is broken: serving goes on
 
     def lead(self) -> None:
-        """Poll and serve until the baton is gone (law: only the holder runs this)."""
+        """Poll and serve until the baton is gone (law: only the holder runs this).
+
+        A batch goes through three rooms: all is received, then all handlers run, then all is sent.
+        Each room's code and the kernel's stay in the caches that way, and a peer's process is woken
+        once for many responses. Whoever gets the baton takes over what is left of a batch.
+        """
         group = self.group
-        wait, find, wheel = group.poller.wait, group.conns.get, group.wheel
+        wait, wheel = group.poller.wait, group.wheel
         clock, ready, ticks, pool = time.monotonic, group.ready, wheel.ticks, group.pool
+        inbox, outbox = group.inbox, group.outbox
         self.now = now = clock()
         while True:
+            if inbox and not self.serve_batch():
+                return
+            if ready:
+                for _ in range(min(len(ready), BATCH)):
+                    conn = self.current = ready.popleft()
+                    if not conn.go_on(self):
+                        return
+            if outbox:
+                group.flush(self)
+            if (ticks and self.now >= group.wake_at) or self.now >= group.chore_at:
+                group.sweep(self, self.now)
+            if (self.leads and group.baton.parked) or pool.ended:
+                return
             if ready:
                 timeout = 0.0
             else:
+                now = self.now
                 group.wake_at = NEVER  # who sets a deadline from here on wakes us
                 group.wake_at = wake_at = min(wheel.next(), group.chore_at)
                 timeout = -1.0 if wake_at == NEVER else max(0.0, wake_at - now) + 0.001
@@ -199,24 +222,60 @@ class Worker:
             self.now = now = clock()
             if now >= group.suffix_until:
                 group.refresh_suffix(now)
-            for fd, mask in events:
-                conn = find(fd)
-                if conn is None:
-                    group.special(self, fd)
-                else:
-                    self.current = conn
-                    if not conn.on_event(mask, self):
-                        return
-            if ready:
-                for _ in range(min(len(ready), BATCH)):
-                    conn = self.current = ready.popleft()
-                    if not conn.go_on(self):
-                        return
-            now = self.now
-            if (ticks and now >= group.wake_at) or now >= group.chore_at:
-                group.sweep(self, now)
-            if (self.leads and group.baton.parked) or pool.ended:
+            if events and not self.receive(events):
                 return
+
+    def receive(self, events: list[tuple[int, int]]) -> bool:
+        """Take in what has come; False when the baton has left this worker meanwhile."""
+        group, counts = self.group, self.counts
+        find, put = group.conns.get, group.inbox.append
+        specials = []
+        total = 0
+        for fd, mask in events:
+            conn = self.current = find(fd)
+            if conn is None:
+                specials.append(fd)
+            elif conn.state != READING:
+                if not conn.on_event(mask, self):
+                    return False
+            else:
+                try:
+                    data = conn.recv(RECV)
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    data = b""
+                    counts[RESETS] += 1
+                if data:
+                    total += len(data)
+                    put((conn, data))
+                else:
+                    conn.close(self)
+        counts[BYTES_IN] += total
+        if specials:
+            # Last of the batch: closing what is idle must not meet what has just come.
+            if not self.serve_batch():
+                return False
+            group.flush(self)
+            for fd in specials:
+                group.special(self, fd)
+        return True
+
+    def serve_batch(self) -> bool:
+        """Go on with what was received; False when the baton has left this worker meanwhile."""
+        group = self.group
+        inbox, outbox = group.inbox, group.outbox
+        flush_at = self.now + HELD
+        while inbox:
+            conn, data = inbox.popleft()
+            self.current = conn
+            if not (conn.more_head(data, self) if conn.buffer else conn.parse(data, self)):
+                return False
+            if self.now > flush_at:
+                flush_at = self.now + HELD
+                if outbox:
+                    group.flush(self)
+        return True
 
     def dispatch(self, conn: Connection, head: RequestHead, body: Any) -> bool:
         """Run the handler of a complete request; False when the baton is gone after it."""
@@ -253,6 +312,7 @@ class Worker:
         group.wheel.set(conn, NEVER)
         conn.interest(MUTE)
         self.holding = False
+        group.flush(self)
         group.baton.pass_on()
         self.run_slow(conn, head, body)
         return False
@@ -273,6 +333,7 @@ class Worker:
         conn, head, body, _ = group.queue.popleft()
         conn.state = RUNNING
         self.holding = False
+        group.flush(self)
         group.baton.pass_on()
         self.run_slow(conn, head, body)
 
@@ -318,6 +379,7 @@ class Worker:
             self.group.wheel.set(conn, NEVER)
             conn.interest(MUTE)
             self.holding = False
+            self.group.flush(self, conn)  # type: ignore[arg-type]  # every link is a connection
             self.group.baton.pass_on()
 
     def announce(self) -> None:
