@@ -326,7 +326,7 @@ def test_applications_come_and_go_under_load():
                 answer = call(tree, path)
                 assert answer.error is None
                 assert answer.code in (200, 404)
-                tree.native(path)
+                tree.direct(path)
     finally:
         over.set()
         thread.join(5)

@@ -477,12 +477,12 @@ class TestNative:
     def test_the_tree_says_who_can_do_without_wsgi(self) -> None:
         tree = mount(Root())
         app = app_of(tree)
-        assert tree.native("/x") is app
+        assert tree.direct("/x") is app
         tree.graft(lambda environ, start_response: [], "/raw")
-        assert tree.native("/x") is app
-        assert tree.native("/raw/x") is None
+        assert tree.direct("/x") is app
+        assert tree.direct("/raw/x") is None
         app.wsgiapp.pipeline.append(("mine", lambda nextapp: nextapp))
-        assert tree.native("/x") is None
+        assert tree.direct("/x") is None
 
 
 def test_errors_are_classes_users_know() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from _thread import get_ident
 from typing import Any
 
 from .config import merge
-from .exchange import Exchange
+from .exchange import Asked, Origin, answer
 from .logs import LogManager
 from .reprconf import NamespaceSet
 from .request import Request
@@ -16,6 +17,19 @@ from .tools import default_toolbox
 from .wsgi import CPWSGIApp
 
 __all__ = ("Application",)
+
+
+def _is_announced(engine: Any) -> bool:
+    """Return whether publishing `acquire_thread` would tell nobody anything new."""
+    try:
+        manager = engine.thread_manager
+        return (
+            get_ident() in manager.threads
+            and engine.listeners["acquire_thread"] == manager.alone
+            and "publish" not in engine.__dict__
+        )
+    except (AttributeError, KeyError):  # a bus of the program's own making
+        return False
 
 
 class Application:
@@ -96,9 +110,9 @@ class Application:
             if section and key in section:
                 return section[key]
             slash = trail.rfind("/")
-            if slash < 0:
+            if slash < 0 or trail == "/":
                 break
-            trail = "/" if slash == 0 and trail != "/" else trail[:slash]
+            trail = trail[:slash] or "/"
         return default
 
     def get_serving(self, local: Any, remote: Any, scheme: str, sproto: str) -> tuple[Any, Any]:
@@ -114,15 +128,20 @@ class Application:
         response = self.response_class()
         serving.request = request
         serving.response = response
-        publish = site.engine.publish
-        publish("acquire_thread")
-        publish("before_request")
+        engine = site.engine
+        if not _is_announced(engine):
+            engine.publish("acquire_thread")
+        # Without listeners there is nothing to publish, unless somebody watches the publishing.
+        if engine.listeners.get("before_request") or "publish" in engine.__dict__:
+            engine.publish("before_request")
         return request, response
 
     def release_serving(self) -> None:
         """End the request of this thread: publish, run its last hooks, forget it."""
         request = serving.request
-        site.engine.publish("after_request")
+        engine = site.engine
+        if engine.listeners.get("after_request") or "publish" in engine.__dict__:
+            engine.publish("after_request")
         try:
             request.close()
         except Exception:
@@ -162,6 +181,5 @@ class Application:
         Returns the status ('200 OK'), the fields, and the body: bytes, or an iterable whose
         `close` ends the request and must be called.
         """
-        return Exchange(self, fields, rfile, local, remote, scheme, protocol, file_wrapper).respond(
-            method, path, query
-        )
+        asked = Asked(method, path, query, fields, int(protocol != "HTTP/1.0"))
+        return answer(self, asked, rfile, Origin(local, remote, scheme), file_wrapper)

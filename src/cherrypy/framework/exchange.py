@@ -11,10 +11,11 @@ from kirsch.http.hosts import Host, urljoin
 
 from .errors import InternalRedirect, bare_error, format_exc
 from .request import Request
+from .response import bare_pairs
 from .serving import serving
 from .site import site
 
-__all__ = ("Exchange", "Served")
+__all__ = ("Asked", "Origin", "Served", "answer")
 
 
 def redirected(
@@ -124,10 +125,14 @@ class Served:
     A server may pull and close in another thread than the one that ran the request.
     """
 
-    cpapp: Any
     iter_response: Any = None
     _request: Any = None
     _response: Any = None
+
+    def __init__(self, cpapp: Any, request: Any, response: Any) -> None:
+        self.cpapp = cpapp
+        self._request = request
+        self._response = response
 
     def __iter__(self) -> Any:
         body = self._response._body
@@ -214,106 +219,171 @@ class Served:
             if before is not None:
                 serving.__dict__.update(before)
 
-    def recode_path_qs(self, path: str, qs: str) -> tuple[str, str]:
-        """Read path and query as UTF-8, where that is what their bytes are."""
-        encoding = self.cpapp.find_config(path, "request.uri_encoding", "utf-8")
-        try:
-            path = path.encode("latin-1").decode(encoding)
-            return path, qs.encode("latin-1").decode(encoding)
-        except (UnicodeError, LookupError):
-            return path, qs
+
+def recoded(app: Any, path: str, query: str) -> tuple[str, str]:
+    """Return path and query as UTF-8, where that is what their bytes are."""
+    encoding = app.find_config(path, "request.uri_encoding", "utf-8")
+    try:
+        path = path.encode("latin-1").decode(encoding)
+        return path, query.encode("latin-1").decode(encoding)
+    except (UnicodeError, LookupError):
+        return path, query
 
 
-class Exchange(Served):
-    """One request to an application without WSGI: what `Application.respond` does."""
+class Origin:
+    """Where a request comes from, for callers that know no more than that.
 
-    def __init__(
-        self,
-        app: Any,
-        fields: dict[str, str],
-        rfile: Any,
-        local: Any,
-        remote: Any,
-        scheme: str,
-        protocol: str,
-        file_wrapper: Any = None,
-    ) -> None:
-        self.cpapp = app
-        self.fields = fields
-        self.rfile = rfile
+    A server hands over an object of its own, with these three and perhaps `environ()`, which
+    makes the WSGI environment of the request.
+    """
+
+    __slots__ = ("local", "remote", "scheme")
+
+    def __init__(self, local: Any, remote: Any, scheme: str) -> None:
         self.local = local
         self.remote = remote
         self.scheme = scheme
-        self.protocol = protocol
-        self.file_wrapper = file_wrapper
 
-    def respond(self, method: str, path: str, query: str) -> tuple[str, list[tuple[str, str]], Any]:
-        """Serve the request; see `Application.respond`."""
+
+class Asked:
+    """What is asked, for callers that have no object of their own like it.
+
+    `path` as in WSGI: percent-decoded bytes as Latin-1; `query` is what follows the '?'; `fields`
+    the header fields under their CGI names; `minor` that of the protocol version.
+    """
+
+    __slots__ = ("fields", "method", "minor", "path", "query")
+
+    def __init__(
+        self, method: str, path: str, query: str, fields: dict[str, str], minor: int
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.fields = fields
+        self.minor = minor
+
+
+PROTOCOLS = ("HTTP/1.0", "HTTP/1.1")
+
+
+def answer(
+    app: Any,
+    asked: Any,
+    rfile: Any,
+    origin: Any,
+    file_wrapper: Any = None,
+    highest: str = "HTTP/1.1",
+    dated: bool = False,
+) -> tuple[str, list[tuple[str, str]], Any]:
+    """Serve a request without WSGI.
+
+    asked
+        An `Asked`, or a server's own object like it.
+    rfile
+        The entity: a file-like object.
+    origin
+        An `Origin`, or a server's own object like it.
+    file_wrapper
+        Makes of an open file a body that the server sends as it likes; it must close it.
+    highest
+        The highest protocol version of the server.
+    dated
+        The server adds `Date` and our `Server` by itself where they are missing.
+
+    Returns the status ('200 OK'), the fields, and the body: bytes, a list of bytes, or an
+    iterable whose `close` ends the request and must be called.
+    """
+    request = response = None
+    try:
         try:
-            try:
-                self._run(method, path, query)
-            except InternalRedirect as redirect:
-                self._follow(path, query, redirect)
-            response = self._response
+            request, response = _begun(app, origin, highest)
+            path, query = asked.path, asked.query
+            if "//" in path:
+                path = urljoin(path)
+            if not path.isascii():
+                path, query = recoded(app, path, query)
+            protocol = PROTOCOLS[asked.minor]
+            request.run(asked.method, path, query, protocol, asked.fields, rfile)
+        except InternalRedirect as redirect:
+            first, request = request, None
+            request, response = _followed(app, asked, origin, highest, first, redirect)
+        final = response._final
+        if dated and type(final) is int and response._header_list is None:
+            status, pairs = "200 OK", bare_pairs(final)
+        else:
             status = response.status if response._output_status is None else status_text(response)
             pairs = response.pairs()
-        except (KeyboardInterrupt, SystemExit):
-            self.close()
+    except BaseException as exc:
+        if isinstance(exc, (KeyboardInterrupt, SystemExit)):
+            _given_up(app, request, response)
             raise
-        except BaseException:
-            status, pairs, body = trapped()
-            self.close()
-            return status, pairs, body
-        kind = type(response._body)
-        if kind is bytes or kind is list:
-            return status, pairs, self.whole()
-        if self.file_wrapper is not None and hasattr(kind, "give_file"):
-            return status, pairs, self.whole(self.file_wrapper)
-        return status, pairs, self
+        last_resort = trapped()
+        _given_up(app, request, response)
+        return last_resort
+    body = response._body
+    kind = type(body)
+    if kind is bytes or kind is list:
+        if "on_end_request" in request._points or type(request) is not Request:
+            return status, pairs, Served(app, request, response).whole()
+        app.release_serving()
+        return status, pairs, body
+    served = Served(app, request, response)
+    if file_wrapper is not None and hasattr(kind, "give_file"):
+        return status, pairs, served.whole(file_wrapper)
+    return status, pairs, served
 
-    def _run(self, method: str, path: str, query: str, prev: Any = None) -> None:
-        app = self.cpapp
-        local, remote = self.local, self.remote
-        if app.request_class is Request:
-            request, response = app.get_serving(None, None, self.scheme, "HTTP/1.1")
-        else:
-            # Who made a class of their own may count on the arguments of its constructor.
-            local = local if isinstance(local, Host) else Host(*(local or ("", None))[:2])
-            remote = remote if isinstance(remote, Host) else Host(*(remote or ("", None))[:2])
-            request, response = app.get_serving(local, remote, self.scheme, "HTTP/1.1")
-        self._request = request
-        self._response = response
-        request._local = local
-        request._remote = remote
-        if prev is not None:
-            request.prev = prev
-        if "//" in path:
-            path = urljoin(path)
+
+def _begun(app: Any, origin: Any, highest: str) -> tuple[Any, Any]:
+    """Return a new request and its response."""
+    if app.request_class is Request:
+        request, response = app.get_serving(None, None, origin.scheme, highest)
+    else:
+        # Who made a class of their own may count on the arguments of its constructor.
+        ends = [
+            end if isinstance(end, Host) else Host(*(end or ("", None))[:2])
+            for end in (origin.local, origin.remote)
+        ]
+        request, response = app.get_serving(*ends, origin.scheme, highest)
+    request._origin = origin
+    return request, response
+
+
+def _given_up(app: Any, request: Any, response: Any) -> None:
+    """End a request of which no response comes."""
+    if request is not None:
+        Served(app, request, response).close()
+
+
+def _followed(
+    app: Any, asked: Any, origin: Any, highest: str, request: Any, redirect: InternalRedirect
+) -> tuple[Any, Any]:
+    """Go on where InternalRedirect says, as the `InternalRedirector` of WSGI does.
+
+    Returns the last request and its response.
+    """
+    script_name = app._script_name or ""
+    visited: list[str] = []
+    environ: dict[str, Any] = {
+        "SCRIPT_NAME": script_name,
+        "PATH_INFO": request.path_info,
+        "QUERY_STRING": request.query_string,
+    }
+    fields = {**asked.fields, "CONTENT_LENGTH": "0"}
+    protocol = PROTOCOLS[asked.minor]
+    while True:
+        environ = redirected(environ, redirect, visited)
+        _given_up(app, request, serving.response)
+        request, response = _begun(app, origin, highest)
+        request.prev = redirect.request
+        path, query = script_name + environ["PATH_INFO"], environ["QUERY_STRING"]
         if not path.isascii():
-            path, query = self.recode_path_qs(path, query)
-        request.run(method, path, query, self.protocol, self.fields, self.rfile)
-
-    def _follow(self, path: str, query: str, redirect: InternalRedirect) -> None:
-        """Go on where InternalRedirect says, as the `InternalRedirector` of WSGI does."""
-        script_name = self.cpapp._script_name or ""
-        visited: list[str] = []
-        environ: dict[str, Any] = {
-            "SCRIPT_NAME": script_name,
-            "PATH_INFO": path[len(script_name) :],
-            "QUERY_STRING": query,
-        }
-        while True:
-            environ = redirected(environ, redirect, visited)
-            self.close()
-            self.fields = {**self.fields, "CONTENT_LENGTH": "0"}
-            self.rfile = environ["wsgi.input"]
-            try:
-                self._run(
-                    "GET",
-                    script_name + environ["PATH_INFO"],
-                    environ["QUERY_STRING"],
-                    redirect.request,
-                )
-                return
-            except InternalRedirect as again:
-                redirect = again
+            path, query = recoded(app, path, query)
+        try:
+            request.run("GET", path, query, protocol, fields, environ["wsgi.input"])
+            return request, response
+        except InternalRedirect as again:
+            redirect = again
+        except BaseException:
+            _given_up(app, request, response)
+            raise

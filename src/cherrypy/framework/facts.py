@@ -134,32 +134,45 @@ def local(request: Any) -> Host:
     """The address the request came to."""
     environ = request.wsgi_environ
     if environ is None:
-        return _host(request._local, Host("127.0.0.1", 80))
+        origin = request._origin
+        return _host(None if origin is None else origin.local, Host("127.0.0.1", 80))
     return Host("", _port(environ.get("SERVER_PORT") or 80), environ.get("SERVER_NAME") or "")
 
 
 def remote(request: Any) -> Host:
     """The address of the client."""
-    environ = request.wsgi_environ
-    if environ is None:
-        return _host(request._remote, Host("127.0.0.1", 1111))
-    return Host(
-        environ.get("REMOTE_ADDR") or "",
-        _port(environ.get("REMOTE_PORT")),
-        environ.get("REMOTE_HOST") or "",
-    )
+    environ = request._wsgi_environ
+    if environ is not None:
+        return Host(
+            environ.get("REMOTE_ADDR") or "",
+            _port(environ.get("REMOTE_PORT")),
+            environ.get("REMOTE_HOST") or "",
+        )
+    origin = request._origin
+    if origin is not None and hasattr(origin, "environ"):
+        # As the environment would say it, without making one.
+        address, port = origin.remote
+        return Host(address, port or -1, "")
+    return _host(None if origin is None else origin.remote, Host("127.0.0.1", 1111))
+
+
+def wsgi_environ(request: Any) -> Any:
+    """The WSGI environment, made now if the server can; None for a request without WSGI."""
+    make = getattr(request._origin, "environ", None)
+    return make() if make is not None else None
 
 
 def from_environ(key: str) -> Any:
     def get(request: Any) -> Any:
-        return request.wsgi_environ.get(key) if request.wsgi_environ is not None else None
+        environ = request.wsgi_environ
+        return environ.get(key) if environ is not None else None
 
     return lazy(get)
 
 
 def login(request: Any) -> Any:
     """The user name, if the server in front of us or a tool has found it out."""
-    environ = request.wsgi_environ
+    environ = request._wsgi_environ  # not made for this: what we make ourselves names no user
     if environ is None:
         return None
     return environ.get("LOGON_USER") or environ.get("REMOTE_USER") or None

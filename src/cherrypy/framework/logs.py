@@ -72,11 +72,15 @@ class NullHandler(logging.Handler):
         self.lock = None
 
 
+#: The handlers of a logger that nobody listens to.
+_SILENT: list[logging.Handler] = [NullHandler()]
+
+
 class WSGIErrorHandler(logging.Handler):
     """Writes to the `wsgi.errors` stream of the request that is being served."""
 
     def _stream(self) -> Any:
-        return getattr(serving.request, "wsgi_environ", {}).get("wsgi.errors")
+        return (getattr(serving.request, "wsgi_environ", None) or {}).get("wsgi.errors")
 
     def flush(self) -> None:
         """Flush the stream, if there is one now."""
@@ -242,7 +246,7 @@ class LogManager:
         for log in (self.error_log, self.access_log):
             log.setLevel(_INFO)
             if not any(isinstance(handler, NullHandler) for handler in log.handlers):
-                log.addHandler(NullHandler())
+                log.addHandler(_SILENT[0])
         with _managers_lock:
             _managers.add(self)
         engine = getattr(site, "engine", None)
@@ -446,7 +450,7 @@ def access_wanted(log: Any) -> bool:
     logger = log.access_log
     while logger is not None:
         handlers = logger.handlers
-        if handlers and (len(handlers) > 1 or type(handlers[0]) is not NullHandler):
+        if handlers and handlers != _SILENT:
             return True
         if not logger.propagate:
             return False

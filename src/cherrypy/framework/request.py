@@ -119,6 +119,18 @@ class _Hooks(kept):
         obj._hooks = obj._points = value
 
 
+class _Config(kept):
+    """`request.config`: a copy of the plan's, made when somebody looks."""
+
+    def __get__(self, obj: Any, owner: Any = None) -> Any:
+        if obj is None:
+            return None
+        config = obj._config
+        if config is None and obj._plan is not None:
+            config = obj._config = obj._plan.config.copy()
+        return config
+
+
 def _class_hooks(cls: type) -> HookMap:
     """The hooks that a request class has for all its requests."""
     for base in cls.__mro__:
@@ -188,7 +200,9 @@ class Request:
     app: Any = None
     handler: Any = None
     toolmaps: Any = lazy(facts.toolmaps, {})
-    config: Any = None
+    config: Any = _Config(None)
+    """The configuration of the path, a dict of the request's own."""
+
     is_index: Any = None
     hooks: Any = _Hooks(None)
     error_response: Any = HTTPError(500).set_response
@@ -217,10 +231,10 @@ class Request:
     args: Any = ()
     kwargs: Any = {}
 
-    wsgi_environ: Any = None
+    wsgi_environ: Any = kept(facts.wsgi_environ)
+    _wsgi_environ: Any = None
+    _origin: Any = None  # who handed the request over: addresses, scheme, perhaps an environment
     _fields: Any = None  # CGI names and values, when the request came as such
-    _local: Any = None
-    _remote: Any = None
     _target: Any = None
     _protocol_text = "HTTP/1.1"
     _headers: Any = None
@@ -229,6 +243,7 @@ class Request:
     _namespaces: Any = None
     _configured = False
     _plan: Any = None
+    _config: Any = None
     _template: Any = None
     _points: dict[str, list[Hook]] = {}  # the hooks: the template's, or those of its own
 
@@ -243,16 +258,17 @@ class Request:
             self.local = local_host
         if remote_host is not None:
             self.remote = remote_host
-        self.scheme = scheme
-        self.server_protocol = server_protocol
-        self.closed = False
+        if scheme != "http":
+            self.scheme = scheme
+        if server_protocol != "HTTP/1.1":
+            self.server_protocol = server_protocol
 
     def close(self) -> None:
         """Run the `on_end_request` hooks, once."""
         if not self.closed:
             self.closed = True
-            self.stage = "on_end_request"
             if "on_end_request" in self._points:
+                self.stage = "on_end_request"
                 self._run_hooks("on_end_request")
             self.stage = "close"
 
@@ -286,12 +302,10 @@ class Request:
 
         Raises what `throws` lists, and any error under `throw_errors`; all else is answered.
         """
-        response = serving.response
-        self.stage = "run"
         self.method = method
-        path = path or "/"
-        self.query_string = query_string or ""
-        self._target = path
+        self._target = path = path or "/"
+        if query_string:
+            self.query_string = query_string
         self.params = {}
         self.rfile = rfile
         if req_protocol != "HTTP/1.1":
@@ -305,9 +319,11 @@ class Request:
             script_name = app._script_name
             if script_name is None:
                 script_name = app.script_name
-            self.script_name = script_name
-            self.path_info = path_info = path[len(script_name) :] if script_name else path
-            self.respond(path_info)
+            if script_name:
+                self.script_name = script_name
+                path = path[len(script_name) :]
+            self.path_info = path
+            self.respond(path)
         except self.throws:
             raise
         except BaseException:
@@ -316,10 +332,12 @@ class Request:
             self.stage = "error"
             site.log("Unrecoverable error.", "HTTP", 40, traceback=True)
             trace = format_exc() if self.show_tracebacks else ""
+            response = serving.response
             response.output_status, response.header_list, response.body = bare_error(trace)
             response.status = "500 Internal Server Error"
         if method == "HEAD":
             # RFC 9110, 9.3.2: all the fields, no content.
+            response = serving.response
             body = response.body
             response.body = None
             if hasattr(body, "close"):
@@ -330,7 +348,7 @@ class Request:
             except Exception:
                 site.log("The access log failed.", "HTTP", 40, traceback=True)
         self.stage = "done"
-        return response
+        return serving.response
 
     def _negotiate(self) -> None:
         """Settle on the lower of the protocol versions of client and server."""
@@ -355,8 +373,8 @@ class Request:
                         self._run_hooks("before_finalize")
                     serving.response.finalize()
             finally:
-                self.stage = "on_end_resource"
                 if "on_end_resource" in self._points:
+                    self.stage = "on_end_resource"
                     self._run_hooks("on_end_resource")
         except self.throws:
             raise
@@ -367,9 +385,9 @@ class Request:
 
     def _do_respond(self, path_info: str) -> None:
         """The stages of a request that goes well."""
-        if self.app is None:
+        app = self.app
+        if app is None:
             raise NotFound()
-        self.stage = "process_headers"
         if self._protocol_text != "HTTP/1.1" or self.server_protocol != "HTTP/1.1":
             self._negotiate()
         self.process_headers()
@@ -378,16 +396,16 @@ class Request:
         self._configure()
         self._configured = True
 
-        self.stage = "on_start_resource"
         if "on_start_resource" in self._points:
+            self.stage = "on_start_resource"
             self._run_hooks("on_start_resource")
-        self.stage = "process_query_string"
         if self.query_string:
+            self.stage = "process_query_string"
             self.process_query_string()
         if self.method not in self.methods_with_bodies:
             self.process_request_body = False
-        self.stage = "before_request_body"
         if "before_request_body" in self._points:
+            self.stage = "before_request_body"
             self._run_hooks("before_request_body")
         if self.process_request_body:
             self.body.process()
@@ -405,26 +423,19 @@ class Request:
                 encode = held.encode
         else:
             self._run_hooks("before_handler")
-        if self.handler and self._handle(encode):
-            return
-        self.stage = "before_finalize"
+        handler: Any = self.handler
+        if handler:
+            self.stage = "handler"
+            result = handler()
+            # When the encode tool has not run, `settled` does its work.
+            if encode is None:
+                serving.response.body = result
+            elif settled(self, serving.response, encode, result):
+                return
         if "before_finalize" in self._points:
+            self.stage = "before_finalize"
             self._run_hooks("before_finalize")
         serving.response.finalize()
-
-    def _handle(self, encode: Hook | None) -> bool:
-        """Call the handler; return True if that has finished the response, too.
-
-        encode
-            The hook of the encode tool when it has not run: `settled` does its work.
-        """
-        self.stage = "handler"
-        response = serving.response
-        result: Any = self.handler()
-        if encode is not None:
-            return settled(self, response, encode, result)
-        response.body = result
-        return False
 
     def process_query_string(self) -> None:
         """Parse the query into `params`. Raises HTTPError 404 when its bytes are in another code."""
@@ -471,18 +482,16 @@ class Request:
         # A request class may have namespaces and hooks of its own.
         cls = type(self)
         namespaces = _NAMESPACES if cls is Request else cls.namespaces
-        if plan is not None and self._namespaces is None and self.config == plan.config:
-            state = plan.state
-            held = state.get(cls)
-            if (
-                held is None
-                or held.revision is not revision()
-                or held.namespaces != namespaces
-                or held.toolboxes != toolboxes
-            ):
-                held = state[cls] = template(plan, namespaces, toolboxes)
-        else:
-            held = None
+        config = self._config
+        held = None
+        if (
+            plan is not None
+            and self._namespaces is None
+            and (config is None or config == plan.config)
+        ):
+            held = plan.state.get(cls)
+            if held is None or held.made_of != (revision.now, namespaces, toolboxes):
+                held = plan.state[cls] = template(plan, namespaces, toolboxes)
         if held is None:
             self._configure_fully(cls, toolboxes)
             return

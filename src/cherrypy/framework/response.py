@@ -185,6 +185,11 @@ def _new_cookie(response: Any) -> Any:
     return jar
 
 
+def bare_pairs(length: int) -> list[tuple[str, str]]:
+    """The same, for a server that says by itself what it is and when."""
+    return [_CONTENT_TYPE, ("Content-Length", str(length))]
+
+
 def _plain_pairs(length: int) -> list[tuple[str, str]]:
     """The fields of a response of text of which nobody touched any."""
     return [_CONTENT_TYPE, _SERVER, ("Date", HTTPDate()), ("Content-Length", str(length))]

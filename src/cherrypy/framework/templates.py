@@ -44,19 +44,16 @@ class Template:
         "calls",
         "closers",
         "encode",
-        "namespaces",
+        "made_of",
         "points",
-        "revision",
         "settings",
         "simple",
         "steps",
-        "toolboxes",
     )
 
     def __init__(self, namespaces: dict[str, Any], toolboxes: dict[str, Any]) -> None:
-        self.revision = revision()
-        self.namespaces = dict(namespaces)
-        self.toolboxes = dict(toolboxes)
+        # It holds while these are what they were: one comparison in C.
+        self.made_of = (revision.now, dict(namespaces), dict(toolboxes))
         self.settings: dict[str, dict[str, dict[str, Any]]] = {}
         self.steps: list[tuple[Any, Any]] = []
         self.points: dict[str, list[Hook]] = {}

@@ -1,6 +1,6 @@
 """Tools: callables that configuration turns on for a path and that hook into its requests.
 
-Law: whoever changes a tool or a toolbox moves `revision()`; what was derived before is void.
+Law: whoever changes a tool or a toolbox moves `revision.now`; what was derived before is void.
 """
 
 from __future__ import annotations
@@ -32,20 +32,16 @@ HookSpec = tuple[str, Callable[..., Any], "int | None", dict[str, Any]]
 
 
 class _Revision:
-    """A marker that is replaced with each change of any tool: identity is all that is asked."""
+    """Where the tools stand: `now` is another object after each change of any tool or toolbox."""
+
+    now: object = object()
 
 
-_revision = _Revision()
-
-
-def revision() -> object:
-    """Return a marker that is another one as soon as any tool or toolbox has changed."""
-    return _revision
+revision = _Revision()
 
 
 def _changed() -> None:
-    global _revision
-    _revision = _Revision()
+    revision.now = object()
 
 
 def _getargs(func: Any) -> tuple[str, ...]:

@@ -135,18 +135,30 @@ class Tree:
         script_name = self.script_name(path or "/")
         return None if script_name is None else (script_name, path[len(script_name) :])
 
-    def native(self, path: str) -> Application | None:
-        """Return the application for `path` if it can do without WSGI, else None.
+    def direct(self, path: str) -> Application | None:
+        """Return the application for `path` if it can be asked without WSGI, else None.
 
         None, too, when nothing is mounted there: calling the tree as a WSGI application answers.
-        It cannot do without when it is some other WSGI callable, when its WSGI pipeline is not
-        the usual one, or when its mount point comes from the environment.
+        It cannot when it is some other WSGI callable, when its WSGI pipeline is not the usual one,
+        when its mount point comes from the environment, or when somebody has wrapped what WSGI
+        would call on the way, to see every request.
         """
         apps = self.apps
         app = apps.get("") if len(apps) == 1 else None
         if app is None:
             found = self.script_name(path or "/")
             app = None if found is None else apps.get(found)
-        if isinstance(app, Application) and app.wsgiapp.is_plain and app._script_name is not None:
+        if (
+            isinstance(app, Application)
+            and app.wsgiapp.is_plain()
+            and app._script_name is not None
+            and type(app).__call__ is _APPLICATION
+            and type(self).__call__ is _TREE
+        ):
             return app
         return None
+
+
+# As they are before anybody has replaced them.
+_APPLICATION = Application.__call__
+_TREE = Tree.__call__

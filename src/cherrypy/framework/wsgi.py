@@ -11,7 +11,7 @@ from typing import Any
 from kirsch.http.hosts import Host, urljoin
 
 from .errors import InternalRedirect
-from .exchange import Served, redirected, status_text, trapped
+from .exchange import Served, recoded, redirected, status_text, trapped
 from .facts import field_title
 from .request import Request
 
@@ -213,7 +213,7 @@ class AppResponse(Served):
         )
         self._request = request
         self._response = response
-        request.wsgi_environ = environ
+        request._wsgi_environ = environ
         path = get("PATH_INFO") or ""
         script_name = get("SCRIPT_NAME")
         if script_name or "//" in path:
@@ -229,6 +229,10 @@ class AppResponse(Served):
             environ if not self._own_headers else list(self.translate_headers(environ)),
             get("wsgi.input"),
         )
+
+    def recode_path_qs(self, path: str, qs: str) -> tuple[str, str]:
+        """Read path and query as UTF-8, where that is what their bytes are."""
+        return recoded(self.cpapp, path, qs)
 
     def translate_headers(self, environ: dict[str, Any]) -> Any:
         """Yield the header fields of a WSGI environment as pairs of name and value."""
@@ -269,16 +273,17 @@ class CPWSGIApp:
         """The end of the pipeline: the application itself."""
         return self.response_class(environ, start_response, self.cpapp)
 
-    @property
     def is_plain(self) -> bool:
-        """Whether the pipeline is the usual one, so that nobody misses it when it is not used."""
+        """Return whether WSGI may be left out: nobody has put anything in its way."""
         return (
-            self.pipeline == _USUAL
-            and self.head is None
-            and not self.config
-            and self.response_class is AppResponse
-            and type(self) is CPWSGIApp
-        )
+            self.pipeline,
+            self.head,
+            self.config,
+            self.response_class,
+            type(self),
+            CPWSGIApp.__call__,
+            AppResponse.__init__,
+        ) == _PLAIN
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Serve a WSGI request."""
@@ -343,3 +348,14 @@ class CPWSGIApp:
 
 
 _USUAL = CPWSGIApp.pipeline[:]
+# The parts of WSGI of an application that nobody has touched. Agents wrap the last two on the
+# classes, to see every request.
+_PLAIN: tuple[Any, ...] = (
+    _USUAL,
+    None,
+    {},
+    AppResponse,
+    CPWSGIApp,
+    CPWSGIApp.__call__,
+    AppResponse.__init__,
+)

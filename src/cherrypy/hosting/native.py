@@ -9,11 +9,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from kirsch.server.gateway import FileWrapper
-from kirsch.server.wsgi import WSGIGateway
-
 from ..framework.application import Application
 from ..framework.site import site
+from .direct import DirectGateway
 from .httpserver import HTTPServer
 
 if TYPE_CHECKING:
@@ -23,41 +21,17 @@ if TYPE_CHECKING:
 
 __all__ = ("CPHTTPServer", "NativeGateway")
 
-PROTOCOLS = ("HTTP/1.0", "HTTP/1.1")
 
+class NativeGateway(DirectGateway):
+    """Answers exchanges by the applications of the tree, and knows no WSGI environment."""
 
-class NativeGateway:
-    """Answers exchanges by the applications of `cherrypy.tree`."""
+    speaks_wsgi = False
 
-    def __init__(self, server: CPHTTPServer) -> None:
-        self.server = server
-        self._wsgi: WSGIGateway | None = None
-
-    def __call__(self, exchange: Exchange) -> Any:
-        head = exchange.head
-        path = head.path
-        app = site.tree.native(path)
-        if app is None:
-            return self._other(exchange, path)
-        connection = exchange.connection
-        local = connection.listener.address
-        return app.respond(
-            head.method,
-            path,
-            head.query,
-            head.fields,
-            exchange.body,
-            local if type(local) is tuple else None,  # a unix socket has no host and port
-            connection.remote,
-            connection.scheme,
-            PROTOCOLS[head.minor > 0],
-            FileWrapper,
-        )
-
-    def _other(self, exchange: Exchange, path: str) -> Any:
-        """Serve what needs WSGI, or nothing."""
-        mounted = site.tree.script_name(path)
-        app = None if mounted is None else site.tree.apps.get(mounted)
+    def indirect(self, exchange: Exchange, path: str) -> Any:
+        """Serve what needs WSGI, or nothing; refuse what is grafted."""
+        tree = self.server.kirsch.app
+        mounted = tree.script_name(path)
+        app = None if mounted is None else tree.apps.get(mounted)
         if app is not None and not isinstance(app, Application):
             message = (
                 f"The WSGI application grafted at {mounted or '/'!r} cannot be served by the "
@@ -65,9 +39,7 @@ class NativeGateway:
             )
             self.server.error_log(message, logging.ERROR)
             return "500 Internal Server Error", [("Content-Type", "text/plain")], message.encode()
-        if self._wsgi is None:
-            self._wsgi = WSGIGateway(self.server.kirsch)
-        return self._wsgi(exchange)
+        return super().indirect(exchange, path)
 
 
 class CPHTTPServer(HTTPServer):
@@ -78,8 +50,8 @@ class CPHTTPServer(HTTPServer):
     """
 
     def __init__(self, server_adapter: Server | None = None) -> None:
-        self.gateway = NativeGateway(self)
-        super().__init__(server_adapter or site.server, app=site.tree, gateway=self.gateway)
+        gateway = NativeGateway(self)
+        super().__init__(server_adapter or site.server, app=site.tree, gateway=gateway)
 
     def start(self) -> None:
         """Serve until `stop()`; warn first of what is mounted and cannot be served."""

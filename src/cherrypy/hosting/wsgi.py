@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kirsch.server.exchange import Exchange
 
 from ..framework.site import site
+from .direct import DirectGateway
 from .httpserver import HTTPServer
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ class CPWSGIServer(HTTPServer):
     """The HTTP server that calls `wsgi_app`, which is `cherrypy.tree` until replaced."""
 
     def __init__(self, server_adapter: Server | None = None) -> None:
-        super().__init__(server_adapter or site.server, app=site.tree)
+        # Nothing would be gained by asking our own tree through WSGI.
+        gateway = DirectGateway(self)
+        super().__init__(server_adapter or site.server, app=site.tree, gateway=gateway)
 
     @property
     def wsgi_app(self) -> Any:

@@ -48,6 +48,12 @@ class Exchange:
         """The server that took the request."""
         return self.connection.group.server
 
+    def environ(self) -> dict[str, Any]:
+        """Make the WSGI environment of this request (PEP 3333), one of its own at each call."""
+        from .wsgi import environ_of
+
+        return environ_of(self)
+
     def start(self, status: str, headers: list[Any]) -> Stream:
         """Send the response head now and return the stream its body is written to.
 

@@ -42,8 +42,6 @@ class Link:
         "deadline",
         "decoder",
         "due",
-        "environ",
-        "environ_head",
         "expect",
         "fd",
         "gathered",
@@ -65,6 +63,8 @@ class Link:
         "sock",
         "state",
         "stream",
+        "template",
+        "template_head",
         "waiting_since",
         "worker",
     )
@@ -88,8 +88,8 @@ class Link:
         self.due: int | None = None
         self.buffer: bytes | bytearray = b""  # received, not yet understood
         self.last: RequestHead | None = None
-        self.environ: dict[str, Any] | None = None  # the WSGI gateway's, made for environ_head
-        self.environ_head: RequestHead | None = None
+        self.template: dict[str, Any] | None = None  # the WSGI environ, as of template_head
+        self.template_head: RequestHead | None = None
         self.decoder: Any = None  # of a request body that is not read to its end
         self.expect = False  # 100 Continue is awaited
         self.keep_alive = True

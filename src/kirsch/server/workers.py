@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .link import Link
 
 BATCH = 64
-HELD = 0.0005  # seconds that a response may wait for others of its batch
+HELD = 0.001  # seconds that a response may wait for others of its batch
 QUICK = 0.001  # seconds: a handler of this mean wall time may keep the baton
 NOTED = 0.0005  # a quick handler below this does not bother the books
 MEANS = 4096  # paths remembered; a full table starts over

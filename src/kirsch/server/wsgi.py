@@ -65,8 +65,8 @@ def fill_environ(conn: Link, head: RequestHead) -> Environ:
     Most requests of a connection send the same fields (then `fields` is the same dict), and many
     are the same altogether.
     """
-    environ = conn.environ
-    seen = conn.environ_head
+    environ = conn.template
+    seen = conn.template_head
     if environ is None or seen is None or seen.fields is not head.fields:
         template = conn.listener.environ
         if template is None:
@@ -76,18 +76,30 @@ def fill_environ(conn: Link, head: RequestHead) -> Environ:
         environ["REMOTE_ADDR"] = remote[0]
         environ["REMOTE_PORT"] = str(remote[1]) if remote[0] else ""
         environ.update(head.fields)
-        conn.environ = environ
+        conn.template = environ
     path = head.path
     environ["REQUEST_METHOD"] = head.method
     environ["PATH_INFO"] = path if path != "*" else "/*"
     environ["QUERY_STRING"] = head.query
     environ["REQUEST_URI"] = environ["RAW_URI"] = head.target
     environ["SERVER_PROTOCOL"] = PROTOCOLS[head.minor > 0]
-    conn.environ_head = head
+    conn.template_head = head
     return environ
 
 
 PROTOCOLS = ("HTTP/1.0", "HTTP/1.1")
+
+
+def environ_of(exchange: Exchange) -> Environ:
+    """The WSGI environment of a request."""
+    conn = exchange.connection
+    head = exchange.head
+    template: Any = conn.template
+    if head is not conn.template_head:
+        template = fill_environ(conn, head)
+    environ: Environ = template.copy()
+    environ["wsgi.input"] = exchange.body
+    return environ
 
 
 class _Call:
@@ -167,13 +179,7 @@ class WSGIGateway:
         self.server = server
 
     def __call__(self, exchange: Exchange) -> Response:
-        conn = exchange.connection
-        head = exchange.head
-        template: Any = conn.environ
-        if head is not conn.environ_head:
-            template = fill_environ(conn, head)
-        environ = template.copy()
-        environ["wsgi.input"] = exchange.body
+        environ = environ_of(exchange)
         call = _Call(exchange)
         body = self.server.app(environ, call.start_response)
         kind = type(body)

@@ -51,9 +51,6 @@ class PageHandler:
     def kwargs(self, kwargs: dict[str, Any]) -> None:
         serving.request.kwargs = kwargs
 
-    def _arguments(self) -> tuple[Any, dict[str, Any]]:
-        return self.args, self.kwargs
-
     def __call__(self) -> Any:
         """Call the page.
 
@@ -61,8 +58,11 @@ class PageHandler:
             HTTPError: 404 or 400 when the arguments do not fit the page's signature.
         """
         try:
-            args, kwargs = self._arguments()
-            return self.callable(*args, **kwargs)
+            if type(self) is LateParamPageHandler and not self._kwargs:
+                request = serving.request
+                # The call itself makes a dict of its own.
+                return self.callable(*request.args, **request.params)
+            return self.callable(*self.args, **self.kwargs)
         except TypeError as exc:
             try:
                 test_callable_spec(self.callable, self.args, self.kwargs)
@@ -99,13 +99,6 @@ class LateParamPageHandler(PageHandler):
     def kwargs(self, kwargs: dict[str, Any]) -> None:
         serving.request.kwargs = kwargs
         self._kwargs = kwargs
-
-    def _arguments(self) -> tuple[Any, dict[str, Any]]:
-        if self._kwargs or type(self) is not LateParamPageHandler:
-            return self.args, self.kwargs
-        request = serving.request
-        # The call itself makes a dict of its own.
-        return request.args, request.params
 
 
 def test_callable_spec(

@@ -60,13 +60,12 @@ class Dispatcher:
         """Set `request.handler`, `request.config` and `request.is_index` for a path."""
         # Through the class, whatever it has become: agents replace `find_handler` there.
         func, vpath = self.find_handler(path_info)
-        request = serving.request
         if func is None:
-            request.handler = NotFound()
+            serving.request.handler = NotFound()
         elif vpath:
-            request.handler = LateParamPageHandler(func, *_decoded(vpath))
+            serving.request.handler = LateParamPageHandler(func, *_decoded(vpath))
         else:
-            request.handler = LateParamPageHandler(func)
+            serving.request.handler = LateParamPageHandler(func)
 
     def find_handler(self, path: str) -> tuple[Any, list[str]]:
         """Return the page for a path and the segments left over, or `(None, [])`.
@@ -76,6 +75,14 @@ class Dispatcher:
         """
         request = serving.request
         app = request.app
+        found = self._follow(path, app.root, app.config)
+        if found is not None:
+            handler, sources, rest, request.is_index = found
+            merged = plan(tuple(sources))
+            if "tools.staticdir.dir" not in merged.config:
+                request._plan = merged
+                request._config = None  # copied from the plan when somebody looks
+                return handler, rest
         sources, trail, full = self._walk(path, app.root, app.config)
         total = len(full)
         for candidate, at, upto in reversed(trail):
@@ -100,11 +107,68 @@ class Dispatcher:
         if "tools.staticdir.dir" in merged.config:
             merged = plan(tuple(sources), _static_section(full, sources, trail))
         request._plan = merged
-        request.config = merged.config.copy()
+        request._config = None
         if handler is None:
             return None, []
         # Either the whole path is used (and perhaps `index`), or the rest are arguments.
         return handler, full[at:-1]
+
+    def _follow(
+        self, path: str, node: Any, sections: dict[str, dict[str, Any]]
+    ) -> tuple[Any, list[dict[str, Any]], list[str], bool] | None:
+        """Follow a path of which all is usual: attributes lead on, and the last of them is a page.
+
+        Returns the page, the config dicts met, the segments left over, and whether it is an index;
+        None when there is more to it, which `_walk` knows all about.
+        """
+        sources: list[dict[str, Any]] = [site.config]
+        if conf := getattr(node, "_cp_config", None):
+            sources.append(conf)
+        deep = False
+        if sections:
+            if conf := sections.get("/"):
+                sources.append(conf)
+            deep = len(sections) > ("/" in sections)
+        names = _segments(path) if path != "/" else []
+        names.append("index")
+        where = ""
+        page = None
+        at = 0
+        for name in names:
+            if not (name.isidentifier() or name.isalnum()) or name[:2] == "__":
+                return None
+            child = getattr(node, name, None)
+            if child is None:
+                break
+            at += 1
+            page = child
+            node = child.__func__ if type(child) is MethodType else child
+            if conf := getattr(node, "_cp_config", None):
+                sources.append(conf)
+            if deep:
+                where += "/" + name
+                if conf := sections.get(where):
+                    sources.append(conf)
+        if (
+            page is None
+            or self.translate is not punctuation_to_underscores
+            or not getattr(node, "exposed", False)
+            or getattr(node, "default", None) is not None
+        ):
+            return None
+        total = len(names)
+        if at == total:
+            return page, sources, [], True
+        rest = names[at:-1]
+        if rest:
+            if callable(getattr(node, self.dispatch_method_name, None)):
+                return None
+            if deep:
+                for name in rest:
+                    where += "/" + name
+                    if where in sections:
+                        return None
+        return page, sources, rest, False
 
     def _walk(
         self, path: str, node: Any, sections: dict[str, dict[str, Any]]
@@ -138,7 +202,7 @@ class Dispatcher:
                 if not (plain and (name.isidentifier() or name.isalnum())):
                     name = name.translate(translate)
                 # Never `__wrapped__`, `__func__`: a path must not go around a decorator.
-                if not name.startswith("__"):
+                if name[:2] != "__":
                     child = getattr(node, name, None)
                 if child is None and at < total:
                     dispatch = getattr(node, self.dispatch_method_name, None)

@@ -26,6 +26,7 @@ class ThreadManager(SimplePlugin):
 
     def __init__(self, bus: Bus) -> None:
         self.threads = {}
+        self.alone = {self.acquire_thread}  # the listeners of acquire_thread, as a rule
         self._numbering = Lock()  # Held while indices are given out or taken back.
         super().__init__(bus)
         for channel in ("acquire_thread", "start_thread", "release_thread", "stop_thread"):

@@ -1,0 +1,52 @@
+"""The way from the wire to an application with nothing in between: no WSGI, no environment.
+
+Law: whoever could tell the difference is not gone around; then requests go through WSGI.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kirsch.server.gateway import FileWrapper
+from kirsch.server.wsgi import WSGIGateway
+
+from ..framework.exchange import answer
+from ..framework.tree import Tree
+
+if TYPE_CHECKING:
+    from kirsch.server.exchange import Exchange
+
+    from .httpserver import HTTPServer
+
+__all__ = ("DirectGateway",)
+
+
+class DirectGateway:
+    """Answers exchanges: by an application of the tree itself where it can, else by WSGI.
+
+    `request.wsgi_environ` is made if somebody asks for it.
+    """
+
+    speaks_wsgi = True
+
+    def __init__(self, server: HTTPServer) -> None:
+        self.server = server
+        self.wsgi: WSGIGateway | None = None
+
+    def __call__(self, exchange: Exchange) -> Any:
+        kirsch = self.server.kirsch
+        head: Any = exchange.head
+        path = head.path
+        tree = kirsch.app
+        app = tree.direct(path) if type(tree) is Tree and path != "*" else None
+        if app is None:
+            return self.indirect(exchange, path)
+        origin = exchange if self.speaks_wsgi else exchange.connection
+        highest = kirsch.settings.protocol
+        return answer(app, head, exchange.body, origin, FileWrapper, highest, True)
+
+    def indirect(self, exchange: Exchange, path: str) -> Any:
+        """Serve what needs WSGI, or nothing."""
+        if self.wsgi is None:
+            self.wsgi = WSGIGateway(self.server.kirsch)
+        return self.wsgi(exchange)
