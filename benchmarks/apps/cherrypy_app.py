@@ -1,6 +1,8 @@
 """The application under measurement: an ordinary CherryPy program, the same file for CherryPy 18.10 and for us.
 
 usage: cherrypy_app.py PORT [default|wsgi|native]     with the folder of static files in $BENCH_FILES
+
+'wsgi' goes through WSGI whatever the server would do by itself.
 """
 
 from __future__ import annotations
@@ -60,6 +62,8 @@ def main() -> None:
         from cherrypy._cpwsgi_server import CPWSGIServer
 
         cherrypy.server.httpserver = CPWSGIServer(cherrypy.server)
+        tree = cherrypy.tree
+        cherrypy.server.httpserver.wsgi_app = lambda *args: tree(*args)
     static = {"tools.staticdir.on": True, "tools.staticdir.dir": os.environ["BENCH_FILES"]}
     cherrypy.tree.mount(Root(), "/", {"/static": static})
     # No signal handlers: the harness ends the process, and both frameworks treat SIGTERM alike without them.

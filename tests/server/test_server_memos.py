@@ -119,7 +119,7 @@ def test_memories_do_not_show(bench, monkeypatch, slow):
 
     def forgetful_fill(conn, head):
         if conn.group.server is plain:
-            conn.environ = conn.environ_head = conn.listener.environ = None
+            conn.template = conn.template_head = conn.listener.environ = None
         return fill(conn, head)
 
     monkeypatch.setattr(connection, "parse_head", forgetful_parse)

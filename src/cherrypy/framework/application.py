@@ -101,6 +101,13 @@ class Application:
     def find_config(self, path: str, key: str, default: Any = None) -> Any:
         """Return the entry `key` of the nearest section at or above `path`, or `default`."""
         config = self.config
+        if len(config) < 8:
+            # Few sections are quicker asked one by one, and mostly none of them knows the key.
+            for section in list(config.values()):
+                if section and key in section:
+                    break
+            else:
+                return default
         trail = path or "/"
         if len(trail) > 256:
             # No section is longer than the longest: a path of many segments takes linear time.

@@ -297,7 +297,11 @@ def answer(
     request = response = None
     try:
         try:
-            request, response = _begun(app, origin, highest)
+            if app.request_class is Request:
+                request, response = app.get_serving(None, None, origin.scheme, highest)
+                request._origin = origin
+            else:
+                request, response = _begun(app, origin, highest)
             path, query = asked.path, asked.query
             if "//" in path:
                 path = urljoin(path)
@@ -335,16 +339,13 @@ def answer(
 
 
 def _begun(app: Any, origin: Any, highest: str) -> tuple[Any, Any]:
-    """Return a new request and its response."""
-    if app.request_class is Request:
-        request, response = app.get_serving(None, None, origin.scheme, highest)
-    else:
-        # Who made a class of their own may count on the arguments of its constructor.
-        ends = [
-            end if isinstance(end, Host) else Host(*(end or ("", None))[:2])
-            for end in (origin.local, origin.remote)
-        ]
-        request, response = app.get_serving(*ends, origin.scheme, highest)
+    """Return a new request, of whatever class, and its response."""
+    # Who made a class of their own may count on the arguments of its constructor.
+    ends = [
+        end if isinstance(end, Host) else Host(*(end or ("", None))[:2])
+        for end in (origin.local, origin.remote)
+    ]
+    request, response = app.get_serving(*ends, origin.scheme, highest)
     request._origin = origin
     return request, response
 

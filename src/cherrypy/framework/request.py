@@ -468,11 +468,10 @@ class Request:
         """Call the dispatcher of `path`: it sets `handler`, `config` and `is_index`."""
         if len(path) > MAX_SEGMENTS and path.count("/") > MAX_SEGMENTS:
             raise HTTPError(414)
+        dispatch = self.dispatch
         app = self.app
         if app.config:
-            dispatch = app.find_config(path, "request.dispatch", self.dispatch)
-        else:
-            dispatch = self.dispatch
+            dispatch = app.find_config(path, "request.dispatch", dispatch)
         dispatch(path)
 
     def _configure(self) -> None:

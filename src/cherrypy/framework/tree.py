@@ -9,6 +9,7 @@ from kirsch.http.hosts import urljoin
 from .application import Application
 from .serving import serving
 from .site import site
+from .wsgi import AppResponse, CPWSGIApp
 
 __all__ = ("Application", "Tree")
 
@@ -148,17 +149,33 @@ class Tree:
         if app is None:
             found = self.script_name(path or "/")
             app = None if found is None else apps.get(found)
-        if (
-            isinstance(app, Application)
-            and app.wsgiapp.is_plain()
-            and app._script_name is not None
-            and type(app).__call__ is _APPLICATION
-            and type(self).__call__ is _TREE
-        ):
-            return app
-        return None
+        if not isinstance(app, Application) or app._script_name is None:
+            return None
+        wsgi = app.wsgiapp
+        touched = (
+            type(app).__call__,
+            type(self).__call__,
+            wsgi.pipeline,
+            wsgi.head,
+            wsgi.config,
+            wsgi.response_class,
+            type(wsgi),
+            CPWSGIApp.__call__,
+            AppResponse.__init__,
+        )
+        return app if touched == _UNTOUCHED else None
 
 
-# As they are before anybody has replaced them.
-_APPLICATION = Application.__call__
-_TREE = Tree.__call__
+# What WSGI would go through, as it is before anybody has put a finger on it. Agents wrap the calls
+# on the classes, to see every request.
+_UNTOUCHED: tuple[Any, ...] = (
+    Application.__call__,
+    Tree.__call__,
+    CPWSGIApp.pipeline[:],
+    None,
+    {},
+    AppResponse,
+    CPWSGIApp,
+    CPWSGIApp.__call__,
+    AppResponse.__init__,
+)

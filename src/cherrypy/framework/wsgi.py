@@ -273,18 +273,6 @@ class CPWSGIApp:
         """The end of the pipeline: the application itself."""
         return self.response_class(environ, start_response, self.cpapp)
 
-    def is_plain(self) -> bool:
-        """Return whether WSGI may be left out: nobody has put anything in its way."""
-        return (
-            self.pipeline,
-            self.head,
-            self.config,
-            self.response_class,
-            type(self),
-            CPWSGIApp.__call__,
-            AppResponse.__init__,
-        ) == _PLAIN
-
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Serve a WSGI request."""
         if self.pipeline != _USUAL or self.head is not None or self.config:
@@ -348,14 +336,3 @@ class CPWSGIApp:
 
 
 _USUAL = CPWSGIApp.pipeline[:]
-# The parts of WSGI of an application that nobody has touched. Agents wrap the last two on the
-# classes, to see every request.
-_PLAIN: tuple[Any, ...] = (
-    _USUAL,
-    None,
-    {},
-    AppResponse,
-    CPWSGIApp,
-    CPWSGIApp.__call__,
-    AppResponse.__init__,
-)

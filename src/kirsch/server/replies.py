@@ -86,41 +86,31 @@ class Replies(Link):
                 self.end_input(exchange)
             keep = keep and self.may_drain(request)
         suffix = group.suffix if keep else group.suffix_close
-        # A head is a function of what is compared here: the same reply, within the second its Date
-        # is good for, is not written twice. Stored once a second and path, so that replies that
-        # always differ do not pay.
+        # A head is a function of what is compared here, in C: the same reply, within the second its
+        # Date is good for, is not written twice. Stored once a second and path, so that replies
+        # that always differ do not pay.
+        facts = (suffix, request.minor, request.method, status, length, headers)
         path = self.worker.key
         memo = group.memo.get(path)
-        if memo is not None and memo[0] is suffix:
-            if (
-                memo[5] == headers
-                and memo[4] == length
-                and memo[3] == status
-                and memo[2] == request.method
-                and memo[1] == request.minor
-            ):
-                head: ResponseHead = memo[6]
-            else:
-                head = self.write_head(request, status, headers, keep, length, suffix)
+        if memo is not None and memo[0] == facts:
+            head: ResponseHead = memo[1]
         else:
             head = self.write_head(request, status, headers, keep, length, suffix)
-            if type(headers) is list and path in group.means:
-                if len(group.memo) >= MEMOS:
-                    group.memo.clear()
-                copy = [tuple(pair) for pair in headers]
-                group.memo[path] = (
-                    suffix,
-                    request.minor,
-                    request.method,
-                    status,
-                    length,
-                    copy,
-                    head,
-                )
+            if (memo is None or memo[0][0] is not suffix) and type(headers) is list:
+                self.remember(path, facts, head)
         self.keep_alive = head.keep_alive
         if self.expect and head.keep_alive:
             self.send_continue()
         return head
+
+    def remember(self, path: str, facts: tuple[Any, ...], head: ResponseHead) -> None:
+        """Keep a response head, for paths that books are kept of."""
+        group = self.group
+        if path in group.means:
+            if len(group.memo) >= MEMOS:
+                group.memo.clear()
+            copy = [tuple(pair) for pair in facts[5]]  # theirs may change
+            group.memo[path] = ((*facts[:5], copy), head)
 
     def write_head(
         self,
@@ -166,15 +156,15 @@ class Replies(Link):
             self.failed(worker, exchange, error)
             return
         counts = worker.counts
-        if head.framing == "none":
-            data, parts = b"", None
-        elif head.framing == "length" and head.length != length:
-            promised: int = head.length or 0
-            if length > promised:
-                self.group.server.log(RESPONSE_TOO_LONG, 40)
-                self.refuse(500, RESPONSE_TOO_LONG, worker)
-                return
-            self.keep_alive = False
+        if head.length != length:  # None unless the framing is by length
+            if head.framing == "none":
+                data, parts = b"", None
+            elif head.framing == "length":
+                if length > (head.length or 0):
+                    self.group.server.log(RESPONSE_TOO_LONG, 40)
+                    self.refuse(500, RESPONSE_TOO_LONG, worker)
+                    return
+                self.keep_alive = False
         counts[RESPONSES] += 1
         if status[0] != "2":
             counts[CLASS[status[0]]] += 1
