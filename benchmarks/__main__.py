@@ -121,6 +121,7 @@ def main() -> int:
     whole = not (chosen.only or chosen.contenders or chosen.quick)
     default = servers.TOP / "benchmarks" if whole else servers.CACHE
     folder = default if chosen.output is None else servers.Path(chosen.output)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(run.results, indent=1) + "\n")
     (folder / "RESULTS.md").write_text(report.markdown(run.results))
     print()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from typing import Any
 
 import cherrypy
 
@@ -41,6 +42,10 @@ class Root:
         return BIG
 
 
+def through_wsgi(environ: Any, start_response: Any) -> Any:
+    return cherrypy.tree(environ, start_response)
+
+
 def main() -> None:
     port, kind = int(sys.argv[1]), ([*sys.argv, "default"])[2]
     cherrypy.config.update(
@@ -62,8 +67,7 @@ def main() -> None:
         from cherrypy._cpwsgi_server import CPWSGIServer
 
         cherrypy.server.httpserver = CPWSGIServer(cherrypy.server)
-        tree = cherrypy.tree
-        cherrypy.server.httpserver.wsgi_app = lambda *args: tree(*args)
+        cherrypy.server.httpserver.wsgi_app = through_wsgi
     static = {"tools.staticdir.on": True, "tools.staticdir.dir": os.environ["BENCH_FILES"]}
     cherrypy.tree.mount(Root(), "/", {"/static": static})
     # No signal handlers: the harness ends the process, and both frameworks treat SIGTERM alike without them.
