@@ -218,6 +218,14 @@ def test_who_gets_nothing(serve, accept):
     assert answer["Content-Encoding"] is None
 
 
+@pytest.mark.parametrize("accept", ["gzip;q=abc", "br, gzip;q=abc", "gzip," * 1001])
+@pytest.mark.parametrize("path", ["/", "/none"])
+def test_a_field_that_cannot_be_understood_is_the_peers_fault(serve, accept, path):
+    answer = serve(Root(), GZIP)(path, headers={"Accept-Encoding": accept})
+    assert answer.status == 400
+    assert answer["Content-Encoding"] is None
+
+
 @pytest.mark.parametrize(
     ("types", "compressed"),
     [

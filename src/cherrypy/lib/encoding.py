@@ -284,7 +284,8 @@ def gzip(
         mime_types: content types to compress; ``text/*``, ``*/*`` and ``application/*+xml`` mean
             all of their kind.
 
-    The response is 406 when the client accepts neither gzip nor the plain body.
+    The response is 406 when the client accepts neither gzip nor the plain body, and 400 when its
+    Accept-Encoding cannot be understood.
     """
     request, response = serving.request, serving.response
     set_vary_header(response, "Accept-Encoding")
@@ -298,11 +299,15 @@ def gzip(
     field = request.headers.get("Accept-Encoding")
     if not field:
         return
-    gzip_weight, identity = _codings(request.headers.elements("Accept-Encoding"))
+    try:
+        gzip_weight, identity = _codings(request.headers.elements("Accept-Encoding"))
+        if not gzip_weight and identity == 0.0:
+            raise HTTPError(406, "identity, gzip")
+    except HTTPError as answer:
+        # Not let out: this hook would run again for the error's page, and raise again.
+        answer.set_response()
+        return
     if not gzip_weight:
-        if identity == 0.0:
-            # Not raised: this hook would run again for the error's page, and raise again.
-            HTTPError(406, "identity, gzip").set_response()
         return
     if identity is not None and identity > gzip_weight:
         return
