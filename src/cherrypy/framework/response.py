@@ -314,14 +314,19 @@ class Response:
 
     def _set_cookies(self, pairs: list[tuple[str, str]], headers: Any) -> None:
         """Add the Set-Cookie fields."""
-        if self._cookie is not None:
-            lines = cookie_lines(self._cookie) if self._cookie else ()
-        else:
-            lines = [f"{name}={value}{suffix}" for name, value, suffix, _ in self._promised]
-        for line in lines:
-            if not (line.isascii() and line.isprintable()):
-                line = headers.encode_header_item(line).decode("latin-1")
-            pairs.append(("Set-Cookie", line))
+        try:
+            if self._cookie is not None:
+                lines = cookie_lines(self._cookie) if self._cookie else ()
+            else:
+                lines = [f"{name}={value}{suffix}" for name, value, suffix, _ in self._promised]
+            for line in lines:
+                if not (line.isascii() and line.isprintable()):
+                    line = headers.encode_header_item(line).decode("latin-1")
+                pairs.append(("Set-Cookie", line))
+        except Exception:
+            # The error page shall not fail for the same reason.
+            self._cookie, self._promised = None, ()
+            raise
 
     def promise_cookie(self, name: str, value: str, suffix: str, make: Any) -> None:
         """Set a cookie, made when somebody looks at `cookie`.
@@ -384,14 +389,32 @@ def _text_pairs(headers: Any) -> list[tuple[str, str]]:
     known = _clean_names
     for name, value in pairs:
         if not (type(value) is str and value.isascii() and value.isprintable() and name in known):
-            encode = headers.encode_header_item
-            return [_clean_pair(encode, name, value) for name, value in pairs]
+            return _clean_pairs(headers, pairs)
     return pairs
 
 
 #: Names found to be clean; so many and no more, as they may be made of what a peer has sent.
 _clean_names: set[Any] = set()
 _MAX_NAMES = 500
+
+
+def _clean_pairs(headers: Any, pairs: list[tuple[Any, Any]]) -> list[tuple[str, str]]:
+    """The fields as text. Raises what a field does that is none, and forgets it.
+
+    Or the error page, which has the same fields, would fail as well.
+    """
+    encode = headers.encode_header_item
+    clean: list[tuple[str, str]] = []
+    failed: Exception | None = None
+    for name, value in pairs:
+        try:
+            clean.append(_clean_pair(encode, name, value))
+        except Exception as error:
+            failed = error
+            dict.pop(headers, name, None)
+    if failed is not None:
+        raise failed
+    return clean
 
 
 def _clean_pair(encode: Any, name: Any, value: Any) -> tuple[str, str]:

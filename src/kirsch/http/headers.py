@@ -183,7 +183,8 @@ class HeaderMap(CaseInsensitiveDict):
         if cls.protocol == (1, 1) and cls.use_rfc_2047:
             from binascii import b2a_base64
 
-            return b"=?utf-8?b?" + b2a_base64(v.encode("utf-8")).strip(b"\n") + b"?="
+            # Half a surrogate pair, as in names of files that are no text, is no character.
+            return b"=?utf-8?b?" + b2a_base64(v.encode("utf-8", "replace")).strip(b"\n") + b"?="
         raise ValueError(
             f"Could not encode header part {v!r} using any of the encodings {cls.encodings!r}."
         )
@@ -204,6 +205,10 @@ class HeaderElement:
     def __init__(self, value: str, params: dict[str, Any] | None = None) -> None:
         self.value = value
         self.params: dict[str, Any] = {} if params is None else params
+
+    def rank(self) -> Any:
+        """Return what elements are ordered by: the value."""
+        return self.value
 
     def __lt__(self, other: Any) -> bool:
         return bool(self.value < other.value)
@@ -321,21 +326,12 @@ def header_elements(fieldname: str, fieldvalue: str | None) -> list[HeaderElemen
             f"The {fieldname} header has more than {MAX_ELEMENTS} elements."
         )
     lowered = fieldname.lower()
-    if lowered.startswith("accept") or lowered == "te":
-        accepted = [AcceptElement.from_str(text) for text in texts]
-        if len(accepted) > 1:
-            accepted.sort(key=AcceptElement.rank)
-            accepted.reverse()
-        return accepted  # type: ignore[return-value]  # of a class of its own
-    elements = [HeaderElement.from_str(text) for text in texts]
+    kind: Any = AcceptElement if lowered.startswith("accept") or lowered == "te" else HeaderElement
+    elements: list[HeaderElement] = [kind.from_str(text) for text in texts]
     if len(elements) > 1:
-        elements.sort(key=_value)
+        elements.sort(key=kind.rank)
         elements.reverse()
     return elements
-
-
-def _value(element: HeaderElement) -> str:
-    return element.value
 
 
 def _decode_word(match: re.Match[str]) -> str:
