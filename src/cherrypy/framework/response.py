@@ -422,6 +422,12 @@ def _clean_pair(encode: Any, name: Any, value: Any) -> tuple[str, str]:
     if not isinstance(value, (str, bytes)):
         value = str(value)
     cleaned: str = encode(name).decode("latin-1")
+    if cleaned not in _clean_names:
+        from kirsch.http.grammar import is_token
+
+        if not is_token(cleaned):
+            # No server would send it, and some would answer without the error page.
+            raise ValueError(f"Malformed header name: {name!r}")
     if cleaned == name and len(_clean_names) < _MAX_NAMES and len(cleaned) < 64:
         _clean_names.add(name)
     return cleaned, encode(value).decode("latin-1")
