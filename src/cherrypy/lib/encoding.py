@@ -74,6 +74,8 @@ class _StreamEncoder:
         chunk = next(self.body)
         if isinstance(chunk, str):
             return chunk.encode(self.encoding, self.errors)
+        if isinstance(chunk, (bytearray, memoryview)):
+            return bytes(chunk)  # WSGI knows no other kind (PEP 3333, "A Note On String Types")
         return chunk  # type: ignore[no-any-return]  # a body is untyped
 
     def close(self) -> None:
@@ -203,6 +205,8 @@ def prepare_iter(value: Any) -> Any:
     if isinstance(value, (str, bytes)):
         # The empty body is [], so that "if body" tells whether there is one.
         return [value] if value else []
+    if isinstance(value, (bytearray, memoryview)):
+        return prepare_iter(bytes(value))
     if value is None:
         return []
     if hasattr(value, "read"):
