@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import socket
+import time
 from typing import Any
 
 import pytest
@@ -23,6 +25,49 @@ PIECES = {
 }
 
 
+class Body:
+    """An iterator that says when it is closed."""
+
+    def __init__(self, pieces: int) -> None:
+        self.pieces = iter(range(pieces))
+        self.calls: list[str] = []
+        BODIES.append(self)
+
+    def __iter__(self) -> Any:
+        return self
+
+    def __next__(self) -> bytes:
+        next(self.pieces)
+        return b"x" * 50000
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+class Iterable(Body):
+    """What makes a generator, whose end comes before the body's."""
+
+    def __iter__(self) -> Any:
+        self.calls.append("begin")
+        try:
+            for _ in self.pieces:
+                yield b"x" * 50000
+        finally:
+            self.calls.append("end")
+
+
+def generate(body: Body) -> Any:
+    try:
+        for piece in body:  # noqa: UP028 - `yield from` closes what is within as well
+            yield piece
+    finally:
+        body.calls.append("end")
+
+
+KINDS = {"iterator": Body, "iterable": Iterable, "generator": lambda pieces: generate(Body(pieces))}
+BODIES: list[Body] = []
+
+
 class Root:
     @cherrypy.expose
     def index(self) -> str:
@@ -38,6 +83,10 @@ class Root:
         if kind == "generator":
             return iter(PIECES["list"])
         return PIECES[kind]
+
+    @cherrypy.expose
+    def body(self, kind: str, pieces: str) -> Any:
+        return KINDS[kind](int(pieces))
 
     @cherrypy.expose
     def half(self) -> str:
@@ -66,6 +115,7 @@ def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> A
     cherrypy.tree.mount(Root(), "/stream", {"/": stream})
     cherrypy.tree.mount(Root(), "/plain", {"/": {"tools.encode.on": False}})
     cherrypy.tree.mount(Root(), "/plain/stream", {"/": {"tools.encode.on": False, **stream}})
+    cherrypy.tree.mount(Root(), "/gzip/stream", {"/": {"tools.gzip.on": True, **stream}})
     cherrypy.server.unsubscribe()
     adapter = Server()
     adapter.socket_port = 0
@@ -112,6 +162,35 @@ def test_whatever_holds_bytes_is_sent_as_bytes(server: Any, kind: str, at: str, 
     wanted = b"" if kind.startswith("no") else b"abc"
     status, body, _ = get(server, f"{at}/pieces?kind={kind}&type={type}")
     assert (status, body[:3]) == (200, wanted)
+
+
+@pytest.mark.parametrize("ending", ["all", "drop", "HEAD", "unread"])
+@pytest.mark.parametrize("at", ["/stream", "/plain/stream", "/gzip/stream"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stream_is_closed_once(server: Any, kind: str, at: str, ending: str) -> None:
+    BODIES.clear()
+    pieces = 3 if ending == "all" else 10**9
+    method = "HEAD" if ending == "HEAD" else "GET"
+    with socket.create_connection(server.bound_addr, 10) as peer:
+        fields = "Host: x\r\nConnection: close\r\nAccept-Encoding: gzip\r\n"
+        target = f"{at}/body?kind={kind}&pieces={pieces}"
+        peer.sendall(f"{method} {target} HTTP/1.1\r\n{fields}\r\n".encode())
+        assert ending == "unread" or peer.recv(12) == b"HTTP/1.1 200"
+        while ending in ("all", "HEAD") and peer.recv(65536):
+            pass
+    deadline = time.monotonic() + 5
+    while not (BODIES and (BODIES[0].calls or ending == "HEAD")):
+        assert time.monotonic() < deadline, "the body was not closed"
+        time.sleep(0.005)
+    cherrypy.engine.stop()  # nothing happens after this
+    (body,) = BODIES
+    if kind == "generator":
+        # Nothing ends that has not begun.
+        assert body.calls == ([] if ending == "HEAD" else ["end"])
+    elif kind == "iterable":
+        assert body.calls in (["begin", "end", "close"], ["close"])
+    else:
+        assert body.calls == ["close"]
 
 
 def test_half_a_surrogate_pair_is_an_answer(server: Any) -> None:

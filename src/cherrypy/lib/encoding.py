@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from types import GeneratorType
 from typing import Any
 
 from cherrypy.framework.errors import HTTPError
@@ -79,6 +80,8 @@ class _StreamEncoder:
         return chunk  # type: ignore[no-any-return]  # a body is untyped
 
     def close(self) -> None:
+        if isinstance(self.body, GeneratorType) and self.body is not self.source:
+            self.body.close()
         close = getattr(self.source, "close", None)
         if close is not None:
             close()
@@ -215,22 +218,48 @@ def prepare_iter(value: Any) -> Any:
 
 
 def compress(body: Iterable[bytes], compress_level: int) -> Iterator[bytes]:
-    """Yield `body` as one gzip member (RFC 1952), a chunk for each chunk; closes `body`."""
-    import zlib
+    """Return `body` as one gzip member (RFC 1952), a chunk for each chunk; closes `body`."""
+    return _Compressed(body, compress_level)
 
-    try:
-        # wbits 31: deflate in a gzip wrapper; no file name and no time, so that equal bodies
-        # compress to equal bytes.
-        squeeze = zlib.compressobj(compress_level, zlib.DEFLATED, 31)
-        for chunk in body:
-            data = squeeze.compress(chunk)
-            if data:
-                yield data
-        yield squeeze.flush()
-    finally:
+
+class _Compressed:
+    """Closes the body at its end, or when closed; a generator would not if nobody had begun."""
+
+    __slots__ = ("body", "chunks")
+
+    def __init__(self, body: Iterable[bytes], compress_level: int) -> None:
+        self.body: Any = body
+        self.chunks = _squeezed(body, compress_level)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self.chunks)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        body, self.body = self.body, None
+        self.chunks.close()
         close = getattr(body, "close", None)
         if close is not None:
             close()
+
+
+def _squeezed(body: Iterable[bytes], compress_level: int) -> Generator[bytes, None, None]:
+    import zlib
+
+    # wbits 31: deflate in a gzip wrapper; no file name and no time, so that equal bodies
+    # compress to equal bytes.
+    squeeze = zlib.compressobj(compress_level, zlib.DEFLATED, 31)
+    for chunk in body:
+        data = squeeze.compress(chunk)
+        if data:
+            yield data
+    yield squeeze.flush()
 
 
 def decompress(body: bytes) -> bytes:
