@@ -6,9 +6,11 @@ The real module is put under the old name, so monkeypatching either is seen by b
 from __future__ import annotations
 
 import sys
-from importlib import import_module
-from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
 
 #: Old name -> room.
 ROOMS = {
@@ -42,10 +44,14 @@ class LegacyFinder:
         package, _, old = fullname.rpartition(".")
         if package != __package__ or old not in ROOMS:
             return None
+        from importlib.machinery import ModuleSpec
+
         return ModuleSpec(fullname, cls)  # type: ignore[arg-type]  # a loader by duck typing
 
     @staticmethod
     def create_module(spec: ModuleSpec) -> ModuleType:
+        from importlib import import_module
+
         module = import_module(f"{__package__}.{ROOMS[spec.name.rpartition('.')[2]]}")
         spec.loader_state = module.__spec__
         return module

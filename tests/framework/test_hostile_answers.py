@@ -13,8 +13,10 @@ from spine_kit import call, mount
 from cherrypy.framework import logs
 from cherrypy.framework.errors import HTTPError, HTTPRedirect, NotFound
 from cherrypy.framework.helpers import expose, url
+from cherrypy.framework.serving import serving
 from cherrypy.framework.site import site
 from cherrypy.framework.tree import Tree
+from kirsch.http.headers import HeaderMap
 
 
 class Mute(Exception):
@@ -123,6 +125,73 @@ def test_a_redirect_to_what_is_no_text_is_an_answer():
     answer = answer_of(raiser_of_redirect("/a\ud800\u2028b"))
     assert answer.code == 303
     assert answer["Location"] == "http://localhost/a?%E2%80%A8b"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("half", ["\ud800", "\udcff"])
+@pytest.mark.parametrize("where", ["field", "type", "value", "path", "status"])
+def test_half_a_surrogate_pair_does_no_harm(where, half, stream):
+    def handler():
+        response = serving.response
+        if where == "field":
+            response.headers["X-A"] = f"a{half}b"
+        elif where == "type":
+            response.headers["Content-Type"] = f"text/plain{half}"
+        elif where == "status":
+            response.status = f"200 {half}"
+        else:
+            response.cookie["a"] = half if where == "value" else "b"
+            if where == "path":
+                response.cookie["a"]["path"] = half
+        return "fine"
+
+    answer = answer_of(handler, {"response.stream": stream})
+    assert (answer.code, answer.text, answer.error) == (200, "fine", None)
+    for name, value in answer.headers:
+        assert f"{name}{value}".isascii()
+    if where == "field":
+        assert answer["X-A"] == "=?utf-8?b?YT9i?="
+    elif where in ("value", "path"):
+        assert len(answer.all("Set-Cookie")) == 1
+
+
+class Strict(HeaderMap):
+    use_rfc_2047 = False
+
+
+@pytest.mark.parametrize("kind", ["field", "object", "name", "cookie", "only a cookie"])
+def test_what_cannot_be_sent_has_an_ordinary_error_page(kind, caplog):
+    def handler():
+        response = serving.response
+        if kind != "only a cookie":
+            headers = response.headers
+            response.headers = Strict(headers)
+        if kind == "field":
+            response.headers.update({"X-A": "\u1234", "X-B": "\u1235", "X-C": "fine"})
+        elif kind == "object":
+            response.headers.update({"X-A": Mute(), "X-B": Mute(), "X-C": "fine"})
+        elif kind == "name":
+            for name in ("", "X A", "X-\ud800", "X-\u20ac", "X-é", "X:", "X\x00:"):
+                response.headers[name] = "no token"
+            response.headers["X-C"] = "fine"
+        elif kind == "cookie":
+            response.cookie["a"] = "\u1234"
+        else:
+            response.cookie["a"] = "b"
+            response.cookie["a"]["path"] = Mute()
+        return "fine"
+
+    config = {"request.show_tracebacks": False, "tools.log_tracebacks.on": True}
+    with caplog.at_level(logging.ERROR):
+        answer = answer_of(handler, config)
+    assert answer.code == 500
+    assert "Internal Server Error" in answer.text
+    assert "Unrecoverable" not in answer.text
+    assert dict(answer.headers).keys().isdisjoint({"X-A", "X-B", "Set-Cookie"})
+    assert "no token" not in dict(answer.headers).values()
+    if kind in ("field", "object", "name"):
+        assert answer["X-C"] == "fine"
+    assert "Traceback" in caplog.text
 
 
 def raiser_of_redirect(to):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import http.cookies
 import time
+import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kirsch.http.cookies import (
+    MAX_COOKIES,
     cookie_lines,
     cookie_value,
     new_jar,
@@ -103,12 +105,40 @@ def test_a_good_cookie_in_front_is_never_lost(rubbish):
         "a=1;" * 10000,
         '"' * 200000,
         'a="' + "\\" * 200000,
+        "".join(f"c{n}=1;" for n in range(70000)),
+        "c/=1;" * 70000,
     ],
 )
 def test_linear_time(text):
     started = time.perf_counter()
-    split_pairs(text)
+    list(split_pairs(text))
+    parse_cookies(text)
+    cookie_value(text, "b")
     assert time.perf_counter() - started < 2
+
+
+def test_there_is_a_limit_on_cookies():
+    many = "".join(f"c{n}=1; x/{n}=malformed; " for n in range(MAX_COOKIES))
+    assert len(read(many)) == MAX_COOKIES
+    # Only what is read counts, and what comes later is ignored, by both who read.
+    assert read(many + "late=1") == read(many)
+    assert cookie_value(many + "late=1", "late") is None
+    last = f"c{MAX_COOKIES - 1}"
+    assert cookie_value(many, last) == "1"
+    assert cookie_value(f"{many} {last}=2", last) == "1"
+
+
+@pytest.mark.parametrize("pair", ["c{}=1", "c{}/=1", "same=1", 'c{}="1"'])
+def test_many_cookies_take_little_memory(pair):
+    text = "; ".join(pair.format(n) for n in range(70000))
+    parse_cookies("")
+    tracemalloc.start()
+    try:
+        parse_cookies(text)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_000_000
 
 
 @given(

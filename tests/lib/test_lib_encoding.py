@@ -23,6 +23,11 @@ class Root:
         return ["é", b"x", "y"]
 
     @expose
+    def buffers(self):
+        yield bytearray(b"a")
+        yield memoryview(b"b")
+
+    @expose
     def generate(self):
         yield "é"
         yield b"b"
@@ -64,6 +69,7 @@ class Root:
         ("/", "héllo".encode()),
         ("/list", b"\xc3\xa9xy"),
         ("/generate", b"\xc3\xa9b"),
+        ("/buffers", b"ab"),
         ("/latin", b"\xc3\xa9"),
         ("/bytes", b"\xe9"),
         ("/nothing", b""),
@@ -153,6 +159,21 @@ def test_a_stream_that_cannot_be_encoded_breaks_off(serve):
     assert b"\xc3\xa9b" not in site("/generate").body
 
 
+def test_the_pieces_of_a_stream_are_bytes(serve):
+    seen = []
+
+    def pieces(environ, start_response):
+        for piece in app(environ, start_response):
+            seen.append(type(piece))
+            yield piece
+
+    app = serve(Root(), {"response.stream": True}).app
+    site = serve(app)
+    site.app = pieces
+    assert site("/buffers").body == b"ab"
+    assert seen == [bytes, bytes]
+
+
 def test_decode(serve):
     def ask(conf, body=b"a=%E9"):
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -218,6 +239,14 @@ def test_who_gets_nothing(serve, accept):
     assert answer["Content-Encoding"] is None
 
 
+@pytest.mark.parametrize("accept", ["gzip;q=abc", "br, gzip;q=abc", "gzip," * 1001])
+@pytest.mark.parametrize("path", ["/", "/none"])
+def test_a_field_that_cannot_be_understood_is_the_peers_fault(serve, accept, path):
+    answer = serve(Root(), GZIP)(path, headers={"Accept-Encoding": accept})
+    assert answer.status == 400
+    assert answer["Content-Encoding"] is None
+
+
 @pytest.mark.parametrize(
     ("types", "compressed"),
     [
@@ -280,6 +309,9 @@ def test_prepare_iter():
     assert (
         encoding.prepare_iter("") == encoding.prepare_iter(b"") == encoding.prepare_iter(None) == []
     )
+    for value in (bytearray(b"ab"), memoryview(b"ab"), memoryview(b"ab").cast("H")):
+        assert encoding.prepare_iter(value) == [b"ab"]
+    assert encoding.prepare_iter(bytearray()) == encoding.prepare_iter(memoryview(b"")) == []
     assert encoding.prepare_iter([1]) == [1]
     assert isinstance(encoding.prepare_iter(io.BytesIO(b"")), lib.file_generator)
 

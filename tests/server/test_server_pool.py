@@ -59,8 +59,11 @@ def test_quick_beside_slow(bench):
     assert 30 <= server.pool.size <= 60
 
 
-def test_pool_shrinks_again(bench):
-    server = bench.server(nap, threads=2)
+@pytest.mark.parametrize("pollers", [1, 3])
+def test_pool_shrinks_again(bench, pollers):
+    server = bench.server(nap, threads=2, pollers=pollers)
+    fewest = max(2, pollers)  # each group keeps one
+    assert server.pool.size == fewest
     server.pool.patience = 0.3
     peers = [bench.peer(server).send(b"GET /hold HTTP/1.1\r\nHost: t\r\n\r\n") for _ in range(8)]
     assert bench.until(lambda: server.pool.size >= 9)
@@ -68,17 +71,31 @@ def test_pool_shrinks_again(bench):
     GATE.set()
     for peer in peers:
         assert peer.response()[0] == 200
-    assert bench.until(lambda: server.pool.size == 2)
+    assert bench.until(lambda: server.pool.size == fewest)
     assert bench.peer(server).get()[0] == 200
 
 
-def test_watchdog_takes_the_baton(bench):
-    server = bench.server(nap, threads=3)
-    peer, other = bench.peer(server), bench.peer(server)
+def group_of(server, peer):
+    """The group that has accepted a connection which has had an answer."""
+    here = peer.sock.getsockname()
+    return next(g for g in server.groups for c in list(g.conns.values()) if c.remote == here)
+
+
+@pytest.mark.parametrize("pollers", [1, 3])
+def test_watchdog_takes_the_baton(bench, pollers):
+    server = bench.server(nap, threads=6, pollers=pollers)
+    peer = bench.peer(server)
     for _ in range(5):
         peer.get("/a/x")
+    group = group_of(server, peer)
+    for _ in range(300):
+        other = bench.peer(server)
+        assert other.get("/a/x")[0] == 200
+        if group_of(server, other) is group:
+            break
+    assert group_of(server, other) is group
     # Its family is quick, so it starts with the baton in hand.
-    server.groups[0].means["/hold/*"] = 0.0
+    group.means["/hold/*"] = 0.0
     peer.send(b"GET /hold/1 HTTP/1.1\r\nHost: t\r\n\r\n")
     begin = time.monotonic()
     assert other.get("/a/x")[0] == 200
@@ -87,11 +104,12 @@ def test_watchdog_takes_the_baton(bench):
     GATE.set()
     assert peer.response()[0] == 200
     assert peer.get("/a/x")[0] == 200
-    assert server.groups[0].means["/hold/1"] > 0.001
+    assert group.means["/hold/1"] > 0.001
 
 
 def test_overflow_is_queued_then_refused(bench):
-    server = bench.server(nap, threads=2, threads_max=2, queue_size=3, queue_timeout=30)
+    # One group: each has a queue of its own.
+    server = bench.server(nap, threads=2, threads_max=2, pollers=1, queue_size=3, queue_timeout=30)
     held = [bench.peer(server).send(b"GET /hold HTTP/1.1\r\nHost: t\r\n\r\n") for _ in range(2)]
     assert bench.until(lambda: server.counters["threads_busy"] == 2)
     queued = []
@@ -141,15 +159,34 @@ def test_threads_are_announced_by_themselves_when_they_serve(bench):
     assert all(t is me for t, me in stopped)
 
 
-def test_pool_can_be_steered(bench):
-    server = bench.server(threads=2)
-    assert server.pool.min == 2 and server.pool.max == 256
-    assert server.pool.grow(3) == 3
-    assert server.pool.size == 5
-    assert bench.until(lambda: server.pool.idle == 5)
-    server.pool.shrink(2)
-    peer = bench.peer(server)
-    assert bench.until(lambda: peer.get(f"/{time.time()}")[0] == 200 and server.pool.size == 3)
+@pytest.mark.parametrize("pollers", [1, 3])
+def test_pool_can_be_steered(bench, pollers):
+    server = bench.server(threads=2, pollers=pollers)
+    pool, fewest = server.pool, max(2, pollers)
+    assert pool.min == 2 and pool.max == 256
+    assert pool.grow(3) == 3
+    assert pool.size == fewest + 3
+    assert bench.until(lambda: pool.idle == fewest + 3)
+    pool.shrink(2)
+    assert pool.surplus == 2
+
+    def ask():
+        # Who shall leave is asked when the baton is passed on, as it is for what nobody knows.
+        return bench.peer(server).get(f"/{time.time()}/x")[0] == 200
+
+    def staff(group):
+        return sum(worker.group is group for worker in list(pool.workers))
+
+    def have_left():
+        # Which group accepts is chance, and in one that has no work nobody passes the baton on.
+        return not pool.surplus or all(staff(g) == 1 for g in server.groups if g.conns)
+
+    assert bench.until(lambda: ask() and have_left())
+    assert pool.size < fewest + 3
+    # Those that each group needs stay.
+    assert bench.until(lambda: pool.shrink(100) or pool.surplus == pool.size - fewest)
+    assert bench.until(lambda: ask() and have_left())
+    assert all(staff(group) for group in server.groups)
 
 
 def fds():

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from sys import exc_info as _exc_info
 from typing import Any
 
-from kirsch.http.headers import AcceptElement
+from kirsch.http.headers import HeaderElement
 from kirsch.http.status import valid_status as _valid_status
 
 from .error_pages import (
@@ -303,5 +303,5 @@ def bare_error(
     )
 
 
-# A weight that is no number is the client's fault, not ours.
-AcceptElement.malformed = staticmethod(lambda text: HTTPError(400, text))
+# A weight that is no number, or a field without end, is the client's fault, not ours.
+HeaderElement.malformed = staticmethod(lambda text: HTTPError(400, text))

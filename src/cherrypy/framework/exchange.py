@@ -5,6 +5,7 @@ Law: whatever goes wrong ends in an answer, and the request is released exactly 
 
 from __future__ import annotations
 
+from types import GeneratorType
 from typing import Any
 
 from kirsch.http.hosts import Host, urljoin
@@ -211,13 +212,25 @@ class Served:
         try:
             body = self._response._body
             if type(body) is not bytes and type(body) is not list:
-                for part in (self.iter_response, body):
-                    if hasattr(part, "close"):
-                        part.close()
+                self._close_body(body)
         finally:
             self.cpapp.release_serving()
             if before is not None:
                 serving.__dict__.update(before)
+
+    def _close_body(self, body: Any) -> None:
+        """Call `close` of the body, once; of what its `__iter__` made only where it has none.
+
+        A generator that `__iter__` made is ended first: it may hold what the body closes.
+        """
+        chunks, self.iter_response = self.iter_response, None
+        try:
+            if chunks is not body and isinstance(chunks, GeneratorType):
+                chunks.close()
+        finally:
+            close = getattr(body, "close", None) or getattr(chunks, "close", None)
+            if close is not None:
+                close()
 
 
 def recoded(app: Any, path: str, query: str) -> tuple[str, str]:

@@ -390,7 +390,9 @@ class Request:
             raise NotFound()
         if self._protocol_text != "HTTP/1.1" or self.server_protocol != "HTTP/1.1":
             self._negotiate()
-        self.process_headers()
+        fields = self._fields
+        if fields is None or "HTTP_HOST" not in fields or type(self) is not Request:
+            self.process_headers()
         self.stage = "get_resource"
         self.get_resource(path_info)
         self._configure()

@@ -319,14 +319,19 @@ class Response:
 
     def _set_cookies(self, pairs: list[tuple[str, str]], headers: Any) -> None:
         """Add the Set-Cookie fields."""
-        if self._cookie is not None:
-            lines = cookie_lines(self._cookie) if self._cookie else ()
-        else:
-            lines = [f"{name}={value}{suffix}" for name, value, suffix, _ in self._promised]
-        for line in lines:
-            if not (line.isascii() and line.isprintable()):
-                line = headers.encode_header_item(line).decode("latin-1")
-            pairs.append(("Set-Cookie", line))
+        try:
+            if self._cookie is not None:
+                lines = cookie_lines(self._cookie) if self._cookie else ()
+            else:
+                lines = [f"{name}={value}{suffix}" for name, value, suffix, _ in self._promised]
+            for line in lines:
+                if not (line.isascii() and line.isprintable()):
+                    line = headers.encode_header_item(line).decode("latin-1")
+                pairs.append(("Set-Cookie", line))
+        except Exception:
+            # The error page shall not fail for the same reason.
+            self._cookie, self._promised = None, ()
+            raise
 
     def promise_cookie(self, name: str, value: str, suffix: str, make: Any) -> None:
         """Set a cookie, made when somebody looks at `cookie`.
@@ -386,17 +391,38 @@ _BODILESS = frozenset((204, 205, 304))
 def _text_pairs(headers: Any) -> list[tuple[str, str]]:
     """The fields as text with only the characters of Latin-1 that may stand in a field."""
     pairs = list(headers.items())
-    known = _clean_names
-    for name, value in pairs:
-        if not (type(value) is str and value.isascii() and value.isprintable() and name in known):
-            encode = headers.encode_header_item
-            return [_clean_pair(encode, name, value) for name, value in pairs]
-    return pairs
+    # All at once, in C: how many fields there are makes no difference to what this costs.
+    if set(map(type, headers.values())) == _TEXT and _clean_names.issuperset(headers):
+        text = "".join(headers.values())
+        if text.isascii() and text.isprintable():
+            return pairs
+    return _clean_pairs(headers, pairs)
 
+
+_TEXT = {str}
 
 #: Names found to be clean; so many and no more, as they may be made of what a peer has sent.
 _clean_names: set[Any] = set()
 _MAX_NAMES = 500
+
+
+def _clean_pairs(headers: Any, pairs: list[tuple[Any, Any]]) -> list[tuple[str, str]]:
+    """The fields as text. Raises what a field does that is none, and forgets it.
+
+    Or the error page, which has the same fields, would fail as well.
+    """
+    encode = headers.encode_header_item
+    clean: list[tuple[str, str]] = []
+    failed: Exception | None = None
+    for name, value in pairs:
+        try:
+            clean.append(_clean_pair(encode, name, value))
+        except Exception as error:
+            failed = error
+            dict.pop(headers, name, None)
+    if failed is not None:
+        raise failed
+    return clean
 
 
 def _clean_pair(encode: Any, name: Any, value: Any) -> tuple[str, str]:
@@ -404,6 +430,12 @@ def _clean_pair(encode: Any, name: Any, value: Any) -> tuple[str, str]:
     if not isinstance(value, (str, bytes)):
         value = str(value)
     cleaned: str = encode(name).decode("latin-1")
+    if cleaned not in _clean_names:
+        from kirsch.http.grammar import is_token
+
+        if not is_token(cleaned):
+            # No server would send it, and some would answer without the error page.
+            raise ValueError(f"Malformed header name: {name!r}")
     if cleaned == name and len(_clean_names) < _MAX_NAMES and len(cleaned) < 64:
         _clean_names.add(name)
     return cleaned, encode(value).decode("latin-1")

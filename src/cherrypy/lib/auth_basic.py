@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -74,6 +73,8 @@ def basic_auth(
             try:
                 if len(token) > MAX_TOKEN:
                     raise ValueError("too long")
+                import binascii
+
                 raw = binascii.a2b_base64(token.strip().encode("ascii"))
                 text, charset = _try_decode(raw, (accept_charset, fallback))
                 username, colon, password = text.partition(":")

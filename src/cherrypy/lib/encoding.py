@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from types import GeneratorType
 from typing import Any
 
 from cherrypy.framework.errors import HTTPError
@@ -74,9 +75,13 @@ class _StreamEncoder:
         chunk = next(self.body)
         if isinstance(chunk, str):
             return chunk.encode(self.encoding, self.errors)
+        if isinstance(chunk, (bytearray, memoryview)):
+            return bytes(chunk)  # WSGI knows no other kind (PEP 3333, "A Note On String Types")
         return chunk  # type: ignore[no-any-return]  # a body is untyped
 
     def close(self) -> None:
+        if isinstance(self.body, GeneratorType) and self.body is not self.source:
+            self.body.close()
         close = getattr(self.source, "close", None)
         if close is not None:
             close()
@@ -203,6 +208,8 @@ def prepare_iter(value: Any) -> Any:
     if isinstance(value, (str, bytes)):
         # The empty body is [], so that "if body" tells whether there is one.
         return [value] if value else []
+    if isinstance(value, (bytearray, memoryview)):
+        return prepare_iter(bytes(value))
     if value is None:
         return []
     if hasattr(value, "read"):
@@ -211,22 +218,48 @@ def prepare_iter(value: Any) -> Any:
 
 
 def compress(body: Iterable[bytes], compress_level: int) -> Iterator[bytes]:
-    """Yield `body` as one gzip member (RFC 1952), a chunk for each chunk; closes `body`."""
-    import zlib
+    """Return `body` as one gzip member (RFC 1952), a chunk for each chunk; closes `body`."""
+    return _Compressed(body, compress_level)
 
-    try:
-        # wbits 31: deflate in a gzip wrapper; no file name and no time, so that equal bodies
-        # compress to equal bytes.
-        squeeze = zlib.compressobj(compress_level, zlib.DEFLATED, 31)
-        for chunk in body:
-            data = squeeze.compress(chunk)
-            if data:
-                yield data
-        yield squeeze.flush()
-    finally:
+
+class _Compressed:
+    """Closes the body at its end, or when closed; a generator would not if nobody had begun."""
+
+    __slots__ = ("body", "chunks")
+
+    def __init__(self, body: Iterable[bytes], compress_level: int) -> None:
+        self.body: Any = body
+        self.chunks = _squeezed(body, compress_level)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self.chunks)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        body, self.body = self.body, None
+        self.chunks.close()
         close = getattr(body, "close", None)
         if close is not None:
             close()
+
+
+def _squeezed(body: Iterable[bytes], compress_level: int) -> Generator[bytes, None, None]:
+    import zlib
+
+    # wbits 31: deflate in a gzip wrapper; no file name and no time, so that equal bodies
+    # compress to equal bytes.
+    squeeze = zlib.compressobj(compress_level, zlib.DEFLATED, 31)
+    for chunk in body:
+        data = squeeze.compress(chunk)
+        if data:
+            yield data
+    yield squeeze.flush()
 
 
 def decompress(body: bytes) -> bytes:
@@ -284,7 +317,8 @@ def gzip(
         mime_types: content types to compress; ``text/*``, ``*/*`` and ``application/*+xml`` mean
             all of their kind.
 
-    The response is 406 when the client accepts neither gzip nor the plain body.
+    The response is 406 when the client accepts neither gzip nor the plain body, and 400 when its
+    Accept-Encoding cannot be understood.
     """
     request, response = serving.request, serving.response
     set_vary_header(response, "Accept-Encoding")
@@ -298,11 +332,15 @@ def gzip(
     field = request.headers.get("Accept-Encoding")
     if not field:
         return
-    gzip_weight, identity = _codings(request.headers.elements("Accept-Encoding"))
+    try:
+        gzip_weight, identity = _codings(request.headers.elements("Accept-Encoding"))
+        if not gzip_weight and identity == 0.0:
+            raise HTTPError(406, "identity, gzip")
+    except HTTPError as answer:
+        # Not let out: this hook would run again for the error's page, and raise again.
+        answer.set_response()
+        return
     if not gzip_weight:
-        if identity == 0.0:
-            # Not raised: this hook would run again for the error's page, and raise again.
-            HTTPError(406, "identity, gzip").set_response()
         return
     if identity is not None and identity > gzip_weight:
         return

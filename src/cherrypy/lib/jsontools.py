@@ -1,46 +1,90 @@
-"""JSON in and out; also what `cherrypy._json` offers: the module in use, `encode`, `decode`."""
+"""JSON in and out; also what `cherrypy._json` offers: the module in use, `encode`, `decode`.
+
+`json` itself is imported with the first document.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cherrypy.framework.errors import HTTPError
 from cherrypy.framework.serving import serving
 
+if TYPE_CHECKING:
+    import json
+
 __all__ = ("decode", "encode", "json", "json_handler", "json_in", "json_out", "json_processor")
 
-_encoder = json.JSONEncoder()
-_encode = _encoder.iterencode
-_text = _encoder.encode
-decode = json.JSONDecoder().decode
+_encoder: Any = None
 
 
-def _chunks_of(value: Any, level: int) -> Iterable[str]:
-    return (_text(value),)
+def _first_pieces(value: Any, level: int) -> Any:
+    _load()
+    return _pieces(value, level)
 
 
-def _default(value: Any) -> Any:
-    return _encoder.default(value)
+def _first_decode(*args: Any) -> Any:
+    _load()
+    return _decode(*args)
 
 
-_make_encoder = getattr(json.encoder, "c_make_encoder", None)
-if _make_encoder is not None:
-    # What json makes anew for every document. Without a memory of where it has been it may be
-    # shared: what is circular ends in a RecursionError. `default` is asked for when it is needed,
-    # as programs replace it.
-    _chunks_of = _make_encoder(
-        None,
-        _default,
-        json.encoder.encode_basestring_ascii,
-        None,
-        _encoder.key_separator,
-        _encoder.item_separator,
-        False,
-        False,
-        True,
-    )
+# What makes the pieces of a document of a value, and a value of a document; json's own, once there
+# has been one.
+_pieces: Any = _first_pieces
+_decode: Any = _first_decode
+
+
+def _load() -> None:
+    global _encoder, _pieces, _decode
+    import json
+
+    encoder = json.JSONEncoder()
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+
+        def pieces(value: Any, level: int) -> Iterable[str]:
+            return (encoder.encode(value),)
+
+    else:
+        # What json makes anew for every document. Without a memory of where it has been it may be
+        # shared: what is circular ends in a RecursionError. `default` is asked for when it is
+        # needed, as programs replace it.
+        pieces = make(
+            None,
+            lambda value: encoder.default(value),  # noqa: PLW0108 - whatever it is by then
+            json.encoder.encode_basestring_ascii,
+            None,
+            encoder.key_separator,
+            encoder.item_separator,
+            False,
+            False,
+            True,
+        )
+    _encoder = encoder
+    _decode = json.JSONDecoder().decode
+    _pieces = pieces
+
+
+def __getattr__(name: str) -> Any:
+    if name == "json":
+        import json
+
+        return json
+    if name == "_encode":
+        _load()
+        return _encoder.iterencode
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def decode(s: str, _w: Any = None) -> Any:
+    """Return the value of a JSON document. Raises ValueError when it is none.
+
+    _w
+        What json's own takes: a function that finds the end of white space.
+    """
+    return _decode(s) if _w is None else _decode(s, _w)
+
 
 _JSON_TYPES = ["application/json", "text/javascript"]
 
@@ -51,10 +95,10 @@ def encode(value: Any) -> Iterable[bytes]:
     Raises TypeError or ValueError when it cannot be said in JSON, before anything is sent.
     """
     try:
-        return ["".join(_chunks_of(value, 0)).encode()]
+        return ["".join(_pieces(value, 0)).encode()]
     except RecursionError:
         # Deep, or circular: json itself says which.
-        return [_text(value).encode()]
+        return [_encoder.encode(value).encode()]
 
 
 def json_processor(entity: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from http.cookies import Morsel
 from math import ceil
 from typing import Any
 
@@ -25,10 +24,9 @@ _NAMES = {
     "version": "Version",
 }
 _FLAGS = frozenset(("httponly", "partitioned", "secure"))
-_BLANK: dict[str, Any] = dict(Morsel())
 
 
-def _written(attributes: dict[str, Any]) -> str:
+def written(attributes: dict[str, Any]) -> str:
     """Return the part of a Set-Cookie field that follows name and value."""
     parts = [""]
     for name in sorted(attributes):
@@ -45,38 +43,15 @@ def _written(attributes: dict[str, Any]) -> str:
     return "; ".join(parts)
 
 
-class SessionMorsel(Morsel):  # type: ignore[type-arg]  # generic only in later Pythons
-    """A cookie whose attributes are known in advance; written anew if somebody changes them."""
-
-    def __init__(self, name: str, id: str, known: tuple[dict[str, Any], str]) -> None:
-        # Past Morsel's own, which sets each attribute by itself.
-        self._template, self._suffix = known
-        dict.update(self, known[0])
-        self._assign(name, id, id)
-
-    def _assign(self, key: str, value: str, coded: str) -> None:
-        # The only way in that takes any name and any value.
-        state = {"key": key, "value": value, "coded_value": coded}
-        self.__setstate__(state)  # type: ignore[attr-defined]  # not in the stubs
-
-    def OutputString(self, attrs: Any = None) -> str:
-        """Return the field without its name."""
-        suffix = self._suffix if dict.__eq__(self, self._template) else _written(self)
-        return f"{self.key}={self.coded_value}{suffix}"
-
-    def copy(self) -> SessionMorsel:
-        """Return a cookie of the same name, value and attributes."""
-        new = SessionMorsel(self.key, self.value, (self._template, self._suffix))
-        dict.update(new, self)
-        new._assign(self.key, self.value, self.coded_value)
-        return new
-
-    __copy__ = copy
-
-
 # By settings: the second it was made in, the attributes, and how they are written. Replaced
 # every second; as many entries as there are paths with settings of their own.
 _known: dict[tuple[Any, ...], tuple[int, tuple[dict[str, Any], str]]] = {}
+
+
+def _morsel(name: str, id: str, known: tuple[dict[str, Any], str]) -> Any:
+    from .sessionmorsel import SessionMorsel
+
+    return SessionMorsel(name, id, known)
 
 
 def _attributes(
@@ -88,7 +63,9 @@ def _attributes(
     samesite: str | None,
     partitioned: bool,
 ) -> tuple[dict[str, Any], str]:
-    attributes = dict(_BLANK)
+    from .sessionmorsel import BLANK
+
+    attributes = dict(BLANK)
     attributes["path"] = path
     if timeout:
         # Whole ones (RFC 6265, 4.1.1); and 0 would mean "now".
@@ -106,7 +83,7 @@ def _attributes(
     # Browsers drop a cookie that is SameSite=None or Partitioned and not Secure.
     if secure or partitioned or (samesite and samesite.lower() == "none"):
         attributes["secure"] = True
-    return attributes, _written(attributes)
+    return attributes, written(attributes)
 
 
 def set_response_cookie(
@@ -138,7 +115,7 @@ def set_response_cookie(
         entry = _known[settings] = (second, _attributes(*settings))
     known = entry[1]
     serving.response.promise_cookie(
-        name, serving.session.id, known[1], lambda name, id: SessionMorsel(name, id, known)
+        name, serving.session.id, known[1], lambda name, id: _morsel(name, id, known)
     )
 
 

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module
 from typing import Any
 
-fcntl: Any
-try:
-    fcntl = import_module("fcntl")
-except ImportError:  # Windows
-    fcntl = None
+
+def _fcntl() -> Any:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    return fcntl
 
 
 def max_descriptors() -> int:
     """Return how many descriptors this process may have open; 0 where they are not inherited."""
-    if fcntl is None:
+    if os.name == "nt":
         return 0
     try:
         limit = os.sysconf("SC_OPEN_MAX")
@@ -84,6 +85,7 @@ def close_on_exec(limit: int) -> None:
 
     A replaced process must not inherit listening sockets, log files or client connections.
     """
+    fcntl = _fcntl()
     if fcntl is None:
         return
     try:

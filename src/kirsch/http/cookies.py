@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from http.cookies import SimpleCookie
+
+#: Cookies read of one field; browsers keep some 180 for a host. What follows is ignored, as each
+#: makes an object some hundred times as large as its text.
+MAX_COOKIES = 500
 
 _BLANK = " \t"
 
@@ -30,7 +35,7 @@ def cookie_value(text: str, name: str) -> str | None:
     """
     if name not in text:
         return None
-    if '"' in text:
+    if '"' in text or text.count(";") >= MAX_COOKIES:
         jar = parse_cookies(text)
         return jar[name].value if name in jar else None
     value = None
@@ -79,17 +84,20 @@ def _closing_quote(text: str, start: int) -> int:
         start = end + 1
 
 
-def split_pairs(text: str) -> list[tuple[str, str]]:
-    """Return the ``(name, value)`` pairs of a Cookie field as sent, without what is no pair.
+def split_pairs(text: str) -> Iterable[tuple[str, str]]:
+    """Give the ``(name, value)`` pairs of a Cookie field as sent, without what is no pair.
 
     A `;` inside a quoted value belongs to the value (older browsers and Python itself send
     that), if the quotes really enclose the whole value. Every quote is looked at once, so the
     work is linear in the length of the field.
     """
-    pairs: list[tuple[str, str]] = []
     if ";" not in text and '"' not in text:
         single, sign, value = text.partition("=")
-        return [(single.strip(_BLANK), value.strip(_BLANK))] if sign else pairs
+        return [(single.strip(_BLANK), value.strip(_BLANK))] if sign else []
+    return _each_pair(text)
+
+
+def _each_pair(text: str) -> Iterator[tuple[str, str]]:
     quoted = '"' in text
     position, length = 0, len(text)
     while position < length:
@@ -111,9 +119,8 @@ def split_pairs(text: str) -> list[tuple[str, str]]:
                             after += 1
                         if after == length or text[after] == ";":
                             end = after
-            pairs.append((name, text[equals + 1 : end].strip(_BLANK)))
+            yield name, text[equals + 1 : end].strip(_BLANK)
         position = end + 1
-    return pairs
 
 
 def parse_cookies(text: str, into: SimpleCookie | None = None) -> SimpleCookie:
@@ -121,7 +128,8 @@ def parse_cookies(text: str, into: SimpleCookie | None = None) -> SimpleCookie:
 
     Pairs whose name is not legal are skipped, all others kept, whatever their value looks like:
     other applications on the same host set odd cookies, and users cannot help it. What is legal
-    is asked of `http.cookies._is_legal_key` at that moment, since programs replace it.
+    is asked of `http.cookies._is_legal_key` at that moment, since programs replace it. Of the
+    pairs that are in order the first `MAX_COOKIES` are read.
     """
     cookies = _stdlib or _load()
     jar: Any = cookies.SimpleCookie() if into is None else into
@@ -131,6 +139,7 @@ def parse_cookies(text: str, into: SimpleCookie | None = None) -> SimpleCookie:
     store = dict.__setitem__
     fill = dict.update
     kind = cookies.Morsel
+    room = MAX_COOKIES
     for name, coded in split_pairs(text):
         # '$Version', '$Path': attributes of RFC 2965, which RFC 6265, 5.4 has dropped.
         if not name or name[0] == "$" or not legal(name):
@@ -146,4 +155,7 @@ def parse_cookies(text: str, into: SimpleCookie | None = None) -> SimpleCookie:
             continue
         # Past BaseCookie's own __setitem__, which would encode the value again.
         store(jar, name, morsel)
+        room -= 1
+        if not room:
+            break
     return jar  # type: ignore[no-any-return]  # of a module imported late

@@ -18,6 +18,10 @@ _ENCODED_WORD = re.compile(r"=\?([^?\s]+)\?([bBqQ])\?([^?\s]*)\?=")
 _LINE_ENDS = {0: None, 10: None, 13: None}
 _BETWEEN_WORDS = re.compile(r"(\?=)\s+(?==\?)")
 
+#: Elements of one field; with more it is an attack. Browsers send some thirty languages at most,
+#: caches some hundred tags (`If-None-Match`).
+MAX_ELEMENTS = 1000
+
 #: Control characters, which no field may carry (RFC 9110, 5.5); the tab may stay.
 header_translate_table = None
 header_translate_deletechars = bytes(i for i in range(32) if i != 9) + b"\x7f"
@@ -127,7 +131,10 @@ class HeaderMap(CaseInsensitiveDict):
     use_rfc_2047: bool = True
 
     def elements(self, key: str) -> list[HeaderElement]:
-        """Return the elements of a field, the most wanted first; an absent field has none."""
+        """Return the elements of a field, the most wanted first; an absent field has none.
+
+        Raises what `HeaderElement.malformed` makes when there are more than `MAX_ELEMENTS`.
+        """
         return header_elements(self.transform_key(key), self.get(key))
 
     def values(self, key: str | None = None) -> Any:
@@ -176,18 +183,32 @@ class HeaderMap(CaseInsensitiveDict):
         if cls.protocol == (1, 1) and cls.use_rfc_2047:
             from binascii import b2a_base64
 
-            return b"=?utf-8?b?" + b2a_base64(v.encode("utf-8")).strip(b"\n") + b"?="
+            # Half a surrogate pair, as in names of files that are no text, is no character.
+            return b"=?utf-8?b?" + b2a_base64(v.encode("utf-8", "replace")).strip(b"\n") + b"?="
         raise ValueError(
             f"Could not encode header part {v!r} using any of the encodings {cls.encodings!r}."
         )
 
 
+class MalformedHeader(ValueError):
+    """A field of the request cannot be understood: the peer's fault, so `status` is 400."""
+
+    status = 400
+
+
 class HeaderElement:
     """One element, with parameters, of a field that is a list."""
+
+    #: Makes the exception for what cannot be understood; the framework puts its HTTPError here.
+    malformed: ClassVar[Callable[[str], Exception]] = MalformedHeader
 
     def __init__(self, value: str, params: dict[str, Any] | None = None) -> None:
         self.value = value
         self.params: dict[str, Any] = {} if params is None else params
+
+    def rank(self) -> Any:
+        """Return what elements are ordered by: the value."""
+        return self.value
 
     def __lt__(self, other: Any) -> bool:
         return bool(self.value < other.value)
@@ -227,20 +248,11 @@ class HeaderElement:
         return cls(*cls.parse(elementstr))
 
 
-class MalformedHeader(ValueError):
-    """A field of the request cannot be understood: the peer's fault, so `status` is 400."""
-
-    status = 400
-
-
 class AcceptElement(HeaderElement):
     """One element of an ``Accept*`` or ``TE`` field, with the weight `qvalue` (0.0 to 1.0).
 
     Elements are ordered by weight, then by text; the best one is the greatest.
     """
-
-    #: Makes the exception for a weight that is no number; the framework puts its HTTPError here.
-    malformed: ClassVar[Callable[[str], Exception]] = MalformedHeader
 
     @classmethod
     def from_str(cls, elementstr: str) -> HeaderElement:
@@ -262,14 +274,15 @@ class AcceptElement(HeaderElement):
         except ValueError:
             raise type(self).malformed(f"Malformed HTTP header: `{self}`") from None
 
-    def _rank(self) -> tuple[float, str]:
+    def rank(self) -> tuple[float, str]:
+        """Return what elements are ordered by: weight and text."""
         return self.qvalue, str(self)
 
     def __lt__(self, other: Any) -> bool:
-        return bool(self._rank() < other._rank())
+        return bool(self.rank() < other.rank())
 
     def __cmp__(self, other: Any) -> int:
-        mine, others = self._rank(), other._rank()
+        mine, others = self.rank(), other.rank()
         return int(mine > others) - int(mine < others)
 
 
@@ -300,14 +313,23 @@ def split_unquoted(text: str, separator: str) -> list[str]:
 
 
 def header_elements(fieldname: str, fieldvalue: str | None) -> list[HeaderElement]:
-    """Return the elements of a field, the greatest (of ``Accept*``: the most wanted) first."""
+    """Return the elements of a field, the greatest (of ``Accept*``: the most wanted) first.
+
+    Raises what `HeaderElement.malformed` makes (in the framework, HTTPError 400) when there are
+    more than `MAX_ELEMENTS`, and when a weight is no number.
+    """
     if not fieldvalue:
         return []
+    texts = split_unquoted(fieldvalue, ",")
+    if len(texts) > MAX_ELEMENTS:
+        raise HeaderElement.malformed(
+            f"The {fieldname} header has more than {MAX_ELEMENTS} elements."
+        )
     lowered = fieldname.lower()
-    kind = AcceptElement if lowered.startswith("accept") or lowered == "te" else HeaderElement
-    elements = [kind.from_str(element) for element in split_unquoted(fieldvalue, ",")]
+    kind: Any = AcceptElement if lowered.startswith("accept") or lowered == "te" else HeaderElement
+    elements: list[HeaderElement] = [kind.from_str(text) for text in texts]
     if len(elements) > 1:
-        elements.sort()
+        elements.sort(key=kind.rank)
         elements.reverse()
     return elements
 

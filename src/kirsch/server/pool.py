@@ -36,6 +36,11 @@ class Pool:
         return int(self.server.settings.pool_max)
 
     @property
+    def fewest(self) -> int:
+        """Workers there always are: the minimum, and one to poll in each group."""
+        return max(self.min, len(self.groups))
+
+    @property
     def size(self) -> int:
         """Workers alive (an overflow leader is none)."""
         return len(self.workers) - self.leaders
@@ -88,13 +93,13 @@ class Pool:
     def shrink(self, amount: int) -> None:
         """Ask `amount` workers to leave when they are idle, not below the minimum."""
         with self.lock:
-            spare = max(0, self.size - self.min)
+            spare = max(0, self.size - self.fewest)
             self.surplus = min(spare, self.surplus + amount)
 
     def may_leave(self, worker: Worker) -> bool:
         """Whether an idle surplus worker may go; decided once, so that the minimum stays."""
         with self.lock:
-            if self.ended or self.size > self.min:
+            if self.ended or self.size > self.fewest:
                 self._remove(worker)
                 return True
         return False
@@ -104,7 +109,10 @@ class Pool:
         if not self.surplus or worker.leads:
             return False
         with self.lock:
-            if self.surplus:
+            # The last of a group would only be replaced.
+            if self.surplus and any(
+                w.group is worker.group for w in self.workers if w is not worker
+            ):
                 self.surplus -= 1
                 self._remove(worker)
                 return True

@@ -101,6 +101,17 @@ class LateParamPageHandler(PageHandler):
         self._kwargs = kwargs
 
 
+def late_handler(callable: Callable[..., Any], args: Any) -> LateParamPageHandler:
+    """Return `LateParamPageHandler(callable, *args)`, made without the detour through `__init__`."""
+    handler = _new(LateParamPageHandler)
+    handler.callable = callable
+    serving.request.args = args
+    return handler
+
+
+_new = object.__new__
+
+
 def test_callable_spec(
     callable: Callable[..., Any], callable_args: Iterable[Any], callable_kwargs: Mapping[str, Any]
 ) -> None:

@@ -14,7 +14,7 @@ from ..config import plan
 from ..errors import CherryPyError, NotFound
 from ..serving import serving
 from ..site import site
-from .handlers import LateParamPageHandler
+from .handlers import late_handler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,10 +62,9 @@ class Dispatcher:
         func, vpath = self.find_handler(path_info)
         if func is None:
             serving.request.handler = NotFound()
-        elif vpath:
-            serving.request.handler = LateParamPageHandler(func, *_decoded(vpath))
         else:
-            serving.request.handler = LateParamPageHandler(func)
+            args = tuple(_decoded(vpath)) if vpath else ()
+            serving.request.handler = late_handler(func, args)
 
     def find_handler(self, path: str) -> tuple[Any, list[str]]:
         """Return the page for a path and the segments left over, or `(None, [])`.

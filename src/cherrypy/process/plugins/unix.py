@@ -6,7 +6,6 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from cherrypy.process.plugins.base import SimplePlugin
@@ -22,7 +21,7 @@ Log = Callable[[str], object]
 def _database(name: str) -> Any:
     """Return the module `pwd` or `grp`, None where the system has no such thing (Windows)."""
     try:
-        return import_module(name)
+        return __import__(name)
     except ImportError:
         return None
 
