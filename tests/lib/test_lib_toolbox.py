@@ -50,6 +50,15 @@ TOOLS = {
 }
 
 
+#: Those the original does not have.
+TOOLS |= {
+    "allowed_hosts": ("AllowedHostsTool", "on_start_resource", 5, "allowed_hosts"),
+    "csrf": ("CsrfTool", "before_handler", 2, "csrf"),
+    "rate_limit": ("RateLimitTool", "before_request_body", 35, "rate_limit"),
+    "secure_headers": ("SecureHeadersTool", "before_finalize", 60, "secure_headers"),
+}
+
+
 @pytest.mark.parametrize("name", TOOLS)
 def test_every_tool(name):
     kind, point, priority, callback = TOOLS[name]
