@@ -74,6 +74,19 @@ def test_every_tool(name):
         assert hasattr(tool, argument)
 
 
+def test_what_is_not_turned_on_has_no_hooks():
+    """A request without the tools for security does not pay for them."""
+    from cherrypy.framework.config import Plan
+    from cherrypy.framework.request import _NAMESPACES
+    from cherrypy.framework.templates import template
+    from cherrypy.framework.wiring import DEFAULTS
+
+    made = template(Plan((DEFAULTS,), None), _NAMESPACES, {"tools": toolbox.default_toolbox})
+    assert set(made.points) == {"before_error_response", "before_handler"}
+    assert made.simple
+    assert len(made.points["before_handler"]) == 2
+
+
 def test_there_are_no_others():
     box = toolbox.default_toolbox
     names = {name for name, tool in vars(box).items() if isinstance(tool, toolbox.Tool)}

@@ -124,6 +124,8 @@ class TooManyRequests(HTTPError):
 
 def _network(ip: str) -> str:
     """Return the address, or the network that one client has of IPv6 (RFC 6177): a /64."""
+    # No address is longer (RFC 4291, 2.2), but what a proxy has been told may be.
+    ip = ip[:45]
     if ":" not in ip:
         return ip
     import socket
