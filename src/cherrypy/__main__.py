@@ -1,6 +1,15 @@
-"""`python -m cherrypy`: start the engine with the given configuration and modules."""
+"""`python -m cherrypy`: start the engine with the given configuration and modules.
 
-from cherrypy.daemon import run
+`python -m cherrypy doctor FILE` looks a configuration over instead.
+"""
+
+import sys
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["doctor"]:
+        from cherrypy.doctor.command import main
+
+        sys.exit(main(sys.argv[2:]))
+    from cherrypy.daemon import run
+
     run()

@@ -23,7 +23,8 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         prog=prog,
         description="Start a CherryPy site: read the configuration, import the modules that mount "
         "applications, start the engine and serve until told to stop.",
-        epilog="example: cherryd -i myproject.site -c site.conf",
+        epilog="example: cherryd -i myproject.site -c site.conf; "
+        "python -m cherrypy doctor site.conf tells what is unsafe in a configuration",
     )
     add = words.add_argument
     add("-c", "--config", action="append", default=[], help="configuration file (may be repeated)")

@@ -13,7 +13,7 @@ from cherrypy.lib import caching, cptools, toolbox
 DOCS = Path(__file__).parent.parent.parent / "docs"
 
 
-@pytest.mark.parametrize("page", ["tools", "sessions", "static"])
+@pytest.mark.parametrize("page", ["tools", "sessions", "static", "security"])
 def test_samples(page, ask):
     names = {"ask": ask, "__name__": f"docs_{page}"}
     text = (DOCS / f"{page}.md").read_text("utf-8")

@@ -50,6 +50,15 @@ TOOLS = {
 }
 
 
+#: Those the original does not have.
+TOOLS |= {
+    "allowed_hosts": ("AllowedHostsTool", "on_start_resource", 5, "allowed_hosts"),
+    "csrf": ("CsrfTool", "before_handler", 2, "csrf"),
+    "rate_limit": ("RateLimitTool", "before_request_body", 35, "rate_limit"),
+    "secure_headers": ("SecureHeadersTool", "before_finalize", 60, "secure_headers"),
+}
+
+
 @pytest.mark.parametrize("name", TOOLS)
 def test_every_tool(name):
     kind, point, priority, callback = TOOLS[name]
@@ -63,6 +72,19 @@ def test_every_tool(name):
     assert tool.__doc__
     for argument in toolbox._getargs(tool.callable):
         assert hasattr(tool, argument)
+
+
+def test_what_is_not_turned_on_has_no_hooks():
+    """A request without the tools for security does not pay for them."""
+    from cherrypy.framework.config import Plan
+    from cherrypy.framework.request import _NAMESPACES
+    from cherrypy.framework.templates import template
+    from cherrypy.framework.wiring import DEFAULTS
+
+    made = template(Plan((DEFAULTS,), None), _NAMESPACES, {"tools": toolbox.default_toolbox})
+    assert set(made.points) == {"before_error_response", "before_handler"}
+    assert made.simple
+    assert len(made.points["before_handler"]) == 2
 
 
 def test_there_are_no_others():

@@ -8,8 +8,10 @@ from typing import Any
 from cherrypy.framework.response import ResponseBody
 
 __all__ = (
+    "by_https",
     "file_generator",
     "file_generator_limited",
+    "give_requests",
     "is_closable_iterator",
     "is_iterator",
     "set_vary_header",
@@ -98,15 +100,36 @@ def set_vary_header(response: Any, header_name: str) -> None:
     headers["Vary"] = ", ".join(sorted(names))
 
 
+def by_https(request: Any) -> bool:
+    """Tell whether a request came by https, to us or to the proxy that the tool `proxy` heeds."""
+    return bool(request.scheme == "https" or request.base[:6] == "https:")
+
+
+def give_requests(name: str, make: Any) -> None:
+    """Give all requests an attribute that `make(request)` makes when it is first asked for.
+
+    Until then the request's `_<name>` is None.
+    """
+    from cherrypy.framework.request import Request
+    from cherrypy.framework.response import kept
+
+    attribute = kept(make, "")
+    attribute.__set_name__(Request, name)
+    setattr(Request, name, attribute)
+    setattr(Request, attribute.slot, None)
+
+
 #: Reached as attributes after a bare `import cherrypy`, and loaded when they are.
 _ROOMS = frozenset(
     [
+        "allowedhosts",
         "auth_basic",
         "auth_digest",
         "caching",
         "covercp",
         "cpstats",
         "cptools",
+        "csrf",
         "encoding",
         "gctools",
         "headers",
@@ -114,7 +137,9 @@ _ROOMS = frozenset(
         "jsontools",
         "locking",
         "profiler",
+        "ratelimit",
         "reprconf",
+        "secureheaders",
         "sessions",
         "static",
         "xmlrpcutil",

@@ -9,6 +9,8 @@ from cherrypy.framework.helpers import url as make_url
 from cherrypy.framework.serving import serving
 from cherrypy.framework.site import site
 
+from .csrf import hidden_field, is_on
+
 _LOGIN_SCREEN = """<html><body>
 Message: {error_msg}
 <form method="post" action="do_login">
@@ -16,7 +18,7 @@ Message: {error_msg}
     <br />
     Password: <input type="password" name="password" size="10" />
     <br />
-    <input type="hidden" name="from_page" value="{from_page}" />
+    <input type="hidden" name="from_page" value="{from_page}" />{token}
     <br />
     <input type="submit" />
 </form>
@@ -59,6 +61,7 @@ class SessionAuth:
             error_msg=escape(str(error_msg)),
             username=escape(str(username)),
             from_page=escape(str(from_page)),
+            token=hidden_field() if is_on() else "",
         ).encode("utf-8")
 
     @staticmethod

@@ -25,6 +25,10 @@ from cherrypy.framework.tools import (
 
 from . import auth_basic, auth_digest, caching, cptools, encoding, jsontools, sessions, static
 from . import xmlrpcutil as _xmlrpc
+from .allowedhosts import AllowedHostsTool
+from .csrf import CsrfTool
+from .ratelimit import RateLimitTool
+from .secureheaders import SecureHeadersTool
 
 __all__ = (
     "CachingTool",
@@ -174,8 +178,12 @@ def _fill(box: Toolbox) -> Toolbox:
     """Bind every default tool to `box`."""
     for name, point, callback, priority in _PLAIN:
         setattr(box, name, Tool(point, callback, name, priority))
+    box.allowed_hosts = AllowedHostsTool()
     box.caching = CachingTool("before_handler", caching.get, "caching")
+    box.csrf = CsrfTool()
     box.err_redirect = ErrorTool(cptools.redirect)
+    box.rate_limit = RateLimitTool()
+    box.secure_headers = SecureHeadersTool()
     box.session_auth = SessionAuthTool(cptools.session_auth)
     box.sessions = SessionTool()
     box.staticdir = HandlerTool(static.staticdir)

@@ -1,0 +1,1 @@
+"""`python -m cherrypy doctor`: what is unsafe in a configuration. Law: nothing in it is executed."""
