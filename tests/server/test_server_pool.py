@@ -107,11 +107,14 @@ def test_watchdog_takes_the_baton(bench, pollers):
     assert group.means["/hold/1"] > 0.001
 
 
-def test_overflow_is_queued_then_refused(bench):
-    # One group: each has a queue of its own.
-    server = bench.server(nap, threads=2, threads_max=2, pollers=1, queue_size=3, queue_timeout=30)
-    held = [bench.peer(server).send(b"GET /hold HTTP/1.1\r\nHost: t\r\n\r\n") for _ in range(2)]
-    assert bench.until(lambda: server.counters["threads_busy"] == 2)
+@pytest.mark.parametrize("pollers", [1, 3])
+def test_overflow_is_queued_then_refused(bench, pollers):
+    most = max(2, pollers)
+    server = bench.server(
+        nap, threads=most, threads_max=most, pollers=pollers, queue_size=3, queue_timeout=30
+    )
+    held = [bench.peer(server).send(b"GET /hold HTTP/1.1\r\nHost: t\r\n\r\n") for _ in range(most)]
+    assert bench.until(lambda: server.counters["threads_busy"] == most)
     queued = []
     for number in range(3):
         queued.append(bench.peer(server).send(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"))
@@ -126,7 +129,20 @@ def test_overflow_is_queued_then_refused(bench):
     for peer in held + queued:
         assert peer.response()[0] == 200
     assert bench.peer(server).get()[0] == 200
-    assert server.pool.size == 2 and server.pool.qsize == 0
+    assert server.pool.size == most and server.pool.qsize == 0
+
+
+def test_groups_help_each_other(bench):
+    """Nobody waits in line in one group while a worker of another has nothing to do."""
+    for _ in range(10):
+        GATE.clear()
+        server = bench.server(nap, threads=4, threads_max=4, pollers=2, queue_timeout=30)
+        held = [bench.peer(server).send(b"GET /hold HTTP/1.1\r\nHost: t\r\n\r\n") for _ in range(4)]
+        assert bench.until(lambda server=server: server.counters["threads_busy"] == 4, 2)
+        assert server.pool.qsize == 0
+        GATE.set()
+        assert [peer.response()[0] for peer in held] == [200] * 4
+        server.stop()
 
 
 def test_queue_timeout(bench):

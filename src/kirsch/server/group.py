@@ -71,6 +71,7 @@ class Group:
         self.listeners = {listener.fd: listener for listener in listeners}
         self.paused = False
         self.closing = False
+        self.called = False  # another group asks for a hand with its queue
         self.left_behind = False  # the server has ended, and the last worker cleans up
         self.disposed = False
         self.reserve = self.spare_fd()
@@ -233,15 +234,22 @@ class Group:
         self.chore_at = NEVER
         queue = self.queue
         while queue:
-            item = queue[0]
+            try:
+                item = queue[0]
+            except IndexError:  # a worker of another group was quicker
+                break
             expires = item[3] + self.settings.queue_timeout
             if expires > now:
                 self.chore_at = expires
                 break
             try:
-                conn = queue.popleft()[0]
+                taken = queue.popleft()
             except IndexError:
                 break
+            if taken is not item:
+                queue.appendleft(taken)
+                continue
+            conn = taken[0]
             worker.counts[TIMEOUTS_QUEUE] += 1
             self.overflow(worker, conn)
         if self.paused and not self.closing:
@@ -255,7 +263,7 @@ class Group:
     def enqueue(self, worker: Worker, conn: Connection, head: Any, body: Any) -> None:
         """All workers are busy and no more are allowed: wait in line, or come back later."""
         most = self.settings.queue_size
-        if 0 <= most <= len(self.queue):
+        if 0 <= most <= self.pool.qsize:
             self.overflow(worker, conn)
             return
         conn.state = QUEUED
@@ -263,6 +271,11 @@ class Group:
         conn.interest(MUTE)
         self.queue.append((conn, head, body, worker.now))
         self.chore_at = min(self.chore_at, worker.now + self.settings.queue_timeout)
+        for other in self.pool.groups:
+            if other is not self and other.baton.idle():
+                other.called = True
+                other.poller.wake()
+                break
 
     def overflow(self, worker: Worker, conn: Connection) -> None:
         """Answer 503 with Retry-After."""

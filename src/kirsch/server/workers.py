@@ -158,8 +158,7 @@ class Worker:
                     if self.leads:
                         if group.baton.parked:
                             break
-                    elif group.queue:
-                        self.serve_queued()
+                    elif group.pool.qsize and self.serve_queued():
                         continue
                     self.lead()
                 except (
@@ -211,6 +210,10 @@ class Worker:
                 group.sweep(self, self.now)
             if (self.leads and group.baton.parked) or pool.ended:
                 return
+            if group.called:  # another group has more requests than workers
+                group.called = False
+                if not self.leads:
+                    return
             if ready:
                 timeout = 0.0
             else:
@@ -264,17 +267,20 @@ class Worker:
     def serve_batch(self) -> bool:
         """Go on with what was received; False when the baton has left this worker meanwhile."""
         group = self.group
-        inbox, outbox = group.inbox, group.outbox
-        flush_at = self.now + HELD
+        inbox, outbox, clock = group.inbox, group.outbox, time.monotonic
+        # What receiving and sending took is no handler's fault.
+        self.now = now = clock()
+        flush_at = now + HELD
         while inbox:
             conn, data = inbox.popleft()
             self.current = conn
             if not (conn.more_head(data, self) if conn.buffer else conn.parse(data, self)):
                 return False
             if self.now > flush_at:
-                flush_at = self.now + HELD
                 if outbox:
                     group.flush(self)
+                self.now = now = clock()
+                flush_at = now + HELD
         return True
 
     def dispatch(self, conn: Connection, head: RequestHead, body: Any) -> bool:
@@ -327,15 +333,21 @@ class Worker:
         conn.serve(self, Exchange(conn, head, body))
         self.note(head.path, time.monotonic() - start)
 
-    def serve_queued(self) -> None:
-        """Take the oldest request of the overflow queue; the baton goes to somebody else."""
+    def serve_queued(self) -> bool:
+        """Take the oldest request that waits, of this group first; the baton goes to somebody else."""
         group = self.group
-        conn, head, body, _ = group.queue.popleft()
-        conn.state = RUNNING
-        self.holding = False
-        group.flush(self)
-        group.baton.pass_on()
-        self.run_slow(conn, head, body)
+        for other in (group, *group.pool.groups):
+            try:
+                conn, head, body, _ = other.queue.popleft()
+            except IndexError:
+                continue
+            conn.state = RUNNING
+            self.holding = False
+            group.flush(self)
+            group.baton.pass_on()
+            self.run_slow(conn, head, body)
+            return True
+        return False
 
     def note(self, path: str, took: float) -> None:
         """Keep the books: the running mean of a path and of its family."""
