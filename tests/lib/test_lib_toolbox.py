@@ -89,10 +89,27 @@ def test_what_is_not_turned_on_has_no_hooks():
 
 def test_there_are_no_others():
     box = toolbox.default_toolbox
-    names = {name for name, tool in vars(box).items() if isinstance(tool, toolbox.Tool)}
+    names = {name for name in dir(box) if isinstance(getattr(box, name), toolbox.Tool)}
     # cpstats binds its own when it is imported.
     assert names - {"cpstats"} == set(TOOLS)
     assert toolbox._d is box
+
+
+def test_tools_that_come_late_are_made_once_when_asked_for():
+    box = toolbox.Toolbox("late")
+    made = []
+
+    def make():
+        made.append(toolbox.Tool("before_handler", len))
+        return made[-1]
+
+    box.add_late("own", make)
+    assert "own" in dir(box) and not made
+    assert box.own is box.own is made[0] and len(made) == 1
+    assert (box.own._name, box.own.namespace) == ("own", "late")
+    assert not hasattr(box, "other")
+    with pytest.raises(AttributeError, match="There is no tool 'other' in the toolbox 'late'"):
+        box.other
 
 
 def test_staticdir_is_a_function_with_two_required_arguments():

@@ -18,7 +18,8 @@ PRELUDE = """
 import os, signal, sys, threading, time
 from cherrypy.process import plugins, servers, wspbus
 bus = wspbus.Bus()
-bus.subscribe('log', lambda msg, level: print(f'LOG {level} {msg}', flush=True))
+# In one write: two processes that share the output may speak at once.
+bus.subscribe('log', lambda msg, level: print(f'LOG {level} {msg}' + chr(10), end='', flush=True))
 """
 
 

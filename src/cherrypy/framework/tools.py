@@ -273,10 +273,30 @@ class Toolbox:
         staticdir: HandlerTool
         staticfile: HandlerTool
 
-        def __getattr__(self, name: str) -> Tool: ...
+    _late: dict[str, Callable[[], Any]] = {}
 
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
+
+    def add_late(self, name: str, make: Callable[[], Any]) -> None:
+        """Have `make` make the tool `name` when somebody first asks for it.
+
+        For tools that few programs use: what they are made of need not be imported before.
+        """
+        object.__setattr__(self, "_late", {**self._late, name: make})
+        _changed()
+
+    def __getattr__(self, name: str) -> Tool:
+        # Only what is not there as an attribute gets here.
+        make = self._late.get(name)
+        if make is None:
+            raise AttributeError(f"There is no tool {name!r} in the toolbox {self.namespace!r}.")
+        setattr(self, name, make())
+        made: Tool = self.__dict__[name]
+        return made
+
+    def __dir__(self) -> list[str]:
+        return [*object.__dir__(self), *self._late]
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Tool):

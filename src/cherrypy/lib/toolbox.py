@@ -25,10 +25,6 @@ from cherrypy.framework.tools import (
 
 from . import auth_basic, auth_digest, caching, cptools, encoding, jsontools, sessions, static
 from . import xmlrpcutil as _xmlrpc
-from .allowedhosts import AllowedHostsTool
-from .csrf import CsrfTool
-from .ratelimit import RateLimitTool
-from .secureheaders import SecureHeadersTool
 
 __all__ = (
     "CachingTool",
@@ -174,21 +170,52 @@ _PLAIN: tuple[tuple[str, str, Callable[..., Any], int], ...] = (
 )
 
 
+def _allowed_hosts() -> Tool:
+    from .allowedhosts import AllowedHostsTool
+
+    return AllowedHostsTool()
+
+
+def _csrf() -> Tool:
+    from .csrf import CsrfTool
+
+    return CsrfTool()
+
+
+def _rate_limit() -> Tool:
+    from .ratelimit import RateLimitTool
+
+    return RateLimitTool()
+
+
+def _secure_headers() -> Tool:
+    from .secureheaders import SecureHeadersTool
+
+    return SecureHeadersTool()
+
+
+#: Tools that are made, and whose modules are imported, when somebody first asks for them.
+_LATE: dict[str, Callable[[], Tool]] = {
+    "allowed_hosts": _allowed_hosts,
+    "csrf": _csrf,
+    "rate_limit": _rate_limit,
+    "secure_headers": _secure_headers,
+}
+
+
 def _fill(box: Toolbox) -> Toolbox:
     """Bind every default tool to `box`."""
     for name, point, callback, priority in _PLAIN:
         setattr(box, name, Tool(point, callback, name, priority))
-    box.allowed_hosts = AllowedHostsTool()
     box.caching = CachingTool("before_handler", caching.get, "caching")
-    box.csrf = CsrfTool()
     box.err_redirect = ErrorTool(cptools.redirect)
-    box.rate_limit = RateLimitTool()
-    box.secure_headers = SecureHeadersTool()
     box.session_auth = SessionAuthTool(cptools.session_auth)
     box.sessions = SessionTool()
     box.staticdir = HandlerTool(static.staticdir)
     box.staticfile = HandlerTool(static.staticfile)
     box.xmlrpc = ErrorTool(_xmlrpc.on_error)
+    for name, make in _LATE.items():
+        box.add_late(name, make)
     return box
 
 
