@@ -10,10 +10,10 @@ import re
 import zlib
 from typing import Any, Final
 
-from kirsch.wire.websocket.events import INVALID_PAYLOAD, TOO_BIG
+from kirsch.wire.websocket.events import INVALID_PAYLOAD
 from kirsch.wire.websocket.frames import Flaw
 
-__all__ = ["Agreement", "Deflater", "Inflater", "Settings", "accept", "confirm", "offer"]
+__all__ = ["BROKEN", "Agreement", "Deflater", "Inflater", "Settings", "accept", "confirm", "offer"]
 
 NAME: Final = "permessage-deflate"
 
@@ -234,8 +234,9 @@ class Deflater:
         return not self._agreement.send_takeover
 
 
-_BROKEN: Final = "compressed data is broken"
-_INFLATES_TOO_MUCH: Final = "message too big"
+#: One reason for both: zlib keeps what it inflated before an error to itself, so which of the two
+#: came first cannot be told at every split.
+BROKEN: Final = "compressed data is broken, or its text is not UTF-8"
 
 
 class Inflater:
@@ -253,8 +254,9 @@ class Inflater:
     def feed(self, data: bytes, room: int) -> bytes:
         """Return the bytes in the next piece of a message.
 
-        :param room: how many bytes there may be.
-        :raise Flaw: 1009 for more, 1007 for what is no DEFLATE.
+        :param room: how many bytes there may be. One more is returned where there are more: the
+            caller looks at them before it complains, as it would have at another split.
+        :raise Flaw: 1007 for what is no DEFLATE.
         """
         if not data:
             return b""
@@ -267,9 +269,7 @@ class Inflater:
             if context.eof and len(inflated) <= room:
                 inflated += self._after_final(context.unused_data, room - len(inflated))
         except zlib.error:
-            raise Flaw(INVALID_PAYLOAD, _BROKEN) from None
-        if len(inflated) > room:
-            raise Flaw(TOO_BIG, _INFLATES_TOO_MUCH)
+            raise Flaw(INVALID_PAYLOAD, BROKEN) from None
         return inflated
 
     def _after_final(self, rest: bytes, room: int) -> bytes:
@@ -278,7 +278,7 @@ class Inflater:
         One in a message: an endless row of empty ones would cost a context each.
         """
         if self._ended:
-            raise Flaw(INVALID_PAYLOAD, _BROKEN)
+            raise Flaw(INVALID_PAYLOAD, BROKEN)
         self._ended = True
         self._begun = False
         self._context = None

@@ -34,8 +34,13 @@ def has_token(value: str, wanted: str) -> bool:
 
 
 def read_extensions(value: str) -> list[Extension] | None:
-    """Take a ``Sec-WebSocket-Extensions`` value apart; None when it is malformed (RFC 6455 9.1)."""
+    """Take a ``Sec-WebSocket-Extensions`` value apart; None when it is malformed (RFC 6455 9.1).
+
+    9.1 wants one member at least, but there are clients that send an empty field.
+    """
     found: list[Extension] = []
+    if not value.strip(" \t,"):
+        return found
     at = 0
     while at < len(value):
         match = _extension.match(value, at)
@@ -50,5 +55,4 @@ def read_extensions(value: str) -> list[Extension] | None:
             parameters.append((name, given))
         found.append((match[1], parameters))
         at = match.end()
-    # 9.1: extension-list = 1#extension
-    return found or None
+    return found

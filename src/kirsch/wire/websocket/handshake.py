@@ -154,7 +154,7 @@ def judge(
         if not origin_allowed(origin, own, rules.origins):
             raise Refusal(403, _BAD_ORIGIN)  # 4.2.2, step 1 of /origin/, and 10.2
     headers: Headers = [*_UPGRADE, ("Sec-WebSocket-Accept", accept_key(key))]
-    subprotocol = _choose(fields.get("HTTP_SEC_WEBSOCKET_PROTOCOL"), rules)
+    subprotocol = _choose(fields.get("HTTP_SEC_WEBSOCKET_PROTOCOL", ""), rules)
     if subprotocol is not None:
         headers.append(("Sec-WebSocket-Protocol", subprotocol))
     agreement = None
@@ -211,13 +211,11 @@ def origin_allowed(origin: str, host: str, allowed: Sequence[str]) -> bool:
     return theirs == own
 
 
-def _choose(offered: str | None, rules: Rules) -> str | None:
+def _choose(offered: str, rules: Rules) -> str | None:
     """4.2.2, 5, /subprotocol/: one of the client's list, or none."""
-    names: list[str] = []
-    if offered is not None:
-        names = read_tokens(offered) or []
-        if not names:  # 4.1, 10: 1#token
-            raise Refusal(400, _BAD_SUBPROTOCOLS)
+    names = read_tokens(offered)
+    if names is None:  # 4.1, 10: 1#token; an empty field offers nothing
+        raise Refusal(400, _BAD_SUBPROTOCOLS)
     known = rules.subprotocols
     if callable(known):
         chosen = known(names)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from codecs import utf_8_decode
 from typing import Final
 
-from kirsch.wire.websocket.deflate import Agreement, Inflater
+from kirsch.wire.websocket.deflate import BROKEN, Agreement, Inflater
 from kirsch.wire.websocket.events import (
     ABNORMAL,
     INVALID_PAYLOAD,
@@ -224,9 +224,10 @@ class Receiver:
                 piece = mask(piece, key)
                 turn = length & 3
                 self._key = key[turn:] + key[:turn]
-            if self._packed is not None:
-                piece = self._packed.feed(piece, self._room())
-            self._gather(piece)
+            if self._packed is None:
+                self._gather(piece)
+            else:
+                self._gather_inflated(self._packed.feed(piece, self._room()))
         if length < missing:
             self._missing = missing - length
         else:
@@ -248,17 +249,28 @@ class Receiver:
             try:
                 _, used = utf_8_decode(text, "strict", False)
             except UnicodeDecodeError:
-                raise Flaw(INVALID_PAYLOAD, _NOT_UTF8) from None
-            self._tail = text[used:]
+                raise self._not_utf8() from None
+            self._tail = tail = text[used:]
+            # The decoder waits for the third byte of a surrogate, which RFC 3629 3 forbids.
+            if len(tail) == 2 and tail[0] == 0xED and tail[1] >= 0xA0:
+                raise self._not_utf8()
+
+    def _not_utf8(self) -> Flaw:
+        return Flaw(INVALID_PAYLOAD, _NOT_UTF8 if self._packed is None else BROKEN)
+
+    def _gather_inflated(self, piece: bytes) -> None:
+        self._gather(piece)
+        if self._room() < 0:
+            raise Flaw(TOO_BIG, _MESSAGE_TOO_BIG)
 
     def _finish(self) -> str | bytes:
         """The message is complete."""
         if self._packed is not None:
-            self._gather(self._packed.end(self._room()))
+            self._gather_inflated(self._packed.end(self._room()))
         message = self._message
         assert message is not None
         if self._tail:
-            raise Flaw(INVALID_PAYLOAD, _NOT_UTF8)
+            raise self._not_utf8()
         text = self._opcode == TEXT
         self._opcode = 0
         self._message = self._packed = None
