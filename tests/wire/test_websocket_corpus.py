@@ -92,6 +92,25 @@ def fails_at(data, **options):
     return None
 
 
+@pytest.mark.parametrize("size", [124, 125, 126, 127, 300, 65536])
+def test_a_frame_cut_anywhere(size):
+    """The first piece is not taken for a whole frame, whatever its size."""
+    data = frame(0x82, bytes(size))
+    for cut in range(1, min(len(data), 400)):
+        one = Protocol()
+        assert one.feed(data[:cut]) == []
+        assert one.feed(data[cut:]) == [bytes(size)]
+
+
+def test_the_rest_of_a_frame_is_not_taken_for_a_frame():
+    """Without its first byte this one looks like a whole frame of one byte."""
+    data = frame(0x82, b"ab", key=b"\x81abc")
+    assert Protocol().feed(data[1:]) == [bytes([data[7] ^ data[3]])]
+    one = Protocol()
+    assert one.feed(data[:1]) == []
+    assert one.feed(data[1:]) == [b"ab"]
+
+
 GREETING = "κόσμε".encode()
 
 # The payload of a text -> how many of its bytes are read before all hope is lost (RFC 3629 3).

@@ -117,6 +117,8 @@ VALID = [
     _valid("not every message compressed", "RFC 7692 6", frame(0xC1, HELLO) + text("Hello") + frame(0xC1, HELLO), *["Hello"] * 3, **DEFLATE),
     _valid("empty fragments of a compressed message", "RFC 7692 6.1", frame(0x42) + frame(0x00, HELLO) + frame(0x89) + frame(0x80), Ping(), b"Hello", **DEFLATE),
     _valid("a compressed message as long as may be", "RFC 6455 10.4", frame(0xC2, deflated(bytes(5000))), bytes(5000), limit=5000, **DEFLATE),
+    _valid("incompressible and as long as may be", "RFC 6455 10.4", frame(0xC2, b"\0\x2c\1\xd3\xfe" + bytes(range(150)) * 2 + b"\0"), bytes(range(150)) * 2, limit=300, **DEFLATE),
+    _valid("incompressible, fragmented and as long as may be", "RFC 6455 10.4", frame(0x42, b"\0\x2c\1\xd3\xfe" + bytes(range(150))) + frame(0x80, bytes(range(150)) + b"\0"), bytes(range(150)) * 2, limit=300, **DEFLATE),
     _valid("compressed characters in pieces", "RFC 6455 5.6", frame(0x41, deflated("🍒é".encode() * 9)[:9]) + frame(0x80, deflated("🍒é".encode() * 9)[9:]), "🍒é" * 9, **DEFLATE),
 ]  # fmt: skip
 
@@ -155,6 +157,7 @@ INVALID = [
     *(_bad("long-control", f"opcode {opcode}", frame(0x80 | opcode, b"a" * 126)) for opcode in (8, 9, 10)),
     _bad("long-control", "by its form", frame(0x89, b"a", form=126)),
     _bad("length", "0 in two bytes", frame(0x81, form=126)),
+    _bad("length", "124 in two bytes", frame(0x81, b"a" * 124, form=126)),
     _bad("length", "125 in two bytes", frame(0x81, b"a" * 125, form=126)),
     _bad("length", "1 in eight bytes", frame(0x82, b"a", form=127)),
     _bad("length", "65535 in eight bytes", frame(0x82, b"a" * 65535, form=127)),

@@ -245,7 +245,7 @@ class Inflater:
     __slots__ = ("_begun", "_bits", "_context", "_ended", "_takeover")
 
     def __init__(self, agreement: Agreement) -> None:
-        self._bits = -max(agreement.receive_bits, 9)
+        self._bits = -agreement.receive_bits
         self._takeover = agreement.receive_takeover
         self._context: Any = None
         self._begun = False  # there is a block that the tail of this message ends

@@ -196,10 +196,12 @@ class Receiver:
                 raise Flaw(PROTOCOL_ERROR, _UNFINISHED)
         elif not self._opcode:  # 5.4
             raise Flaw(PROTOCOL_ERROR, _NO_MESSAGE)
-        # 10.4: refused as soon as it is announced
-        gathered = 0 if self._message is None or self._packed else len(self._message)
-        if length > self._limit - gathered:
-            raise Flaw(TOO_BIG, _MESSAGE_TOO_BIG)
+        # 10.4: refused as soon as it is announced. What is compressed is measured inflated: it may
+        # be longer than what it stands for, and none of it is kept.
+        if self._packed is None and not first & RSV1:
+            gathered = 0 if self._message is None else len(self._message)
+            if length > self._limit - gathered:
+                raise Flaw(TOO_BIG, _MESSAGE_TOO_BIG)
 
     def _begin(self, first: int, length: int, key: bytes) -> None:
         """Begin a data frame whose payload is gathered."""
