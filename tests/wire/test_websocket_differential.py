@@ -48,6 +48,7 @@ VALID_OTHERWISE = {
 INVALID_OTHERWISE = {
     ("websockets", "long-control", "by its form"): _SHORTEST,
     ("websockets", "length", "0 in two bytes"): _SHORTEST,
+    ("websockets", "length", "124 in two bytes"): _SHORTEST,
     ("websockets", "length", "125 in two bytes"): _SHORTEST,
     ("websockets", "length", "1 in eight bytes"): _SHORTEST,
     ("websockets", "length", "65535 in eight bytes"): _SHORTEST,
