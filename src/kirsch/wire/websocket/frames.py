@@ -115,10 +115,11 @@ def read_header(
     return first, length, data[start : start + 4], start + 4
 
 
-# Headers of short frames without mask: (first byte - 0x80) -> length -> header.
-_SHORT: Final = tuple(
-    tuple(bytes((first, length)) for length in range(126)) for first in range(256)
-)
+# First byte -> length -> header, of the short frames that a server sends most.
+_SHORT: Final = {
+    first: tuple(bytes((first, length)) for length in range(126))
+    for first in (FIN | TEXT, FIN | BINARY, FIN | PING, FIN | PONG)
+}
 _head_16 = Struct(">BBH").pack
 _head_64 = Struct(">BBQ").pack
 
@@ -133,7 +134,7 @@ def build(first: int, payload: bytes, key: bytes = b"") -> bytes:
     if key:
         head = build_head(first, length, _MASKED) + key
         return head + mask(payload, key)
-    if length < 126:
+    if length < 126 and first in _SHORT:
         return _SHORT[first][length] + payload
     return build_head(first, length, 0) + payload
 
