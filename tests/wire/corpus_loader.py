@@ -25,6 +25,7 @@ rules = _load("rules")
 _invalid = _load("invalid")
 REFUSED: dict[str, tuple[str, int, str, str]] = rules.REFUSED
 ACCEPTED: dict[str, tuple[str, str, str]] = rules.ACCEPTED
+FAILURES: dict[str, tuple[str, int, str, str]] = _load("frame_rules").REFUSED
 LIMITS: dict[str, int] = _invalid.LIMITS
 
 _DEFAULT = {
@@ -152,7 +153,7 @@ def replay(stream: Iterable[bytes]) -> tuple[list[dict[str, Any]], tuple[Any, ..
 
 
 def tables() -> dict[str, str]:
-    """The rule tables of docs/wire.md: {'refused': markdown, 'accepted': markdown}.
+    """The rule tables of docs/wire.md, by name: 'refused', 'accepted', and 'frames' of WebSockets.
 
     ``python tests/wire/corpus_loader.py`` writes them into the page.
     """
@@ -162,7 +163,18 @@ def tables() -> dict[str, str]:
     accepted = ["| What arrives | What is made of it | Source |", "|---|---|---|"]
     for what, made, rfc in ACCEPTED.values():
         accepted.append("| " + " | ".join(x.replace("|", "\\|") for x in (what, made, rfc)) + " |")
-    return {"refused": "\n".join(refused), "accepted": "\n".join(accepted)}
+    return {
+        "refused": "\n".join(refused),
+        "accepted": "\n".join(accepted),
+        "frames": _frames(),
+    }
+
+
+def _frames() -> str:
+    lines = ["| What arrives | Code | Reason | Source |", "|---|---|---|---|"]
+    for what, code, reason, rfc in FAILURES.values():
+        lines.append(f"| {what} | {code} | `{reason}` | {rfc} |")
+    return "\n".join(lines)
 
 
 PAGE = Path(__file__).parents[2] / "docs" / "wire.md"
