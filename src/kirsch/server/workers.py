@@ -234,27 +234,29 @@ class Worker:
         find, put = group.conns.get, group.inbox.append
         specials = []
         total = 0
-        for fd, mask in events:
-            conn = self.current = find(fd)
-            if conn is None:
-                specials.append(fd)
-            elif conn.state != READING:
-                if not conn.on_event(mask, self):
-                    return False
-            else:
-                try:
-                    data = conn.recv(RECV)
-                except BlockingIOError:
-                    continue
-                except OSError:
-                    data = b""
-                    counts[RESETS] += 1
-                if data:
-                    total += len(data)
-                    put((conn, data))
+        try:
+            for fd, mask in events:
+                conn = self.current = find(fd)
+                if conn is None:
+                    specials.append(fd)
+                elif conn.state != READING:
+                    if not conn.on_event(mask, self):
+                        return False
                 else:
-                    conn.close(self)
-        counts[BYTES_IN] += total
+                    try:
+                        data = conn.recv(RECV)
+                    except BlockingIOError:
+                        continue
+                    except OSError:
+                        data = b""
+                        counts[RESETS] += 1
+                    if data:
+                        total += len(data)
+                        put((conn, data))
+                    else:
+                        conn.close(self)
+        finally:
+            counts[BYTES_IN] += total
         if specials:
             # Last of the batch: closing what is idle must not meet what has just come.
             if not self.serve_batch():
