@@ -226,7 +226,6 @@ class Request:
     _configured = False
     _timed_out = False  # TimeoutError has been raised
     _logs: Any = None  # whether this thread writes the line of the access log
-    _late_before = False  # the timeout monitor has seen it, and could do nothing
     _plan: Any = None
     _config: Any = None
     _template: Any = None
@@ -402,6 +401,8 @@ class Request:
         if self.process_request_body:
             self.body.process()
 
+        if late:
+            look_at_time(self)
         self.stage = "before_handler"
         encode = None
         if self._hooks is None:

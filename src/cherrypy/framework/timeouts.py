@@ -27,7 +27,7 @@ __all__ = ("TimeoutMonitor",)
 #: of the handler (status, fields, bytes), True when it has cut a body short, or None.
 Taker = Callable[[int, Callable[[Any], bool]], Any]
 
-SOON = 0.05  # seconds until a response that was about to leave is looked at again
+AGAIN = 0.25  # seconds until a handler that could not be answered for is looked at again
 
 
 class TimeoutMonitor(Monitor):
@@ -74,14 +74,19 @@ class TimeoutMonitor(Monitor):
 
     def run(self) -> None:
         """Look at all responses in flight, once."""
+        thread = self.thread
+        mine = thread is not None and thread is threading.current_thread()
+        if self.frequency <= 0:  # set while the thread runs
+            if thread is not None and mine:
+                thread.interval = 1.0
+            return
         now = time()
         soonest = now + self.frequency
         for life in lives():
             pair = _pair(life)
             if pair is not None:
                 soonest = min(soonest, self._look(life, *pair, now))
-        thread = self.thread
-        if thread is not None and thread is threading.current_thread():
+        if thread is not None and mine:
             thread.interval = max(0.001, min(self.frequency, soonest - time() + 0.001))
 
     def _look(self, life: Life, request: Any, response: Any, now: float) -> float:
@@ -108,15 +113,16 @@ class TimeoutMonitor(Monitor):
         """Answer in place of the handler, if the server lets us."""
         assert self.take is not None
         held = life.held
-        seen = request._late_before
 
         def wanted(origin: Any) -> bool:
             """Whether the request is what the thread is at; its line in the log is ours then."""
             if held.get("request") is not request or not _came_from(request, origin):
                 return False
-            # Whoever writes the line answers. If the request has written it, the response leaves in
-            # this moment, or it is a body that is made while it is sent: then it is there next time.
-            return request.__dict__.setdefault("_logs", False) is False or seen
+            # Whoever writes the line answers. If the request has written it its response leaves in
+            # this moment, unless that is made while it is sent.
+            if request.__dict__.setdefault("_logs", False) is False:
+                return True
+            return type(response._body) not in (bytes, list)
 
         try:
             taken = self.take(life.ident, wanted)
@@ -124,8 +130,7 @@ class TimeoutMonitor(Monitor):
             self.bus.log("Could not answer in place of a handler.", 40, traceback=True)
             return now + self.frequency
         if taken is None:
-            request._late_before = True
-            return now + (self.frequency if seen else min(self.frequency, SOON))
+            return now + min(self.frequency, AGAIN)
         self.answered += 1
         frame = sys._current_frames().get(life.ident)
         work = _Answer(request, response, taken, frame)
