@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .connection import Connection
 
 RECV = 65536
+SLICE = 1.0  # seconds after which a reader looks whether the connection is still its own
 OVER = "the request body cannot be read any more: its request is over"
 
 
@@ -163,9 +164,10 @@ def receive_body(conn: Any, counts: list[int], body: StreamInput) -> bytes:
         except BlockingIOError:
             # Only waiting counts: the peer is not to blame for what the handler did meanwhile.
             began = time.monotonic()
-            if conn.patience <= 0 or not wait_socket(conn.sock, False, conn.patience):
+            if conn.patience <= 0:
                 counts[TIMEOUTS_BODY] += 1
                 raise BodyTimeout(408, "The request body came too slowly.") from None
+            wait_socket(conn.sock, False, min(conn.patience, SLICE))
             conn.patience -= time.monotonic() - began
             continue
         except OSError:
