@@ -1,4 +1,4 @@
-"""The samples of docs/servers.md, each run as a program of its own."""
+"""The samples of docs/servers.md and docs/timeouts.md, each run as a program of its own."""
 
 import re
 import subprocess
@@ -9,13 +9,19 @@ import pytest
 
 import cherrypy.daemon
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "servers.md"
-SAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = DOCS / "servers.md"
+SAMPLES = [
+    pytest.param(source, id=f"{page}-{number}")
+    for page in ("servers", "timeouts")
+    for number, source in enumerate(
+        re.findall(r"```python\n(.*?)```", (DOCS / f"{page}.md").read_text("utf-8"), re.DOTALL)
+    )
+]
 
 
-@pytest.mark.parametrize("number", range(len(SAMPLES)))
-def test_a_sample_prints_what_its_comments_say(number):
-    source = SAMPLES[number]
+@pytest.mark.parametrize("source", SAMPLES)
+def test_a_sample_prints_what_its_comments_say(source):
     promised = re.findall(r"print\(.*\)+ +# (.*)", source)
     assert promised
     done = subprocess.run(

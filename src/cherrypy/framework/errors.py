@@ -23,6 +23,7 @@ from .error_pages import (
 )
 from .helpers import _ClassPropertyDescriptor, classproperty, url
 from .serving import serving
+from .site import site
 
 __all__ = (
     "CherryPyError",
@@ -52,7 +53,14 @@ CherryPyError = CherryPyException
 
 
 class TimeoutError(CherryPyException):
-    """A response took longer than `response.timeout` seconds."""
+    """A response took longer than `response.timeout` seconds.
+
+    Raised by the request itself once `response.timed_out` is set; may be raised by anybody.
+    """
+
+    def set_response(self) -> None:
+        """Make `serving.response` the answer to this: 503, unless another status is configured."""
+        timeout_error(serving.response).set_response()
 
 
 class InternalRedirect(CherryPyException):
@@ -253,6 +261,20 @@ class HTTPError(CherryPyException):
             yield
         except exception as exc:
             raise cls(status, message or str(exc)) from exc
+
+
+def timeout_error(response: Any) -> HTTPError:
+    """The HTTPError that answers in place of a response that took too long."""
+    status = response.timeout_status
+    if status is None:
+        monitor = getattr(site.engine, "timeout_monitor", None)
+        status = getattr(monitor, "status", 503)
+    message = str(response.timeout_message)
+    try:
+        return HTTPError(status, message)
+    except ValueError:
+        site.log(f"No status of an error, so 503: {status!r}", "HTTP", 40)
+        return HTTPError(503, message)
 
 
 class NotFound(HTTPError):

@@ -12,7 +12,7 @@ from kirsch.http.hosts import Host, urljoin
 
 from .errors import InternalRedirect, bare_error, format_exc
 from .request import Request
-from .response import bare_pairs
+from .response import bare_pairs, late, look_at_time
 from .serving import serving
 from .site import site
 
@@ -44,7 +44,7 @@ def redirected(
             "REQUEST_METHOD": "GET",
             "PATH_INFO": wsgi_string(redirect.path),
             "QUERY_STRING": redirect.query_string,
-            "wsgi.input": _NoEntity(),
+            "wsgi.input": NoEntity(),
             "CONTENT_LENGTH": "0",
             "cherrypy.previous_request": redirect.request,
         }
@@ -56,7 +56,7 @@ def wsgi_string(path: str) -> str:
     return path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
-class _NoEntity:
+class NoEntity:
     """The entity of a request that has none: the first one has been read."""
 
     def read(self, size: int = -1) -> bytes:
@@ -150,11 +150,15 @@ class Served:
             chunks = self.iter_response = iter(self._response.body)
         request = self._request
         if serving.request is request or request is None:
+            if late and request is not None:
+                look_at_time(request)
             return next(chunks)
         # Another thread is pulling, or this one has gone on to something else meanwhile.
         before = dict(serving.__dict__)
         serving.load(request, self._response)
         try:
+            if late:
+                look_at_time(request)
             return next(chunks)
         finally:
             serving.clear()

@@ -21,7 +21,14 @@ from .site import site
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ("LazyRfc3339UtcTime", "LogManager", "NullHandler", "WSGIErrorHandler", "access_wanted")
+__all__ = (
+    "LazyRfc3339UtcTime",
+    "LogManager",
+    "NullHandler",
+    "WSGIErrorHandler",
+    "access_logged",
+    "access_wanted",
+)
 
 #: What must not get into a log as it is: what moves a terminal's cursor, ends a line for some
 #: readers, or cannot be encoded (then the whole record would be lost).
@@ -456,3 +463,14 @@ def access_wanted(log: Any) -> bool:
             return False
         logger = logger.parent
     return False
+
+
+def access_logged(app: Any) -> bool:
+    """Return whether `site.log.access()` would write a line, or is anything but the usual one."""
+    log = site.log
+    usual = getattr(getattr(type(log), "access", None), "delegates", False)
+    if not usual or "access" in log.__dict__:
+        return True
+    if app is not None and app.log is not None:
+        log = app.log
+    return access_wanted(log)

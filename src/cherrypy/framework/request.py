@@ -5,6 +5,7 @@ Law: nothing is made that nobody asked for, and nothing is remembered that could
 
 from __future__ import annotations
 
+from sys import exc_info
 from typing import Any
 
 from kirsch.http.headers import HeaderMap
@@ -13,16 +14,32 @@ from kirsch.http.query import parse_query_string
 
 from . import facts
 from .dispatch.objects import Dispatcher
-from .errors import HTTPError, HTTPRedirect, InternalRedirect, NotFound, bare_error, format_exc
+from .errors import (
+    HTTPError,
+    HTTPRedirect,
+    InternalRedirect,
+    NotFound,
+    TimeoutError,  # noqa: A004 - the historical name
+    bare_error,
+    format_exc,
+)
 from .facts import LazyUUID4
 from .hooks import SHORTCUTS, Hook, HookMap, hookpoints
-from .logs import access_wanted
+from .logs import access_logged
 from .reprconf import NamespaceSet
-from .response import Response, ResponseBody, kept, lazy
+from .response import Response, ResponseBody, kept, late, lazy, look_at_time
 from .results import settled
 from .serving import Serving, serving
 from .site import site
-from .templates import ENCODE, hooks_namespace, materialise, template
+from .templates import (
+    ENCODE,
+    error_page_namespace,
+    hooks_namespace,
+    materialise,
+    request_namespace,
+    response_namespace,
+    template,
+)
 from .tools import default_toolbox, revision
 
 __all__ = (
@@ -38,30 +55,6 @@ __all__ = (
     "request_namespace",
     "response_namespace",
 )
-
-# --------------------------------------------------------------------------------- namespaces
-
-
-def request_namespace(k: str, v: Any) -> None:
-    """`request.<name>` sets an attribute of the request, `request.body.<name>` of its body."""
-    if k[:5] == "body.":
-        setattr(serving.request.body, k[5:], v)
-    else:
-        setattr(serving.request, k, v)
-
-
-def response_namespace(k: str, v: Any) -> None:
-    """`response.<name>` sets an attribute of the response, `response.headers.<name>` a field."""
-    if k[:8] == "headers.":
-        serving.response.headers[k[8:]] = v
-    else:
-        setattr(serving.response, k, v)
-
-
-def error_page_namespace(k: str, v: Any) -> None:
-    """`error_page.<code>` and `error_page.default` name the pages to show for errors."""
-    serving.request.error_page[k if k == "default" else int(k)] = v
-
 
 _NAMESPACES = NamespaceSet(
     hooks=hooks_namespace,
@@ -138,17 +131,6 @@ def _class_hooks(cls: type) -> HookMap:
         if isinstance(hooks, HookMap):
             return hooks
     return _CLASS_HOOKS
-
-
-def _logs_access(app: Any) -> bool:
-    """Return whether `site.log.access()` would write a line, or is anything but the usual one."""
-    log = site.log
-    usual = getattr(getattr(type(log), "access", None), "delegates", False)
-    if not usual or "access" in log.__dict__:
-        return True
-    if app is not None and app.log is not None:
-        log = app.log
-    return access_wanted(log)
 
 
 # ------------------------------------------------------------------------------------ the request
@@ -242,6 +224,8 @@ class Request:
     _hooks: Any = None
     _namespaces: Any = None
     _configured = False
+    _timed_out = False  # TimeoutError has been raised
+    _logs: Any = None  # whether this thread writes the line of the access log
     _plan: Any = None
     _config: Any = None
     _template: Any = None
@@ -342,7 +326,8 @@ class Request:
             response.body = None
             if hasattr(body, "close"):
                 body.close()
-        if _logs_access(self.app):
+        # A line a request: when the timeout monitor has answered it has written that, too.
+        if access_logged(self.app) and self.__dict__.setdefault("_logs", True):
             try:
                 site.log.access()
             except Exception:
@@ -367,6 +352,8 @@ class Request:
                 try:
                     self._do_respond(path_info)
                 except (HTTPRedirect, HTTPError) as answer:
+                    if late:
+                        look_at_time(self)
                     answer.set_response()
                     self.stage = "before_finalize (HTTPError)"
                     if "before_finalize" in self._points:
@@ -376,6 +363,8 @@ class Request:
                 if "on_end_resource" in self._points:
                     self.stage = "on_end_resource"
                     self._run_hooks("on_end_resource")
+            if late:
+                look_at_time(self, serving.response._body, True)
         except self.throws:
             raise
         except BaseException:
@@ -412,6 +401,8 @@ class Request:
         if self.process_request_body:
             self.body.process()
 
+        if late:
+            look_at_time(self)
         self.stage = "before_handler"
         encode = None
         if self._hooks is None:
@@ -428,7 +419,11 @@ class Request:
         handler: Any = self.handler
         if handler:
             self.stage = "handler"
+            if late:
+                look_at_time(self)
             result = handler()
+            if late:
+                look_at_time(self, result)
             # When the encode tool has not run, `settled` does its work.
             if encode is None:
                 serving.response.body = result
@@ -543,6 +538,8 @@ class Request:
 
     def _run_hooks(self, point: str) -> None:
         """Run the hooks of `point`: those of this request, or the template's."""
+        if late and point not in _ENDS:
+            look_at_time(self)
         hooks = self._hooks
         if hooks is not None:
             hooks.run(point)
@@ -561,18 +558,29 @@ class Request:
     def handle_error(self) -> None:
         """Answer an error nobody anticipated: hooks, `error_response`, hooks."""
         response = serving.response
+        error = exc_info()[1]
         if not self._configured and not (self._hooks and self._hooks["before_error_response"]):
             # It came before the hook that logs it was there.
             site.log("", "HTTP", 40, traceback=True)
         try:
             self._run_hooks("before_error_response")
-            if self.error_response:
+            if self.error_response is _USUAL_ERROR and isinstance(error, TimeoutError):
+                error.set_response()
+            elif self.error_response:
                 self.error_response()
             self._run_hooks("after_error_response")
             response.finalize()
         except HTTPRedirect as answer:
             answer.set_response()
             response.finalize()
+
+
+#: What has to run whatever time it is.
+_ENDS = frozenset(
+    ("on_end_resource", "on_end_request", "before_error_response", "after_error_response")
+)
+
+_USUAL_ERROR = Request.error_response
 
 
 def _version(text: str) -> tuple[int, int]:

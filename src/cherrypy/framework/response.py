@@ -8,16 +8,57 @@ from __future__ import annotations
 from sys import intern
 from time import time
 from typing import Any
+from weakref import ref
 
 from kirsch.http.cookies import cookie_lines, new_jar
 from kirsch.http.dates import HTTPDate
 from kirsch.http.headers import HeaderMap
 from kirsch.http.status import response_codes, valid_status
 
-from .errors import HTTPError
+from .errors import HTTPError, TimeoutError  # noqa: A004 - the historical name
 from .serving import Serving, serving
+from .site import site
 
-__all__ = ("Response", "ResponseBody", "lazy")
+__all__ = ("Response", "ResponseBody", "late", "lazy", "look_at_time")
+
+#: The responses that have timed out, wherever they are: references, which leave by themselves.
+#: Nearly always empty, so that a stage asks this before it looks at its own response.
+late: set[ref[Any]] = set()
+
+
+def look_at_time(request: Any, body: Any = None, last: bool = False) -> None:
+    """Raise TimeoutError, once, if the response of this thread has timed out.
+
+    body
+        What will not be sent then, and is to be closed.
+    last
+        The one look of the old days, at the end of the request.
+    """
+    response = serving.response
+    if not response.timed_out or request._timed_out:
+        return
+    if not last and getattr(getattr(site.engine, "timeout_monitor", None), "legacy", False):
+        return
+    request._timed_out = True
+    close = getattr(body, "close", None)
+    if close is not None:
+        close()
+    raise TimeoutError(response.timeout_message)
+
+
+class _TimedOut:
+    """`response.timed_out`: a flag that is also known to `late`."""
+
+    def __get__(self, obj: Any, owner: Any = None) -> Any:
+        return False if obj is None else obj._timed_out
+
+    def __set__(self, obj: Any, value: Any) -> None:
+        obj._timed_out = value
+        if value:
+            late.add(ref(obj, late.discard))
+        else:
+            late.discard(ref(obj))
+
 
 #: 'code reason' of every known code, and what a server is given of it.
 STATUS = {code: f"{code} {words[0]}" for code, words in response_codes.items()}
@@ -79,6 +120,14 @@ class kept:
 
     def __delete__(self, obj: Any) -> None:
         setattr(obj, self.slot, None)
+
+
+def timed(body: Any) -> Any:
+    """Yield the pieces of a body, for as long as its response is not timed out."""
+    for piece in body:
+        if late:
+            look_at_time(serving.request, body)
+        yield piece
 
 
 class FileBody:
@@ -230,12 +279,19 @@ class Response:
     stream = False
     """True: send the body piece by piece as it is made, without counting it first."""
 
-    timeout = 300
+    timeout: Any = 300
     """Seconds after which a response may be taken for lost (see `check_timeout`)."""
 
-    timed_out = False
-    """Set by `check_timeout`."""
+    timed_out: Any = _TimedOut()
+    """Set by `check_timeout`. True: the next stage of the request raises TimeoutError."""
 
+    timeout_status: Any = None
+    """The status of the answer then; None for that of `engine.timeout_monitor`."""
+
+    timeout_message = "The server did not make the response in time."
+    """What that answer tells the client."""
+
+    _timed_out: Any = False
     _body: Any = []
     _headers: Any = None
     _cookie: Any = None
@@ -265,19 +321,24 @@ class Response:
             return only
         if isinstance(body, (bytes, bytearray)):
             new = bytes(body)
-        else:
+        elif isinstance(body, (list, tuple)):
             new = b"".join(body)
+        else:
+            new = b"".join(timed(body))
         self.body = new
         return new
 
     def _flush_body(self) -> None:
         """Use up the body without sending it: its generator may do work, or hold a resource."""
-        for _ in iter(self.body):
+        for _ in timed(self.body):
             pass
 
     def check_timeout(self) -> None:
-        """Set `timed_out` if this response has been under way for more than `timeout` seconds."""
-        if time() > self.time + self.timeout:
+        """Set `timed_out` if this response has been under way for more than `timeout` seconds.
+
+        A `timeout` of None is none at all.
+        """
+        if self.timeout is not None and time() > self.time + self.timeout:
             self.timed_out = True
 
     def finalize(self) -> None:

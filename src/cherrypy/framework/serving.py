@@ -6,10 +6,36 @@ Law: rooms of the house read `serving.request`; the proxies are for applications
 from __future__ import annotations
 
 import threading
+import weakref
+from _thread import get_ident
 from collections.abc import Iterator
 from typing import Any
 
 __all__ = ("Serving", "ThreadData", "ThreadLocalProxy", "request", "response", "serving")
+
+
+class Life:
+    """A thread that has served something: its number, and the dict of what it is serving now.
+
+    It lives as long as the thread, so that others can see what is in flight without a request
+    having to report anywhere.
+    """
+
+    __slots__ = ("__weakref__", "held", "ident")
+
+    def __init__(self, held: dict[str, Any]) -> None:
+        self.ident = get_ident()
+        self.held = held
+
+
+_own = threading.local()  # holds the thread's Life
+_lives: set[weakref.ref[Life]] = set()
+
+
+def lives() -> list[Life]:
+    """The threads that have served something and are still there."""
+    found = (ref() for ref in _lives.copy())
+    return [life for life in found if life is not None]
 
 
 class Serving(threading.local):
@@ -21,6 +47,11 @@ class Serving(threading.local):
 
     request: Any = None
     response: Any = None
+
+    def __init__(self) -> None:
+        # Called once in each thread, when that first comes here.
+        _own.life = life = Life(self.__dict__)
+        _lives.add(weakref.ref(life, _lives.discard))
 
     def load(self, request: Any, response: Any) -> None:
         """Make these the request and the response of this thread."""

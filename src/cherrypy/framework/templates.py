@@ -9,15 +9,35 @@ from typing import Any
 
 from .hooks import Hook, HookMap, hookpoints, shortcut_for
 from .reprconf import attributes
+from .serving import serving
 from .tools import Toolbox, is_standard, revision
 
 __all__ = ("Template", "template")
 
 
+def request_namespace(k: str, v: Any) -> None:
+    """`request.<name>` sets an attribute of the request, `request.body.<name>` of its body."""
+    if k[:5] == "body.":
+        setattr(serving.request.body, k[5:], v)
+    else:
+        setattr(serving.request, k, v)
+
+
+def response_namespace(k: str, v: Any) -> None:
+    """`response.<name>` sets an attribute of the response, `response.headers.<name>` a field."""
+    if k[:8] == "headers.":
+        serving.response.headers[k[8:]] = v
+    else:
+        setattr(serving.response, k, v)
+
+
+def error_page_namespace(k: str, v: Any) -> None:
+    """`error_page.<code>` and `error_page.default` name the pages to show for errors."""
+    serving.request.error_page[k if k == "default" else int(k)] = v
+
+
 def hooks_namespace(k: str, v: Any) -> None:
     """`hooks.<point>` attaches a callable, a Hook, or what a dotted name stands for."""
-    from .serving import serving
-
     serving.request.hooks[_point(k)].append(_hook(v))
 
 

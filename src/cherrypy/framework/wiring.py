@@ -10,6 +10,7 @@ from .checker import Checker
 from .config import Config
 from .logs import LogManager
 from .serving import serving
+from .timeouts import TimeoutMonitor
 from .tools import default_toolbox
 from .tree import Tree
 
@@ -77,6 +78,8 @@ def wire(site: Any) -> None:
     engine.autoreload.subscribe()
     engine.thread_manager = plugins.ThreadManager(engine)
     engine.thread_manager.subscribe()
+    engine.timeout_monitor = TimeoutMonitor(engine)
+    engine.timeout_monitor.subscribe()
     engine.signal_handler = plugins.SignalHandler(engine)
     import sys
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kirsch.server.server import Server as Kirsch
 
 from ..framework.site import site
+from ..framework.timeouts import TimeoutMonitor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +68,22 @@ def _setting(name: str, doc: str) -> Any:
         self._set(name, value)
 
     return property(get, put, doc=doc)
+
+
+def _take(ident: int, wanted: Callable[[Any], bool]) -> Any:
+    """Take the connection of a handler that takes too long, for the timeout monitor."""
+    from kirsch.server.takeover import cut_stream, find_worker, take_over
+
+    worker = find_worker(ident)
+    if worker is None:
+        return None  # another server's thread
+    taken = take_over(worker, wanted)
+    if taken is not None:
+        return taken.answer
+    return cut_stream(worker, wanted) or None
+
+
+TimeoutMonitor.take = staticmethod(_take)
 
 
 def port_number(port: Any) -> int:

@@ -7,6 +7,7 @@ from types import GeneratorType
 from typing import Any
 
 from cherrypy.framework.errors import HTTPError
+from cherrypy.framework.response import timed
 from cherrypy.framework.serving import serving
 
 from . import file_generator, is_closable_iterator, set_vary_header
@@ -151,7 +152,7 @@ class ResponseEncoder:
             if "Content-Length" in response.headers:
                 del response.headers["Content-Length"]
             if not isinstance(self.body, (list, tuple)):
-                self.body = list(self.body)
+                self.body = list(timed(self.body))
 
         accepted = request.headers.elements("Accept-Charset")
         charsets = [element.value.lower() for element in accepted]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .counters import BATON_TAKES
 from .deadlines import NEVER
+from .exchange import Exchange
 from .link import RUNNING
 from .poller import MUTE
 
@@ -115,9 +116,13 @@ class Housekeeper:
         """The quick handler of `leader` is not: somebody else shall poll."""
         with group.steal:
             try:
-                conn = leader.token.pop()
+                item = leader.token.pop()
             except IndexError:
                 return  # it came back in this moment
+            conn = item
+            if type(item) is Exchange:
+                conn = item.connection
+                leader.stake = item
             conn.state = RUNNING
             group.wheel.set(conn, NEVER)
             conn.interest(MUTE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from .connection import Connection
 
 RECV = 65536
+SLICE = 1.0  # seconds after which a reader looks whether the connection is still its own
+OVER = "the request body cannot be read any more: its request is over"
 
 
 class EmptyInput:
@@ -58,21 +61,23 @@ class StreamInput:
     ValueError as any closed file when the request is over.
     """
 
-    __slots__ = ("chunk", "conn", "decoder", "pos")
+    __slots__ = ("chunk", "conn", "decoder", "lock", "pos")
 
     def __init__(self, conn: Connection, gathered: bytes) -> None:
         self.conn: Connection | None = conn
         self.decoder = conn.decoder  # ours, as long as it is the connection's
         self.chunk = gathered
         self.pos = 0
+        # Held by whoever touches the connection for this body, or takes it away; never in a wait.
+        self.lock = threading.Lock()
 
     def _more(self) -> bool:
         """Replace the used-up chunk by the next bytes; False at the end of the body."""
         conn = self.conn
         if conn is None or conn.decoder is not self.decoder or conn.state != RUNNING:
             # Reading on would take bytes of the next request from whoever serves it.
-            raise ValueError("the request body cannot be read any more: its request is over")
-        data = receive_body(conn, conn.worker.counts)
+            raise ValueError(OVER)
+        data = receive_body(conn, conn.worker.counts, self)
         self.chunk = data
         self.pos = 0
         return bool(data)
@@ -136,21 +141,33 @@ class StreamInput:
         self.conn = None
         self.chunk = b""
 
+    def take_away(self) -> None:
+        """From another thread, which has become the owner of the connection."""
+        with self.lock:
+            self.conn = None
 
-def receive_body(conn: Any, counts: list[int]) -> bytes:
-    """Block until more of the body is there; b'' at its end. The worker owns `conn`."""
-    decoder = conn.decoder
+
+def receive_body(conn: Any, counts: list[int], body: StreamInput) -> bytes:
+    """Block until more of the body is there; b'' at its end.
+
+    The worker owns `conn`, unless that is taken away from it while it waits.
+    """
+    decoder = body.decoder
     settings = conn.group.settings
     while not decoder.done:
-        conn.send_continue()
         try:
-            raw = conn.recv(RECV)
+            with body.lock:
+                if body.conn is None:
+                    raise ValueError(OVER)
+                conn.send_continue()
+                raw = conn.recv(RECV)
         except BlockingIOError:
             # Only waiting counts: the peer is not to blame for what the handler did meanwhile.
             began = time.monotonic()
-            if conn.patience <= 0 or not wait_socket(conn.sock, False, conn.patience):
+            if conn.patience <= 0:
                 counts[TIMEOUTS_BODY] += 1
                 raise BodyTimeout(408, "The request body came too slowly.") from None
+            wait_socket(conn.sock, False, min(conn.patience, SLICE))
             conn.patience -= time.monotonic() - began
             continue
         except OSError:

@@ -111,7 +111,7 @@ class Stream:
     While it is ``conn.stream``, the holder of the baton may flush and time it out as well.
     """
 
-    __slots__ = ("begun", "conn", "counts", "framing", "kind", "left", "lock", "pending")
+    __slots__ = ("begun", "conn", "counts", "framing", "kind", "left", "lock", "pending", "worker")
 
     def __init__(self, conn: Link, framing: str, left: int | None, head: bytes) -> None:
         self.conn = conn
@@ -121,6 +121,7 @@ class Stream:
         self.begun = False  # the first block was put behind the head
         self.kind: int | None = None  # the counter of its status, None for a success
         self.pending = Pending(deque((head,)))
+        self.worker = conn.worker
         self.counts = conn.worker.counts
 
     def write(self, data: bytes) -> None:
@@ -154,6 +155,8 @@ class Stream:
             if conn.gone:
                 raise ConnectionResetError("the peer is gone")
             if not self.begun:
+                if not self.worker.settle(conn):
+                    raise ConnectionResetError("somebody else has answered")
                 self.begun = True
                 if len(data) < 65536:
                     data = pending.parts.popleft() + data  # the head with the first block
@@ -266,13 +269,19 @@ def as_bytes(data: Any, conn: Link) -> bytes:
 def open_stream(exchange: Exchange, status: str, headers: list[Any]) -> Stream:
     """Make the stream of an exchange; its head leaves with the first block of the body."""
     conn = exchange.connection
-    head = conn.make_head(exchange, status, headers, None)
-    counts = conn.worker.counts
-    counts[RESPONSES] += 1
-    left = head.length if head.framing == "length" else None
-    stream = Stream(conn, head.framing, left, head.data)
-    if status[0] != "2":
-        stream.kind = kind = CLASS[status[0]]
-        counts[kind] += 1
-    exchange.stream = conn.stream = stream
+    worker = conn.worker
+    if not worker.settle(conn):
+        raise ConnectionResetError("somebody else has answered")
+    try:
+        head = conn.make_head(exchange, status, headers, None)
+        counts = worker.counts
+        counts[RESPONSES] += 1
+        left = head.length if head.framing == "length" else None
+        stream = Stream(conn, head.framing, left, head.data)
+        if status[0] != "2":
+            stream.kind = kind = CLASS[status[0]]
+            counts[kind] += 1
+        exchange.stream = conn.stream = stream
+    finally:
+        worker.offer(exchange)  # until the first block
     return stream

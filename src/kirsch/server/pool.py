@@ -11,6 +11,8 @@ from .workers import Worker
 if TYPE_CHECKING:
     from .group import Group
 
+STUCK = 64  # workers that are replaced while their handlers do not return; more in bigger pools
+
 
 class Pool:
     """All workers of a server, between `min` and `max`."""
@@ -18,8 +20,9 @@ class Pool:
     def __init__(self, server: Any) -> None:
         self.server = server
         self.groups: list[Group] = []
-        self.lock = threading.Lock()  # guards: `workers`, `leaders` and `surplus`
+        self.lock = threading.Lock()  # guards: `workers`, `stuck`, `leaders` and `surplus`
         self.workers: list[Worker] = []
+        self.stuck: list[Worker] = []  # whose answers were given by others, and who are not back
         self.leaders = 0  # of them, the overflow leaders
         self.ended = False
         self.patience = 5.0  # seconds without work after which a surplus worker leaves
@@ -84,6 +87,35 @@ class Pool:
         if worker in self.workers:
             self.workers.remove(worker)
             self.leaders -= worker.leads
+        elif worker in self.stuck:
+            self.stuck.remove(worker)
+
+    def stray(self, worker: Worker) -> bool:
+        """A worker's handler does not come back: count on it no more; False when too many do so.
+
+        From any thread, while the worker cannot come back. The caller adds another in its place.
+        """
+        with self.lock:
+            if self.ended or worker not in self.workers:
+                return False
+            if len(self.stuck) >= max(self.max, STUCK):
+                return False
+            self._remove(worker)
+            self.stuck.append(worker)
+            worker.strayed = True
+            return True
+
+    def rejoin(self, worker: Worker) -> bool:
+        """A worker that had strayed is back; False when it is not needed any more."""
+        with self.lock:
+            worker.lost = worker.strayed = False
+            if worker not in self.stuck:
+                return True
+            if self.ended or self.size >= self.fewest:
+                return False  # `left` takes it off the list
+            self.stuck.remove(worker)
+            self.workers.append(worker)
+            return True
 
     def grow(self, amount: int) -> int:
         """Add up to `amount` workers now; how many were."""

@@ -37,17 +37,17 @@ class Replies(Link):
         try:
             status, headers, body = worker.gateway(exchange)
         except BaseException as error:
-            worker.back()
             self.failed(worker, exchange, error)
             return
         kind = type(body)
         if exchange.stream is None:
             if kind is bytes:
-                worker.back()
-                self.respond(worker, exchange, status, headers, body, None)
+                if worker.back():
+                    self.respond(worker, exchange, status, headers, body, None)
                 return
             if kind is list or kind is tuple:
-                worker.back()
+                if not worker.back():
+                    return
                 if len(body) == 1 and type(body[0]) is bytes:
                     self.respond(worker, exchange, status, headers, body[0], None)
                 else:
@@ -56,8 +56,10 @@ class Replies(Link):
             if kind is FileWrapper:
                 span = body.span()
                 if span is not None and hasattr(os, "sendfile"):
-                    worker.back()
-                    self.respond_file(worker, exchange, status, headers, body, span)
+                    if worker.back():
+                        self.respond_file(worker, exchange, status, headers, body, span)
+                    else:
+                        close_body(body, self.group.server.log)
                     return
             elif kind is Closing:
                 self.respond_closing(worker, exchange, status, headers, body)
@@ -67,7 +69,6 @@ class Replies(Link):
                     whole = single(body)
                 except BaseException as error:
                     close_body(body, self.group.server.log)
-                    worker.back()
                     self.failed(worker, exchange, error)
                     return
                 if whole is not None:
@@ -256,6 +257,9 @@ class Replies(Link):
         """
         data = body.data
         log = self.group.server.log
+        if not worker.settle(self):
+            close_body(body, log)
+            return
         try:
             if type(data) is not bytes:
                 data = as_bytes(data, self)
@@ -263,7 +267,6 @@ class Replies(Link):
             head = self.make_head(exchange, status, headers, length)
         except Exception as error:
             close_body(body, log)
-            worker.back()
             self.failed(worker, exchange, error)
             return
         counts = worker.counts
@@ -272,7 +275,6 @@ class Replies(Link):
         elif head.length != length:
             if length > (head.length or 0):
                 close_body(body, log)
-                worker.back()
                 self.failed(worker, exchange, ValueError(RESPONSE_TOO_LONG))
                 return
             self.keep_alive = False
@@ -376,7 +378,6 @@ class Replies(Link):
             whole = stream.finish()
         except BaseException as error:
             close_body(body, log)
-            worker.back()
             self.failed(worker, exchange, error)
             return
         close_body(body, log)
@@ -398,6 +399,9 @@ class Replies(Link):
         """A gateway or its body raised: answer if nothing was sent, else leave it incomplete."""
         server = self.group.server
         stream = exchange.stream
+        if not worker.back():
+            self.dropped(worker, stream, error)
+            return
         if stream is not None:
             if stream.pending.sent and not self.gone:
                 stream.flush()
@@ -432,3 +436,16 @@ class Replies(Link):
             if stream.kind is not None:
                 worker.counts[stream.kind] -= 1
         self.refuse(status, text, worker, method=exchange.head.method)
+
+    def dropped(self, worker: Worker, stream: Any, error: BaseException) -> None:
+        """A gateway raised after somebody else had answered: nothing of the connection is ours."""
+        server = self.group.server
+        if stream is not None:  # counted when it began, but nobody has seen anything of it
+            worker.counts[RESPONSES] -= 1
+            if stream.kind is not None:
+                worker.counts[stream.kind] -= 1
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            server.interrupt = error
+        elif not isinstance(error, ConnectionError):
+            worker.counts[HANDLER_ERRORS] += 1
+            server.log_error("error in the application", error)

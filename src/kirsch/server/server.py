@@ -100,6 +100,7 @@ class Server:
         counts["threads"] = size = pool.size
         counts["threads_idle"] = idle = min(size, pool.idle)
         counts["threads_busy"] = size - idle
+        counts["threads_stuck"] = len(pool.stuck)
         counts["queued"] = pool.qsize
         return counts
 

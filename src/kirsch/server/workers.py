@@ -101,10 +101,13 @@ class Worker:
         "holding",
         "key",
         "leads",
+        "lost",
         "now",
         "running",
         "signal",
         "since",
+        "stake",
+        "strayed",
         "thread",
         "token",
     )
@@ -119,9 +122,14 @@ class Worker:
         self.running = False  # a quick handler is out: its connection is in `token`, or was taken
         self.now = time.monotonic()
         self.since = 0.0  # when the quick handler began
-        self.token: list[
-            Connection
-        ] = []  # holds its connection while a quick handler may lose the baton
+        # While a quick handler may lose the baton: its exchange, or just the connection when the
+        # answer is not to be given by anybody else.
+        self.token: list[Exchange | Connection] = []
+        # A handler without the baton, whose answer may be given by somebody else (`takeover`).
+        # Changed under `group.steal` once the handler runs.
+        self.stake: Exchange | None = None
+        self.lost = False  # that has happened: what the handler returns goes nowhere
+        self.strayed = False  # the pool has another in our place
         self.current: Connection | None = None
         self.signal = threading.Lock()
         self.signal.acquire()
@@ -135,6 +143,8 @@ class Worker:
         pool, baton = group.pool, group.baton
         try:
             while not pool.ended:
+                if (self.lost or self.strayed) and not pool.rejoin(self):
+                    return
                 patience = pool.patience if self.leads or pool.size > pool.min else -1.0
                 if not baton.wait(self, patience):
                     if self.leads or pool.may_leave(self):
@@ -174,10 +184,10 @@ class Worker:
     def survive(self, error: BaseException) -> None:
         """Log a fault of the server itself and end the connection it happened on."""
         server, conn = self.group.server, self.current
-        self.back()
+        mine = self.back()
         try:
             server.log_error("internal error", error)
-            if conn is not None:
+            if conn is not None and mine:
                 conn.close(self)
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 server.interrupt = error
@@ -299,12 +309,13 @@ class Worker:
         start = self.now
         self.since = start
         self.running = True
-        self.token.append(conn)
+        exchange = Exchange(conn, head, body)
+        self.token.append(exchange)
         if group.house.asleep:
             group.house.wake()
         if not self.announced:
             self.announce()
-        conn.serve(self, Exchange(conn, head, body))
+        conn.serve(self, exchange)
         self.now = now = time.monotonic()
         if now - start > NOTED:
             self.note(path, now - start)
@@ -332,7 +343,8 @@ class Worker:
         start = time.monotonic()
         if not self.announced:
             self.announce()
-        conn.serve(self, Exchange(conn, head, body))
+        self.stake = exchange = Exchange(conn, head, body)
+        conn.serve(self, exchange)
         self.note(head.path, time.monotonic() - start)
 
     def serve_queued(self) -> bool:
@@ -368,23 +380,64 @@ class Worker:
             means[path] = took if mean is None else mean * 0.8 + took * 0.2
         means[kin] = took if kind is None else kind * 0.8 + took * 0.2
 
-    def back(self) -> None:
-        """The application's code has returned: whose is the baton now?"""
+    def back(self) -> bool:
+        """The application's code has returned: whose is the baton now, and whose the answer?
+
+        False when somebody else has answered: then the connection is not ours to touch any more.
+        """
         if self.running:
             self.running = False
             try:
                 self.token.pop()
+                return True
             except IndexError:
                 # Taken away. The thief holds `steal` until our connection is disarmed.
                 with self.group.steal:
                     self.holding = False
+        with self.group.steal:
+            self.stake = None
+            return not self.lost
+
+    def settle(self, conn: Link) -> bool:
+        """Before an answer begins while the application's code still runs: nobody else shall give it.
+
+        False when somebody has.
+        """
+        if self.running:
+            try:
+                self.token.pop()
+            except IndexError:
+                self.running = False
+                with self.group.steal:
+                    self.holding = False
+            else:
+                self.token.append(conn)  # type: ignore[arg-type]  # every link is a connection
+                return True
+        with self.group.steal:
+            self.stake = None
+            return not self.lost
+
+    def offer(self, exchange: Exchange) -> None:
+        """Nothing has been sent after all: somebody else may still answer (undoes `settle`)."""
+        if self.running:
+            try:
+                self.token.pop()
+            except IndexError:
+                self.running = False
+                with self.group.steal:
+                    self.holding = False
+            else:
+                self.token.append(exchange)
+                return
+        with self.group.steal:
+            self.stake = exchange
 
     def give_up(self, conn: Link) -> None:
         """Pass the baton on from within a handler that turns out to need time."""
         if self.running:
             self.running = False
             try:
-                self.token.pop()
+                item = self.token.pop()
             except IndexError:
                 with self.group.steal:
                     self.holding = False
@@ -392,6 +445,9 @@ class Worker:
             conn.state = RUNNING
             self.group.wheel.set(conn, NEVER)
             conn.interest(MUTE)
+            if type(item) is Exchange:
+                with self.group.steal:
+                    self.stake = item
             self.holding = False
             self.group.flush(self, conn)  # type: ignore[arg-type]  # every link is a connection
             self.group.baton.pass_on()
