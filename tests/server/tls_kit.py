@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import socket
 import ssl
 import subprocess
@@ -28,6 +30,7 @@ class Pki:
         self.folder = folder
         self.serial = 0
         self.ca, self.ca_key = self.self_signed("Test CA", ca=True)
+        self.local = self.issue("localhost")
 
     def path(self, name: str) -> str:
         return str(self.folder / name)
@@ -106,10 +109,87 @@ class TLSPeer(Peer):
             return False
 
 
-def plain(address: Any) -> socket.socket:
-    sock = socket.create_connection(address[:2], timeout=10)
-    return sock
-
-
 def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
+
+
+class BioPeer:
+    """A client whose records are in our hands: `wire` is what was encrypted and not yet sent."""
+
+    def __init__(self, address: Any, context: ssl.SSLContext) -> None:
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.obj = context.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+        self.sock = socket.create_connection(address[:2], timeout=10)
+
+    def shake(self, send_last: bool = True) -> BioPeer:
+        """Do the handshake; without `send_last` our Finished stays in `outgoing`."""
+        while True:
+            try:
+                self.obj.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                self.sock.sendall(self.outgoing.read())
+                data = self.sock.recv(65536)
+                assert data, "the server ended the handshake"
+                self.incoming.write(data)
+        if send_last:
+            self.flush()
+        return self
+
+    def write(self, data: bytes) -> BioPeer:
+        self.obj.write(data)
+        return self
+
+    def flush(self) -> None:
+        self.sock.sendall(self.outgoing.read())
+
+    def end(self) -> None:
+        """Say close_notify."""
+        try:
+            self.obj.unwrap()
+        except ssl.SSLError:  # theirs has not come
+            pass
+
+    def read(self, until: bytes = b"") -> bytes:
+        """Read to the bytes `until`, or to close_notify; b'cut' at the end when that is missing."""
+        seen = b""
+        while not until or until not in seen:
+            try:
+                data = self.obj.read(65536)
+                if not data:
+                    break
+                seen += data
+            except ssl.SSLWantReadError:
+                raw = self.sock.recv(65536)
+                if not raw:
+                    return seen + b"cut"
+                self.incoming.write(raw)
+            except ssl.SSLZeroReturnError:
+                break
+        return seen
+
+    def close(self) -> None:
+        self.sock.close()
+
+
+def both_ways(peer: TLSPeer, data: bytes) -> bytes:
+    """Send `data` and read meanwhile, in one thread, until the server ends; what was read."""
+    sock = peer.sock
+    sock.setblocking(False)
+    waiter = select.poll()
+    view, seen = memoryview(data), bytearray()
+    waiter.register(sock, select.POLLIN | select.POLLOUT)
+    while True:
+        waiter.poll(5000)
+        if len(view):
+            with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                view = view[sock.send(view[:16384]) :]
+                if not len(view):
+                    waiter.modify(sock, select.POLLIN)
+        try:
+            got = sock.recv(16384)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            continue
+        if not got:
+            return bytes(seen)
+        seen += got

@@ -80,6 +80,7 @@ class Server:
         self.house = Housekeeper(self)
         self.head_limits = HeadLimits()
         self.tls: Certificates | None = None
+        self.tls_loaded = False  # for the next bind()
         self.warned_str = False
         self.last_trouble = -60.0  # when it was last said that accepting has to wait
         self._interrupt: BaseException | type[BaseException] | None = None
@@ -152,6 +153,15 @@ class Server:
 
     # -- life ------------------------------------------------------------------------------------
 
+    def load_tls(self) -> None:
+        """Load the certificates that the next bind() takes. Raises OSError, ValueError in words."""
+        self.tls = None
+        if self.settings.wants_tls:
+            from .certificates import Certificates  # who speaks in the clear does without OpenSSL
+
+            self.tls = Certificates(self)
+        self.tls_loaded = True
+
     def bind(self) -> None:
         """Bind and listen on every address; all or none. Raises OSError that names the address.
 
@@ -160,11 +170,9 @@ class Server:
         if self.listeners:
             return
         settings = self.settings
-        self.tls = None
-        if settings.wants_tls:
-            from .certificates import Certificates  # who speaks in the clear does without OpenSSL
-
-            self.tls = Certificates(self)
+        if not self.tls_loaded:
+            self.load_tls()
+        self.tls_loaded = False
         opened: list[Listener] = []
         try:
             for bind in self.binds:
