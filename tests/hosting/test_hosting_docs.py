@@ -1,4 +1,4 @@
-"""The samples of docs/servers.md, each run as a program of its own."""
+"""The samples of docs/servers.md and docs/tls.md, each run as a program of its own."""
 
 import re
 import subprocess
@@ -8,14 +8,23 @@ from pathlib import Path
 import pytest
 
 import cherrypy.daemon
+from cherrypy.hosting.adapter import Server
+from cherrypy.hosting.ssladapter import SETTINGS
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "servers.md"
-SAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = DOCS / "servers.md"
+TLS = DOCS / "tls.md"
+SAMPLES = [
+    pytest.param(source, id=f"{page.stem}-{number}")
+    for page in (PAGE, TLS)
+    for number, source in enumerate(
+        re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    )
+]
 
 
-@pytest.mark.parametrize("number", range(len(SAMPLES)))
-def test_a_sample_prints_what_its_comments_say(number):
-    source = SAMPLES[number]
+@pytest.mark.parametrize("source", SAMPLES)
+def test_a_sample_prints_what_its_comments_say(source):
     promised = re.findall(r"print\(.*\)+ +# (.*)", source)
     assert promised
     done = subprocess.run(
@@ -34,3 +43,12 @@ def test_the_table_has_every_option_of_the_command():
     for action in cherrypy.daemon.parser()._actions:
         for option in set(action.option_strings) - {"-h", "--help", "--version"}:
             assert f"`{option}" in page, option
+
+
+def test_the_page_on_tls_has_every_setting():
+    page = TLS.read_text("utf-8")
+    for ours, theirs in SETTINGS.items():
+        assert f"| `{ours}` | `{theirs}` |" in page
+    for name in vars(Server):
+        if name.startswith("ssl_"):
+            assert f"| `{name}` |" in page, name
