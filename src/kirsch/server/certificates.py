@@ -62,10 +62,11 @@ class Certificates:
 
     def look(self) -> None:
         """Load the files when they have changed."""
-        looks = self.looks()
-        if looks == self.seen:
-            return
+        looks = None
         try:
+            looks = self.looks()
+            if looks == self.seen:
+                return
             self.default, self.hosts = self.load()
         except Exception as error:
             # Certificate and key are two files: found between the two, they do not fit yet.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ssl
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from ..wire.errors import ProtocolError
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 RECORD = 16384  # RFC 8446 5.1: no record holds more, so one read() takes all of it
 BLOCK = 65536  # encrypted at once; as much ciphertext may wait for the socket
 TURN = 1 << 20  # sent in one call: a quick peer must not keep the holder of the baton for ever
+SHARE = (
+    0.004  # seconds of a batch for handshakes; one with an RSA key of 2048 bits takes about 0.001
+)
 FLOOD = 65536  # answers to control messages that a peer may make us keep
 NOT_TLS = "This port speaks HTTPS only."
 
@@ -224,6 +228,8 @@ class TLSConnection(Connection):
         """HANDSHAKING: take the next step (the holder). The deadline was set by accept()."""
         channel = self.channel
         done = False
+        if time.monotonic() > worker.now + SHARE:
+            return True  # the poller will say it again, when the others of this batch are served
         try:
             if channel is not None and channel.out and channel.flush():
                 return True
@@ -242,9 +248,12 @@ class TLSConnection(Connection):
             done = channel.handshake(data)
         except BlockingIOError:
             pass
-        except OSError:
+        except OSError as error:
+            if channel is None:
+                worker.counts[RESETS] += 1
+            else:
+                channel.failed = channel.failed or error.strerror or "a reset"
             self.close(worker)
-            worker.counts[RESETS] += 1
             return True
         if not done or channel is None:
             self.interest(OUT if channel is not None and channel.out else IN)
