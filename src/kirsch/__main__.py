@@ -15,7 +15,10 @@ from .server.gateway import Gateway, Response
 from .server.limits import TABLE
 from .server.server import Server
 
-NOT_OPTIONS = frozenset(("thread_started", "thread_stopped", "log"))
+# What is no text, and a secret that would stand in the list of processes.
+NOT_OPTIONS = frozenset(
+    ("thread_started", "thread_stopped", "log", "sni", "ssl_context", "private_key_password")
+)
 
 
 def option_parser() -> argparse.ArgumentParser:
@@ -29,6 +32,16 @@ def option_parser() -> argparse.ArgumentParser:
         action="append",
         metavar="ADDR",
         help="host:port, [v6]:port, unix:/path or fd://N; may be repeated (127.0.0.1:8080)",
+    )
+    parser.add_argument(
+        "--self-signed",
+        action="store_true",
+        help="serve HTTPS with a certificate for localhost made for this run (development only)",
+    )
+    parser.add_argument(
+        "--private-key-password-file",
+        metavar="FILE",
+        help="where the password of the private key stands, in the first line",
     )
     parser.add_argument("--access-log", action="store_true", help="write a line for each response")
     parser.add_argument("--version", action="version", version=f"Kirsch {__version__}")
@@ -88,16 +101,32 @@ def access_logging(gateway: Gateway) -> Gateway:
     return logging_gateway
 
 
+def first_line(path: str) -> str:
+    """The first line of a text file. Raises OSError that names it."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.readline().rstrip("\r\n")
+    except OSError as error:
+        raise OSError(error.errno, f"cannot read {path}: {error.strerror}") from None
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; 0 after a graceful end."""
     options = vars(option_parser().parse_args(argv))
     where, binds = options.pop("app"), options.pop("bind") or ["127.0.0.1:8080"]
     access = options.pop("access_log")
+    self_signed, secret = options.pop("self_signed"), options.pop("private_key_password_file")
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
     app = load_app(where)
     try:
+        if secret:
+            options["private_key_password"] = first_line(secret)
+        if self_signed:
+            from .server.selfsigned import self_signed_certificate
+
+            options["certificate"] = self_signed_certificate()
         server = Server(binds, app, **options)
         if access:
             server.gateway = access_logging(server.gateway)

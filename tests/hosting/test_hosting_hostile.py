@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+
 import pytest
 
 from cherrypy.hosting.adapter import Server
@@ -11,11 +13,21 @@ from cherrypy.hosting.wsgi import CPWSGIServer
 
 
 @pytest.mark.parametrize("kind", [CPHTTPServer, CPWSGIServer])
-@pytest.mark.parametrize("setting", ["ssl_certificate", "ssl_context"])
-def test_what_is_meant_to_be_encrypted_is_not_sent_in_the_clear(kind, setting):
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("ssl_certificate", "/somewhere/cert.pem", "cannot read /somewhere/cert.pem"),
+        ("ssl_private_key", "/somewhere/key.pem", "need a certificate"),
+        ("ssl_client_ca", "/somewhere/ca.pem", "need a certificate"),
+        ("ssl_context", "/somewhere/cert.pem", "must be an ssl.SSLContext"),
+        ("ssl_context", ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), "one for clients"),
+        ("ssl_module", "cheroot.ssl.own.Adapter", "set server.ssl_context"),
+    ],
+)
+def test_what_is_meant_to_be_encrypted_is_not_sent_in_the_clear(kind, setting, value, words):
     adapter = Server()
-    setattr(adapter, setting, "/somewhere/cert.pem")
-    with pytest.raises(ValueError, match="does not speak TLS"):
+    setattr(adapter, setting, value)
+    with pytest.raises((OSError, ValueError), match=words):
         kind(adapter)
 
 

@@ -24,7 +24,7 @@ def cherryd(*args: str, cwd: str) -> subprocess.CompletedProcess[str]:
     ("setting", "words"),
     [
         ("server.socket_port = 99999", "server.socket_port must be a number"),
-        ("server.ssl_certificate = 'cert.pem'", "does not speak TLS"),
+        ("server.ssl_certificate = 'cert.pem'", "certificate: cannot read cert.pem"),
         ("server.thread_pool = 0", "threads must be at least 1"),
         ("server.instance = 'no.such.thing'", "no"),
     ],

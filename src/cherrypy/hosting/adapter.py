@@ -85,8 +85,30 @@ class Server(ServerAdapter):
     ssl_ciphers: str | None = None
     """Ciphers to offer, in OpenSSL's notation; None takes OpenSSL's choice."""
 
+    ssl_private_key_password: Any = None
+    """The password of the private key: str, bytes, or a callable that returns it."""
+
+    ssl_client_ca: str | None = None
+    """File or folder of the authorities that client certificates come from (PEM)."""
+
+    ssl_verify: str | None = None
+    """Client certificates: 'none', 'optional' or 'required'; None is 'required' when there is an
+    `ssl_client_ca`."""
+
+    ssl_minimum_version: str = "1.2"
+    """The oldest TLS version to speak: '1.2' or '1.3'."""
+
+    ssl_sni: dict[str, Any] | None = None
+    """More certificates, by the name that clients ask for: {'*.example.com': (certificate, key)}."""
+
+    ssl_timeout: float = 10
+    """Seconds a TLS handshake may take, from the connection on."""
+
+    ssl_plain_http: str = "hint"
+    """What plain HTTP on the TLS port gets: 'hint' (400 with the https URL) or 'redirect'."""
+
     ssl_module: str = "builtin"
-    """The TLS adapter's name: 'builtin' ('pyopenssl' is accepted)."""
+    """The TLS adapter's name: 'builtin', or 'pyopenssl', which means the same here."""
 
     statistics: bool = False
     """Collect the server's statistics for `cherrypy.lib.cpstats`."""
@@ -183,6 +205,16 @@ class Server(ServerAdapter):
         super().start()
 
     start.priority = ServerAdapter.start.priority  # type: ignore[attr-defined]  # the bus reads it
+
+    def reload_tls(self) -> None:
+        """Load certificates and keys anew; connections are not dropped.
+
+        Changed files are found without it. Raises OSError or ValueError for what cannot be used;
+        then what was in use stays.
+        """
+        if not self.httpserver:
+            raise RuntimeError("The server has not been started.")
+        self.httpserver.reload_tls()
 
     def base(self) -> str:
         """The URL of this server as a client on this machine writes it, without a final slash."""

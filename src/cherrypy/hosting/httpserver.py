@@ -10,6 +10,7 @@ from kirsch.server.server import Server as Kirsch
 
 from ..framework.site import site
 from ..framework.timeouts import TimeoutMonitor
+from .ssladapter import SSLAdapter, tls_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +49,7 @@ def settings_of(adapter: Server) -> dict[str, Any]:
     }
     for name, setting in FOLLOWED.items():
         settings[setting] = getattr(adapter, name)
+    settings.update(tls_settings(adapter))
     if adapter.accepted_queue_size >= 0:
         settings["queue_size"] = adapter.accepted_queue_size
     return settings
@@ -102,12 +104,12 @@ class HTTPServer:
     """One kirsch server, started and stopped by a `ServerAdapter`.
 
     server_adapter
-        The settings, such as `cherrypy.server`. Raises ValueError when they name no address.
+        The settings, such as `cherrypy.server`. Raises ValueError when they name no address, and
+        OSError or ValueError for certificates that cannot be used.
     gateway
         What answers in place of WSGI.
     """
 
-    ssl_adapter: Any = None
     version: str = "CherryPy/18.10.0"
 
     def __init__(
@@ -123,12 +125,6 @@ class HTTPServer:
                 "The server has no address: set server.socket_host and server.socket_port, "
                 "or server.socket_file."
             )
-        if server_adapter.ssl_certificate or server_adapter.ssl_context:
-            # Anything is better than to send in the clear what is meant to be encrypted.
-            raise ValueError(
-                "This server does not speak TLS: let a proxy in front of it do so, and remove "
-                "server.ssl_certificate and server.ssl_context."
-            )
         if not isinstance(address, str):
             address = (address[0], port_number(address[1]))
         self.server_adapter = server_adapter
@@ -137,6 +133,9 @@ class HTTPServer:
         bind: Any = f"unix:{address}" if isinstance(address, str) else address
         self.kirsch = Kirsch(bind, app, gateway=gateway, **settings_of(server_adapter))
         self.kirsch.settings.log = self._log
+        self._ssl_adapter = SSLAdapter(self.kirsch)
+        if self.kirsch.settings.wants_tls:
+            self.kirsch.load_tls()  # who starts us is told what is wrong, and no thread
 
     def _log(self, msg: str, level: int = 20, traceback: bool = False) -> None:
         # The adapter says on the bus what it serves and when it has stopped.
@@ -187,6 +186,21 @@ class HTTPServer:
     @interrupt.setter
     def interrupt(self, error: Any) -> None:
         self.kirsch.interrupt = error
+
+    def reload_tls(self) -> None:
+        """Load certificates anew, as `cherrypy.server` names them now; no connection is dropped."""
+        for name, value in tls_settings(self.server_adapter).items():
+            setattr(self.kirsch.settings, name, value)
+        self.kirsch.reload_tls()
+
+    @property
+    def ssl_adapter(self) -> Any:
+        """What is known of TLS: `certificate`, `private_key`, `context`; None without TLS."""
+        return self._ssl_adapter if self.kirsch.settings.wants_tls else None
+
+    @ssl_adapter.setter
+    def ssl_adapter(self, adapter: Any) -> None:
+        self._ssl_adapter.take_over(adapter)
 
     # -- members ---------------------------------------------------------------------------
 

@@ -29,6 +29,9 @@ NAMES = (
     "handler_errors",
     "accept_errors",
     "baton_takes",
+    "tls_handshakes",
+    "tls_errors",
+    "timeouts_tls",
 )
 (
     ACCEPTED,
@@ -52,6 +55,9 @@ NAMES = (
     HANDLER_ERRORS,
     ACCEPT_ERRORS,
     BATON_TAKES,
+    TLS_HANDSHAKES,
+    TLS_ERRORS,
+    TIMEOUTS_TLS,
 ) = range(len(NAMES))
 # Responses that began, all classes. Successes are what remains: the commonest answer costs nothing.
 RESPONSES = len(NAMES)

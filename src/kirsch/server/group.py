@@ -17,7 +17,7 @@ from ..wire.http1.bodies import BodyLimits
 from .connection import Connection
 from .counters import ACCEPT_ERRORS, ACCEPTED, BYTES_OUT, OVERFLOW, RESETS, TIMEOUTS_QUEUE
 from .deadlines import NEVER, Wheel
-from .link import QUEUED, READING, RUNNING
+from .link import HANDSHAKING, QUEUED, READING, RUNNING
 from .listeners import describe
 from .output import Pending
 from .poller import IN, MUTE, make_poller
@@ -44,6 +44,7 @@ class Group:
         self.house = server.house  # this life's: start() makes new ones, old workers keep theirs
         self.pool = server.pool
         self.limits = server.head_limits
+        self.connection = Connection if server.tls is None else server.tls.connection
         self.poller = make_poller(server.settings.poller)
         self.baton = Baton(self)
         self.wheel = Wheel()
@@ -156,7 +157,9 @@ class Group:
         """Take new connections."""
         conns, wheel, poller = self.conns, self.wheel, self.poller
         take = listener.sock.accept
-        deadline = worker.now + self.settings.head_timeout
+        settings, make = self.settings, self.connection
+        patience = settings.head_timeout if make is Connection else settings.tls_timeout
+        deadline = worker.now + patience
         for _ in range(ACCEPTS):
             try:
                 sock, remote = take()
@@ -167,7 +170,7 @@ class Group:
                 return
             worker.counts[ACCEPTED] += 1
             sock.setblocking(False)
-            conn = Connection(self, sock, remote, listener)
+            conn = make(self, sock, remote, listener)
             conns[conn.fd] = conn
             wheel.set(conn, deadline)
             try:
@@ -186,7 +189,7 @@ class Group:
             self.listeners.pop(listener.fd, None)
             if not self.closing and self.server.ready and not listener.dead:
                 listener.dead = True  # the other groups see it as well
-                where = describe(listener.address)
+                where = describe(listener.address, self.server.scheme)
                 self.server.log(f"no longer listening on {where}: {error.strerror}", 40)
             return
         if error.errno not in NO_ROOM:
@@ -214,7 +217,8 @@ class Group:
             worker.counts[OVERFLOW] += 1
             try:
                 sock.setblocking(False)
-                sock.send(self.server.busy_response(self))
+                if self.server.tls is None:  # a handshake would need the room there is not
+                    sock.send(self.server.busy_response(self))
             except OSError:
                 pass
             finally:
@@ -302,7 +306,8 @@ class Group:
         A request that is in the kernel's buffer already is one: closing now would answer a reset.
         """
         for conn in list(self.conns.values()):
-            if conn.state == READING and (conn.buffer or not conn.arrived()):
+            idle = conn.state == READING and (conn.buffer or not conn.arrived())
+            if idle or conn.state == HANDSHAKING:
                 conn.close(worker)
 
     def abandon(self, me: threading.Thread) -> None:

@@ -17,7 +17,7 @@ class Setting(NamedTuple):
     """One row: what it is called, what it holds, and what it is for."""
 
     name: str
-    type: str  # 'int' | 'seconds' | 'bytes' | 'str' | 'bool' | 'octal' | 'callable'
+    type: str  # 'int' | 'seconds' | 'bytes' | 'str' | 'bool' | 'octal' | 'callable' | 'any'
     default: Any
     unit: str
     sentence: str
@@ -114,6 +114,60 @@ TABLE = (
         "pollers",
         "Poller groups, one baton each; 0 is one, or one per core without a GIL (start).",
     ),
+    Setting(
+        "certificate",
+        "str",
+        None,
+        "file",
+        "Serve HTTPS with this certificate (PEM), its chain and perhaps its key behind it (start).",
+    ),
+    Setting("private_key", "str", None, "file", "Its private key (PEM); none: in `certificate`."),
+    Setting(
+        "private_key_password",
+        "any",
+        None,
+        "",
+        "What the key is encrypted with: str, bytes, or a callable that returns one.",
+    ),
+    Setting(
+        "certificate_chain",
+        "str",
+        None,
+        "file",
+        "Certificates between ours and the authority's, when `certificate` holds but ours.",
+    ),
+    Setting(
+        "sni",
+        "any",
+        None,
+        "",
+        "More certificates: {'host or *.domain': (certificate, private key, chain)}, by name asked for.",
+    ),
+    Setting("tls_timeout", "seconds", 10.0, "s", "Total time for a TLS handshake, from accept."),
+    Setting("tls_minimum", "str", "1.2", "", "Oldest TLS version spoken: 1.2 or 1.3."),
+    Setting(
+        "ciphers", "str", None, "", "For TLS 1.2, in OpenSSL's notation; none is OpenSSL's choice."
+    ),
+    Setting(
+        "client_ca", "str", None, "file", "Authorities (PEM file or folder) of client certificates."
+    ),
+    Setting(
+        "verify", "str", "none", "", "Client certificates: none, optional or required (mutual TLS)."
+    ),
+    Setting(
+        "plain_http",
+        "str",
+        "hint",
+        "",
+        "Plain HTTP on the TLS port: hint answers 400 with the https URL, redirect sends there.",
+    ),
+    Setting(
+        "ssl_context",
+        "any",
+        None,
+        "",
+        "A ready ssl.SSLContext, in place of certificate, verify, ciphers and the like (start).",
+    ),
     Setting("thread_started", "callable", None, "", "Called with a worker when it first serves."),
     Setting("thread_stopped", "callable", None, "", "Called with that worker when it ends."),
     Setting(
@@ -129,6 +183,14 @@ _CASTS: dict[str, Callable[[Any], Any]] = {
     "bool": lambda v: v.lower() in ("1", "true", "yes", "on") if isinstance(v, str) else bool(v),
     "octal": lambda v: int(v, 8) if isinstance(v, str) else int(v),
     "callable": lambda v: v,
+    "any": lambda v: v,
+}
+_CHOICES = {
+    "plain_http": ("hint", "redirect"),
+    "poller": ("auto", "epoll", "selectors"),
+    "protocol": ("HTTP/1.1", "HTTP/1.0"),
+    "tls_minimum": ("1.2", "1.3"),
+    "verify": ("none", "optional", "required"),
 }
 _BY_NAME = {row.name: row for row in TABLE}
 THREADS_CAP = 256
@@ -171,6 +233,18 @@ class Settings:
     socket_mode: int | None
     poller: str
     pollers: int
+    certificate: str | None
+    private_key: str | None
+    private_key_password: Any
+    certificate_chain: str | None
+    sni: Any
+    tls_timeout: float
+    tls_minimum: str
+    ciphers: str | None
+    client_ca: str | None
+    verify: str
+    plain_http: str
+    ssl_context: Any
     thread_started: Callable[[Any], object] | None
     thread_stopped: Callable[[Any], object] | None
     log: Callable[..., object]
@@ -200,13 +274,19 @@ class Settings:
             value = row.default
         elif name == "log":
             value = default_log
-        if name == "protocol" and value not in ("HTTP/1.1", "HTTP/1.0"):
-            raise ValueError(f"protocol must be HTTP/1.1 or HTTP/1.0, not {value!r}")
-        if name == "poller" and value not in ("auto", "epoll", "selectors"):
-            raise ValueError(f"poller must be auto, epoll or selectors, not {value!r}")
+        choices = _CHOICES.get(name)
+        if choices is not None and value not in choices:
+            words = " or ".join((", ".join(choices[:-1]), choices[-1]))
+            raise ValueError(f"{name} must be {words}, not {value!r}")
         if name == "server_name" and not value.isprintable():
             raise ValueError("server_name must be one printable line")
         object.__setattr__(self, name, value)
+
+    @property
+    def wants_tls(self) -> bool:
+        """Whether anything was said about TLS: then nothing is ever sent in the clear."""
+        said = (self.certificate, self.private_key, self.ssl_context, self.client_ca, self.sni)
+        return any(said) or self.verify != "none"
 
     @property
     def pool_max(self) -> int:

@@ -1,7 +1,7 @@
 """The ground of a connection: its socket, state, deadline and end, for whichever thread owns it.
 
 A connection is always owned by exactly one thread. Parked (READING, READY, BODY, WRITING, DRAINING,
-LINGERING) it belongs to the holder of its group's baton; RUNNING, to the worker that runs its
+LINGERING, HANDSHAKING) it belongs to the holder of its group's baton; RUNNING, to the worker that runs its
 handler; QUEUED, to whoever takes it from the queue. A running worker gives it back by storing the
 parked state, which is therefore always the last thing it does: deadline and interest come before,
 and events of a RUNNING connection that come too soon are ignored, as the poller will repeat them.
@@ -24,11 +24,14 @@ from .output import Pending, Stream
 from .poller import IN, OUT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .group import Group
     from .listeners import Listener
     from .workers import Worker
 
 READING, READY, BODY, QUEUED, RUNNING, WRITING, DRAINING, LINGERING, CLOSED_STATE = range(9)
+HANDSHAKING = 9  # of TLS: parked as well
 HARD_RESET = b"\1\0\0\0\0\0\0\0"  # struct linger {1, 0}: close() sends RST
 
 
@@ -76,8 +79,8 @@ class Link:
         self.group = group
         self.sock = sock
         self.fd = sock.fileno()
-        self.recv = sock.recv
-        self.send = sock.send
+        self.recv: Callable[[int], bytes] = sock.recv
+        self.send: Callable[[Any], int] = sock.send
         self.plain = True  # the descriptor itself carries the bytes: sendfile and sendmsg serve
         self.scheme = "http"
         self.remote: tuple[str, int] = remote[:2] if type(remote) is tuple else ("", 0)
@@ -109,6 +112,10 @@ class Link:
         except OSError:
             name = address
         return (name[0], name[1])
+
+    def ssl_environ(self) -> dict[str, str]:
+        """What the WSGI environ says of TLS."""
+        return {}
 
     def refuse(
         self,

@@ -51,11 +51,11 @@ class Listener:
             self.sock.close()
 
 
-def describe(address: Any) -> str:
+def describe(address: Any, scheme: str = "http") -> str:
     """An address in words for logs: ``http://127.0.0.1:8080`` or ``unix:/run/app.sock``."""
     if isinstance(address, tuple):
         host, port = address[0], address[1]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
     if isinstance(address, bytes):
         address = address.decode("utf-8", "replace")
     return f"unix:{address}"

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..wire.http1.requests import HeadLimits
 from ..wire.http1.responses import error_response
@@ -22,6 +22,9 @@ from .link import CLOSED_STATE
 from .listeners import Bind, Listener, describe, open_listener, split_binds
 from .pool import Pool
 from .wsgi import WSGIGateway
+
+if TYPE_CHECKING:
+    from .certificates import Certificates
 
 NO_GIL_POLLERS = 8
 
@@ -76,6 +79,8 @@ class Server:
         self.pool = Pool(self)
         self.house = Housekeeper(self)
         self.head_limits = HeadLimits()
+        self.tls: Certificates | None = None
+        self.tls_loaded = False  # for the next bind()
         self.warned_str = False
         self.last_trouble = -60.0  # when it was last said that accepting has to wait
         self._interrupt: BaseException | type[BaseException] | None = None
@@ -115,6 +120,11 @@ class Server:
         if error is not None:
             self._over.set()
 
+    @property
+    def scheme(self) -> str:
+        """'https' when it speaks TLS, else 'http'."""
+        return "http" if self.tls is None else "https"
+
     def host_name(self, listener: Listener) -> str:
         """SERVER_NAME: the address listened on, or the machine's name when that is any address."""
         address = listener.address
@@ -144,11 +154,26 @@ class Server:
 
     # -- life ------------------------------------------------------------------------------------
 
+    def load_tls(self) -> None:
+        """Load the certificates that the next bind() takes. Raises OSError, ValueError in words."""
+        self.tls = None
+        if self.settings.wants_tls:
+            from .certificates import Certificates  # who speaks in the clear does without OpenSSL
+
+            self.tls = Certificates(self)
+        self.tls_loaded = True
+
     def bind(self) -> None:
-        """Bind and listen on every address; all or none. Raises OSError that names the address."""
+        """Bind and listen on every address; all or none. Raises OSError that names the address.
+
+        Certificates are loaded before: ValueError or OSError names the file that is wrong.
+        """
         if self.listeners:
             return
         settings = self.settings
+        if not self.tls_loaded:
+            self.load_tls()
+        self.tls_loaded = False
         opened: list[Listener] = []
         try:
             for bind in self.binds:
@@ -163,6 +188,16 @@ class Server:
                 listener.close()
             raise
         self.listeners = opened
+
+    def reload_tls(self) -> None:
+        """Load certificates and keys anew, as the settings say now; connections are not dropped.
+
+        Changed files are found without it. Raises OSError or ValueError, and RuntimeError for a
+        server that does not speak TLS; then what was loaded before stays in use.
+        """
+        if self.tls is None:
+            raise RuntimeError("this server does not speak TLS: it was started without certificate")
+        self.tls.reload()
 
     def start(self) -> None:
         """Bind, start the threads, and return when requests are served."""
@@ -193,7 +228,7 @@ class Server:
             self.house.thread.start()
             self.ready = True
             for address in self.bound_addresses:
-                self.log(f"listening on {describe(address)}")
+                self.log(f"listening on {describe(address, self.scheme)}")
 
     def stop(self) -> None:
         """Stop accepting, let requests in flight finish within shutdown_timeout, close everything.

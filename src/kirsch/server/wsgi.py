@@ -75,6 +75,8 @@ def fill_environ(conn: Link, head: RequestHead) -> Environ:
         remote = conn.remote
         environ["REMOTE_ADDR"] = remote[0]
         environ["REMOTE_PORT"] = str(remote[1]) if remote[0] else ""
+        if not conn.plain:
+            environ.update(conn.ssl_environ())
         environ.update(head.fields)
         conn.template = environ
     path = head.path
