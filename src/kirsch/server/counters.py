@@ -28,6 +28,10 @@ NAMES = (
     "handler_errors",
     "accept_errors",
     "baton_takes",
+    "websockets",
+    "websocket_messages",
+    "websocket_slow_peers",
+    "websocket_unanswered_pings",
 )
 (
     ACCEPTED,
@@ -50,6 +54,10 @@ NAMES = (
     HANDLER_ERRORS,
     ACCEPT_ERRORS,
     BATON_TAKES,
+    SOCKETS,
+    MESSAGES,
+    SLOW_PEERS,
+    UNANSWERED,
 ) = range(len(NAMES))
 # Responses that began, all classes. Successes are what remains: the commonest answer costs nothing.
 RESPONSES = len(NAMES)

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from .listeners import Listener
     from .workers import Worker
 
-READING, READY, BODY, QUEUED, RUNNING, WRITING, DRAINING, LINGERING, CLOSED_STATE = range(9)
+READING, READY, BODY, QUEUED, RUNNING, WRITING, DRAINING, LINGERING, CLOSED_STATE, SWITCHED = range(
+    10
+)
 HARD_RESET = b"\1\0\0\0\0\0\0\0"  # struct linger {1, 0}: close() sends RST
 
 
@@ -65,12 +67,14 @@ class Link:
         "stream",
         "template",
         "template_head",
+        "upgraded",
         "waiting_since",
         "worker",
     )
 
     worker: Worker
     head: RequestHead
+    upgraded: Any  # what it speaks after a 101; set by that
 
     def __init__(self, group: Group, sock: socket.socket, remote: Any, listener: Listener) -> None:
         self.group = group
@@ -244,6 +248,11 @@ class Link:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
+
+    def forsake(self) -> None:
+        """The server has stopped: wake whoever waits for this peer."""
+        self.gone = True
+        self.shutdown()
 
     def close(self, worker: Worker) -> None:
         """End the connection, once."""
