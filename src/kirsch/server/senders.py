@@ -291,7 +291,7 @@ class Sender:
     def _lighter(self, event: Any) -> None:
         """A message has left the inbox: perhaps the peer may go on."""
         self._inbox_size -= len(event)
-        if self._paused and not self._ending and not self._over:
+        if self._paused and self.core.ending is None and not self._over:
             inbox: Any = self._inbox
             few = len(inbox) <= self.options.max_queue // 2
             if few and self._inbox_size <= INBOX_BYTES // 2:

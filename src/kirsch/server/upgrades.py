@@ -63,6 +63,13 @@ class WebSocketConnection(Connection):
         else:
             ws.on_deadline(worker, now)
 
+    def go_on(self, worker: Worker) -> bool:
+        """The handler has come to the end of what the peer has sent."""
+        ws = self.upgraded
+        if ws is not None:
+            ws.ended(worker)
+        return True
+
     def retire(self, worker: Worker) -> None:
         """The server stops."""
         ws = self.upgraded
@@ -119,7 +126,7 @@ def upgrade(
             ws._add(OPENED)
             ws._put(head)
             ws._sort(events, worker)
-            ended = core.ending is not None
+            ended = core.ending is not None and not ws._deferred()
             if not ws._over:
                 ws._schedule()
                 ws._arm()  # from here on the holder may read

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 GOING_AWAY, INTERNAL_ERROR = 1001, 1011  # RFC 6455 7.4.1
 OPENED = object()  # what happens first
+ANSWER = object()  # the place of our answer to the peer's Close, behind its messages
 
 
 class _Nobody:
@@ -71,7 +72,7 @@ class WebSocket(Sender):
             return True
         with self._lock:
             wanted = self._sort(events, worker)
-            ended = self.core.ending is not None
+            ended = self.core.ending is not None and not self._deferred()
             mine = wanted and not self._busy and not ended
             if mine:
                 self._busy = True
@@ -100,13 +101,31 @@ class WebSocket(Sender):
             elif kind is Ping:
                 self._put(self.core.pong(event.data), own=False)
             else:
-                frame = self.core.answer(event)
-                if frame:
-                    self._put(frame, own=False)
+                self._end_of(event)
         self._wake_waiter()
         if self._paused and not self._over:
             self._arm()
         return bool(self._inbox)
+
+    def _end_of(self, event: Any) -> None:
+        """The peer's last event: answer it, behind the answers to what came before it."""
+        if self.options.blocking or not (self._busy or self._inbox):
+            self._answer_end()
+            return
+        self._add(ANSWER)
+        self._paused = True
+        self._close_by = min(self._close_by, time.monotonic() + self.options.close_timeout)
+        self._schedule()
+
+    def _deferred(self) -> bool:
+        """Whether the handler has yet to get to the end of its messages."""
+        return bool(self._inbox) and ANSWER in self._inbox  # type: ignore[operator]  # not None
+
+    def _answer_end(self) -> None:
+        if not self._over:
+            frame = self.core.answer(self.core.ending)  # type: ignore[arg-type]  # it has ended
+            if frame:
+                self._put(frame, own=False)
 
     def ended(self, worker: Worker) -> None:
         """The peer's half is over: close when all is sent (RFC 6455 7.1.1: the server first)."""
@@ -181,13 +200,17 @@ class WebSocket(Sender):
 
     def on_deadline(self, worker: Worker, now: float) -> None:
         """One of our deadlines has passed, or has moved."""
-        lost = silent = False
+        lost = silent = gentle = False
         with self._lock:
             if self._over:
                 return
             out = self._out
             if now >= self._close_by:
-                lost = True
+                # A handler that takes too long does not keep the peer from its Close frame.
+                gentle = self.core.ending is not None and not self.core.close_sent
+                if gentle:
+                    self._answer_end()
+                lost = not gentle
             elif out is not None and out.deadline(self.conn.group.settings) <= now:
                 lost = True
                 worker.counts[SLOW_PEERS] += 1
@@ -196,12 +219,12 @@ class WebSocket(Sender):
             if silent:
                 worker.counts[UNANSWERED] += 1
                 self._put(self.core.close(INTERNAL_ERROR, "no answer to a ping"), own=False)
-            elif not lost:
+            elif not lost and not gentle:
                 self._schedule()
         if lost:
             self.conn.reset_on_close()
             self.conn.close(worker)
-        elif silent:
+        elif silent or gentle:
             self.end(worker)
 
     def _beat(self, now: float) -> bool:
@@ -296,6 +319,12 @@ class WebSocket(Sender):
                     handler.ws_message(event)
             elif event is OPENED:
                 handler.ws_opened()
+            elif event is ANSWER:
+                with self._lock:
+                    self._answer_end()
+                self.conn.group.ready.append(self.conn)  # type: ignore[arg-type]  # every link is a connection
+                if not worker.holding:
+                    self.conn.group.poller.wake()
             elif kind is Pong:
                 handler.ws_ponged(event.data)
             else:
