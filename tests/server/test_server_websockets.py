@@ -211,7 +211,9 @@ def test_a_thousand_idle_connections_add_no_thread(bench: Bench) -> None:
     threads = threading.active_count()
     clients = [site.client() for _ in range(1000)]
     assert until(lambda: all(handler.told for handler in site.handlers))
-    assert until(lambda: threading.active_count() <= threads + 3, 15)  # what the rush has added leaves
+    assert until(
+        lambda: threading.active_count() <= threads + 3, 15
+    )  # what the rush has added leaves
     assert site.server.counters["open"] == 1000
     for client in clients[::97]:
         client.send("x")
