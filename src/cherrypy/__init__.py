@@ -93,6 +93,15 @@ site.servers = {}
 site.server = _Server()
 site.server.subscribe()
 
+
+def _websocket() -> Tool:
+    from .websocket.tool import WebSocketTool
+
+    return WebSocketTool()
+
+
+site.tools.add_late("websocket", _websocket)
+
 # From here on the site and the front door share one namespace.
 globals().update(vars(site))
 site.__dict__ = globals()

@@ -10,6 +10,8 @@ from chromium import Browser
 from showcase_site import Site
 from test_showcase_pages import PAGES
 
+from cherrypy.websocket.client import Refused, connect
+
 
 def test_form(browser: Browser, served: Site) -> None:
     browser.open(served.url + "/form")
@@ -66,6 +68,37 @@ def test_live_figures_move(browser: Browser, served: Site) -> None:
     browser.click("#burst")
     browser.until("document.querySelector('#took').innerText.startsWith('500 answers in')")
     browser.until("document.querySelector('#line').getAttribute('points').split(' ').length > 2")
+
+
+def test_a_chat_of_two(browser: Browser, served: Site) -> None:
+    """The browser at one end, a client of ours at the other; and somebody who would like to inject a script."""
+    browser.open(served.url + "/chat/")
+    browser.until("document.querySelector('#state').innerText === 'Connected'")
+    talk = f"ws://{served.host}:{served.port}/chat/talk?name=Ann%20%3Cb%3E"
+    with connect(talk) as ann:
+        assert ann.receive_json()["you"] > 0
+        browser.until("document.querySelector('#count').innerText === '2 people here'")
+        browser.type("#text", "Grüße aus dem Browser")
+        browser.click("#send")
+        while "line" not in (told := ann.receive_json()):
+            pass
+        assert told["line"]["text"] == "Grüße aus dem Browser"
+        browser.until("document.querySelector('.mine .text').innerText === 'Grüße aus dem Browser'")
+        ann.send("<img src=x onerror=alert(1)>")
+        browser.until("!!document.querySelector('.theirs .text')")
+        assert browser.text(".theirs .text") == "<img src=x onerror=alert(1)>"
+        assert browser.text(".theirs .name") == "Ann <b>"
+        assert browser.run("document.querySelector('#text').value") == ""
+    browser.until("document.querySelector('#count').innerText === 'only you here'")
+
+
+def test_a_chat_is_not_for_pages_of_others(browser: Browser, served: Site) -> None:
+    with pytest.raises(Refused) as refused:
+        connect(
+            f"ws://{served.host}:{served.port}/chat/talk",
+            headers=[("Origin", "https://evil.example")],
+        )
+    assert refused.value.status == 403
 
 
 def test_files_are_asked_for(browser: Browser, served: Site) -> None:

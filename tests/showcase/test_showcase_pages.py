@@ -20,6 +20,7 @@ PAGES = (
     "/session/",
     "/live/",
     "/stream/",
+    "/chat/",
     "/files",
     "/errors/",
     "/generate",

@@ -352,6 +352,10 @@ def answer(
     served = Served(app, request, response)
     if file_wrapper is not None and hasattr(kind, "give_file"):
         return status, pairs, served.whole(file_wrapper)
+    if hasattr(kind, "give_upgrade"):
+        # The request ends here, and with it all that it holds; the connection goes on without it.
+        served.close()
+        return status, pairs, body.give_upgrade(pairs)
     return status, pairs, served
 
 

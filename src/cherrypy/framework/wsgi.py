@@ -303,6 +303,11 @@ class CPWSGIApp:
                 body = response.whole(wrapper)
                 if body is not response:
                     return body
+            if hasattr(kind, "give_upgrade"):
+                body = response._response._body
+                pairs = response._response.pairs()
+                response.close()
+                return body.give_upgrade(pairs)
         return _TrappedResponse.around(response, start_response)
 
     def _follow(self, environ: dict[str, Any], start_response: Any, visited: list[str]) -> Any:

@@ -248,6 +248,14 @@ class Connection(Replies):
         """READY or closed: its turn comes, or never."""
         return True
 
+    def retire(self, worker: Worker) -> None:
+        """The server stops: close what waits for a request; what has one may finish.
+
+        A request that is in the kernel's buffer already is one: closing now would answer a reset.
+        """
+        if self.state == READING and (self.buffer or not self.arrived()):
+            self.close(worker)
+
     def on_deadline(self, worker: Worker, now: float) -> None:
         """A deadline has passed (the holder sweeps)."""
         counts, state = worker.counts, self.state

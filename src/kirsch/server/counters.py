@@ -32,6 +32,10 @@ NAMES = (
     "tls_handshakes",
     "tls_errors",
     "timeouts_tls",
+    "websockets",
+    "websocket_messages",
+    "websocket_slow_peers",
+    "websocket_unanswered_pings",
 )
 (
     ACCEPTED,
@@ -58,6 +62,10 @@ NAMES = (
     TLS_HANDSHAKES,
     TLS_ERRORS,
     TIMEOUTS_TLS,
+    SOCKETS,
+    MESSAGES,
+    SLOW_PEERS,
+    UNANSWERED,
 ) = range(len(NAMES))
 # Responses that began, all classes. Successes are what remains: the commonest answer costs nothing.
 RESPONSES = len(NAMES)

@@ -71,6 +71,23 @@ class Closing:
         yield self.data
 
 
+class Upgrade:
+    """In place of a body: the connection switches protocols (RFC 9110 7.8).
+
+    `head` is the 101 response. `begin` is called with the connection, the worker and the bytes
+    that came behind the request, and sends it.
+    """
+
+    __slots__ = ("begin", "head")
+
+    def __init__(self, head: bytes, begin: Callable[[Any, Any, bytes], object]) -> None:
+        self.head = head
+        self.begin = begin
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(())
+
+
 def single(body: Any) -> Closing | None:
     """The only item of a body whose len() is 1, with its close(); None for any other body.
 

@@ -17,13 +17,15 @@ from ..wire.http1.bodies import BodyLimits
 from .connection import Connection
 from .counters import ACCEPT_ERRORS, ACCEPTED, BYTES_OUT, OVERFLOW, RESETS, TIMEOUTS_QUEUE
 from .deadlines import NEVER, Wheel
-from .link import HANDSHAKING, QUEUED, READING, RUNNING
+from .link import QUEUED, READING, RUNNING
 from .listeners import describe
 from .output import Pending
 from .poller import IN, MUTE, make_poller
 from .workers import Baton, Worker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .listeners import Listener
     from .server import Server
 
@@ -52,6 +54,8 @@ class Group:
         self.conns: dict[int, Connection] = {}  # by descriptor; all that are open
         self.ready: deque[Connection] = deque()  # with a request in the buffer, waiting their turn
         self.queue: deque[tuple[Connection, Any, Any, float]] = deque()  # overflow, oldest first
+        # What a worker without the baton is to do: calls of handlers that belong to no request.
+        self.errands: deque[Callable[[Any], object]] = deque()
         # Both belong to whoever has the baton. Received, and not looked at yet:
         self.inbox: deque[tuple[Connection, bytes]] = deque()
         # Responses that leave when their batch is done:
@@ -301,28 +305,24 @@ class Group:
         self.poller.wake()
 
     def close_idle(self, worker: Worker) -> None:
-        """Close what waits for a request; what has one may finish.
-
-        A request that is in the kernel's buffer already is one: closing now would answer a reset.
-        """
+        """Let go of what waits for a request, or for frames."""
         for conn in list(self.conns.values()):
-            idle = conn.state == READING and (conn.buffer or not conn.arrived())
-            if idle or conn.state == HANDSHAKING:
-                conn.close(worker)
+            conn.retire(worker)
 
     def abandon(self, me: threading.Thread) -> None:
         """From the stopping thread `me`: patience is over, wake everybody who waits on a socket."""
         for conn in list(self.conns.values()):
             worker = getattr(conn, "worker", None) if conn.state == RUNNING else None
             if worker is None or worker.thread is not me:  # a handler that stops us may answer
-                conn.gone = True
-                conn.shutdown()
+                conn.forsake()
 
     def dispose(self, counts: Any) -> None:
         """From the stopping thread or the last worker, when nobody else owns anything."""
 
         class Last:
             """Stands for the worker in close()."""
+
+            holding = False
 
             def __init__(self) -> None:
                 self.counts = counts
@@ -331,6 +331,8 @@ class Group:
         for conn in list(self.conns.values()):
             if conn.state != RUNNING:
                 conn.close(last)
+        while self.errands:
+            self.errands.popleft()(last)
         if self.disposed:
             return
         self.disposed = True

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from .workers import Worker
 
 READING, READY, BODY, QUEUED, RUNNING, WRITING, DRAINING, LINGERING, CLOSED_STATE = range(9)
-HANDSHAKING = 9  # of TLS: parked as well
+SWITCHED = 9  # it speaks WebSocket now
+HANDSHAKING = 10  # of TLS: parked as well
 HARD_RESET = b"\1\0\0\0\0\0\0\0"  # struct linger {1, 0}: close() sends RST
 
 
@@ -41,6 +42,7 @@ class Link:
     __slots__ = (
         "__weakref__",
         "buffer",
+        "channel",
         "closing",
         "deadline",
         "decoder",
@@ -68,12 +70,14 @@ class Link:
         "stream",
         "template",
         "template_head",
+        "upgraded",
         "waiting_since",
         "worker",
     )
 
     worker: Worker
     head: RequestHead
+    upgraded: Any  # what it speaks after a 101; set by that
 
     def __init__(self, group: Group, sock: socket.socket, remote: Any, listener: Listener) -> None:
         self.group = group
@@ -99,6 +103,7 @@ class Link:
         self.gone = False
         self.pending: Pending | None = None
         self.stream: Stream | None = None
+        self.channel: Any = None  # that of TLS, made when TLS begins
         self.closing: Any = None  # the body to close when it has gone out
 
     @property
@@ -251,6 +256,11 @@ class Link:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
+
+    def forsake(self) -> None:
+        """The server has stopped: wake whoever waits for this peer."""
+        self.gone = True
+        self.shutdown()
 
     def close(self, worker: Worker) -> None:
         """End the connection, once."""

@@ -55,8 +55,8 @@ class Pool:
 
     @property
     def qsize(self) -> int:
-        """Complete requests that wait for a worker."""
-        return sum(len(group.queue) for group in self.groups)
+        """Complete requests, and other errands, that wait for a worker."""
+        return sum(len(group.queue) + len(group.errands) for group in self.groups)
 
     def next_number(self) -> int:
         self.numbers += 1

@@ -12,7 +12,7 @@ from ..wire.http1.responses import ResponseHead, response_head
 from .counters import BYTES_OUT, CLASS, HANDLER_ERRORS, REQUESTS, RESETS, RESPONSES
 from .deadlines import GRAIN
 from .exchange import Exchange
-from .gateway import Closing, FileWrapper, close_body, single
+from .gateway import Closing, FileWrapper, Upgrade, close_body, single
 from .input import StreamInput
 from .link import RUNNING, Link
 from .output import Pending, Truncated, as_bytes, open_stream
@@ -64,6 +64,10 @@ class Replies(Link):
             elif kind is Closing:
                 self.respond_closing(worker, exchange, status, headers, body)
                 return
+            elif kind is Upgrade:
+                worker.back()
+                self.switch(worker, body)
+                return
             elif hasattr(kind, "__len__"):
                 try:
                     whole = single(body)
@@ -75,6 +79,14 @@ class Replies(Link):
                     self.respond_closing(worker, exchange, status, headers, whole)
                     return
         self.pull(worker, exchange, status, headers, body)
+
+    def switch(self, worker: Worker, upgrade: Upgrade) -> None:
+        """Let the connection go on as something else, which sends the 101 itself."""
+        counts = worker.counts
+        counts[RESPONSES] += 1
+        counts[CLASS["1"]] += 1
+        rest, self.buffer = bytes(self.buffer), b""
+        upgrade.begin(self, worker, rest)
 
     def make_head(
         self, exchange: Exchange, status: str, headers: Any, length: int | None

@@ -210,11 +210,12 @@ class Channel:
 class TLSConnection(Connection):
     """A peer on a TLS port: until its handshake is done it costs a descriptor and a deadline."""
 
-    __slots__ = ("channel",)
+    __slots__ = ()
+
+    channel: Channel | None
 
     def __init__(self, group: Group, sock: socket.socket, remote: Any, listener: Listener) -> None:
         super().__init__(group, sock, remote, listener)
-        self.channel: Channel | None = None  # made when TLS begins
         self.plain = False
         self.scheme = "https"
         self.state = HANDSHAKING
@@ -313,6 +314,12 @@ class TLSConnection(Connection):
             self.close(worker)
         else:
             super().on_deadline(worker, now)
+
+    def retire(self, worker: Worker) -> None:
+        if self.state == HANDSHAKING:
+            self.close(worker)
+        else:
+            super().retire(worker)
 
     def send_continue(self) -> None:
         if self.expect and self.channel is not None:

@@ -351,6 +351,9 @@ class Worker:
         """Take the oldest request that waits, of this group first; the baton goes to somebody else."""
         group = self.group
         for other in (group, *group.pool.groups):
+            if other.errands:
+                self.run_errands(other)
+                return True
             try:
                 conn, head, body, _ = other.queue.popleft()
             except IndexError:
@@ -362,6 +365,32 @@ class Worker:
             self.run_slow(conn, head, body)
             return True
         return False
+
+    def run_errands(self, other: Group) -> None:
+        """Do what waits for a worker without the baton; others take part as they get it."""
+        self.holding = False
+        self.group.flush(self)
+        self.group.baton.pass_on()
+        while True:
+            try:
+                errand = other.errands.popleft()
+            except IndexError:
+                return
+            errand(self)
+
+    def step_aside(self) -> None:
+        """Pass the baton on from within a handler that has no request, and is about to wait."""
+        if self.running:
+            self.running = False
+            try:
+                self.token.pop()
+            except IndexError:
+                with self.group.steal:
+                    self.holding = False
+                return
+            self.holding = False
+            self.group.flush(self)
+            self.group.baton.pass_on()
 
     def note(self, path: str, took: float) -> None:
         """Keep the books: the running mean of a path and of its family."""

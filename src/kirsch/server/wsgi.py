@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .exchange import Exchange
-from .gateway import FileWrapper, Response, close_body, single
+from .gateway import FileWrapper, Response, Upgrade, close_body, single
 
 if TYPE_CHECKING:
     from ..wire.http1.requests import RequestHead
@@ -188,7 +188,7 @@ class WSGIGateway:
         if (kind is list or kind is tuple) and call.status is not None:
             call.gone = True
             return call.status, call.headers, body
-        if kind is FileWrapper and call.status is not None:
+        if (kind is FileWrapper or kind is Upgrade) and call.status is not None:
             call.gone = True
             return call.status, call.headers, body
         return self.iterate(call, body)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import cherrypy
 
+from .chat import Chat
 from .live import Live
 from .settings import HERE
 from .uploads import Upload
@@ -102,6 +103,7 @@ class Showcase:
         self.session = Session()
         self.live = Live()
         self.stream = Stream()
+        self.chat = Chat()
         self.errors = Errors()
 
     @cherrypy.expose

@@ -18,6 +18,7 @@ PAGES = (
     ("/session/", "Session"),
     ("/live/", "Live"),
     ("/stream/", "Stream"),
+    ("/chat/", "Chat"),
     ("/files", "Files"),
     ("/errors/", "Errors"),
     ("/generate", "Aliases"),

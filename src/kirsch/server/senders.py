@@ -1,0 +1,398 @@
+"""What any thread may ask of a WebSocket: its out-queue, its inbox, and the lock that guards both.
+
+Law: nothing here blocks but a handler in its own thread, for its own peer, within a deadline. A peer that
+does not read is dropped at ``max_output`` bytes or at the write deadline, whichever comes first.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..wire.websocket.events import Close
+from ..wire.websocket.protocol import Protocol as Core
+from .deadlines import NEVER
+from .link import READING, SWITCHED
+from .outqueue import OutQueue
+from .poller import IN, OUT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .link import Link
+    from .workers import Worker
+
+INBOX_BYTES = 1 << 20  # of messages that wait for their handler; beyond it reading pauses
+
+
+class Handler(Protocol):
+    """What the server calls, one at a time for each connection, in any worker thread."""
+
+    def ws_opened(self) -> object: ...
+
+    def ws_message(self, message: str | bytes) -> object: ...
+
+    def ws_ponged(self, data: bytes) -> object: ...
+
+    def ws_closed(self, code: int, reason: str) -> object: ...
+
+    def ws_failed(self, error: BaseException) -> object:
+        """One of the others raised; the connection is being closed with 1011."""
+
+
+class Options:
+    """What holds for all connections of an endpoint.
+
+    :param key: under which the mean duration of its handler is kept.
+    :param blocking: the handler is known to wait: never run it with the baton.
+    :param pongs: whether the handler wants to know of pongs.
+    :param max_message: bytes of a message; beyond it 1009.
+    :param ping_interval: seconds of silence after which a peer is asked for a sign; 0 never asks.
+    :param ping_timeout: seconds it then has; beyond it 1011.
+    :param close_timeout: seconds a peer has to answer our Close.
+    :param max_output: bytes that may wait for a peer that does not read.
+    :param max_queue: messages that may wait for the handler before reading pauses.
+    """
+
+    __slots__ = (
+        "blocking",
+        "close_timeout",
+        "key",
+        "max_message",
+        "max_output",
+        "max_queue",
+        "ping_interval",
+        "ping_timeout",
+        "pongs",
+    )
+
+    def __init__(
+        self,
+        key: str = "websocket",
+        *,
+        blocking: bool = False,
+        pongs: bool = False,
+        max_message: int = 1 << 20,
+        ping_interval: float = 20.0,
+        ping_timeout: float = 20.0,
+        close_timeout: float = 10.0,
+        max_output: int = 1 << 20,
+        max_queue: int = 32,
+    ) -> None:
+        self.key = key
+        self.blocking = blocking
+        self.pongs = pongs
+        self.max_message = max_message
+        self.ping_interval = ping_interval
+        self.ping_timeout = ping_timeout
+        self.close_timeout = close_timeout
+        self.max_output = max_output
+        self.max_queue = max_queue
+
+
+class ConnectionClosed(Exception):
+    """Nothing more can be received or sent. ``code`` and ``reason`` say why (1006: no Close came)."""
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(f"{code} {reason}".rstrip())
+        self.code = code
+        self.reason = reason
+
+
+class Sender:
+    """One connection, for every thread."""
+
+    __slots__ = (
+        "__weakref__",
+        "_busy",
+        "_close_by",
+        "_ending",
+        "_failed",
+        "_finished",
+        "_heard",
+        "_inbox",
+        "_inbox_size",
+        "_lock",
+        "_out",
+        "_over",
+        "_packs",
+        "_paused",
+        "_pinged",
+        "_room",
+        "_runner",
+        "_slow",
+        "_waiter",
+        "_worker",
+        "conn",
+        "core",
+        "handler",
+        "options",
+    )
+
+    def __init__(
+        self, conn: Link, core: Core, handler: Handler, options: Options, packs: bool
+    ) -> None:
+        self.conn = conn
+        self.core = core
+        self.handler: Any = handler
+        self.options = options
+        self._packs = packs  # compression was agreed upon
+        # Guards all below, and that frames leave in the order they were built.
+        self._lock = threading.Lock()
+        self._out: OutQueue | None = None  # None: the socket has taken everything
+        self._inbox: deque[Any] | None = None  # events that wait for the handler
+        self._inbox_size = 0
+        self._busy = True  # somebody runs the handler, or is about to
+        self._runner = 0  # that thread
+        self._worker: Worker | None = None
+        self._paused = False  # the handler lags: nothing is read
+        self._ending = False  # TCP is closed as soon as all is sent
+        self._over = False  # the socket is not ours any more
+        self._failed = False  # the handler raised: no more messages for it
+        self._finished = False  # the handler is told of the end
+        self._slow = False  # dropped because it does not read
+        self._close_by = NEVER
+        self._heard = 0.0
+        self._pinged = 0.0  # when a sign of life was asked for; 0: none is due
+        self._waiter: Any = None  # held by who waits in recv()
+        self._room: Any = None  # held by who waits for the peer to read
+
+    # -- for every thread ------------------------------------------------------------------------
+
+    @property
+    def open(self) -> bool:
+        """Whether messages can still be sent."""
+        return not (self._over or self.core.close_sent)
+
+    def text(self, text: str) -> None:
+        """Send a text message. Raises ConnectionClosed.
+
+        In the handler's own thread it waits, within the write deadline, for a peer that is more than
+        ``max_output`` behind. In any other thread nothing ever waits: such a peer is dropped.
+        """
+        with self._lock:
+            self._check_open()
+            wait = self._put(self.core.text(text))
+        if wait:
+            self._wait_for_room()
+
+    def binary(self, data: Any) -> None:
+        """Send a binary message; like `text`."""
+        with self._lock:
+            self._check_open()
+            wait = self._put(self.core.binary(data))
+        if wait:
+            self._wait_for_room()
+
+    def fragments(self, pieces: Iterable[Any]) -> None:
+        """Send one message in fragments, as an iterable of str or of bytes makes them.
+
+        They are made before the first is sent: frames of two messages must not mix (RFC 6455 5.4),
+        and nobody shall wait for an iterable.
+        """
+        made = list(pieces) or [""]
+        with self._lock:
+            self._check_open()
+            begin: Any = self.core.text if isinstance(made[0], str) else self.core.binary
+            frames = [begin(made[0], last=len(made) == 1)]
+            frames += [self.core.more(piece) for piece in made[1:-1]]
+            if len(made) > 1:
+                frames.append(self.core.more(made[-1], last=True))
+            wait = self._put(b"".join(frames))
+        if wait:
+            self._wait_for_room()
+
+    def deliver(self, message: str | bytes, frame: bytes) -> bool:
+        """Send one of many copies of a message; never waits, and a peer too far behind is dropped.
+
+        frame: the message as `frames.build` makes it, for those without compression.
+        False when the connection is closed, or closing.
+        """
+        with self._lock:
+            core = self.core
+            if self._over or core.close_sent:
+                return False
+            if self._packs:
+                frame = core.text(message) if isinstance(message, str) else core.binary(message)
+            self._put(frame, own=False)
+            return True
+
+    def ping(self, data: bytes = b"") -> None:
+        """Send a Ping. Raises ConnectionClosed."""
+        with self._lock:
+            self._check_open()
+            self._put(self.core.ping(data))
+
+    def pong(self, data: bytes = b"") -> None:
+        """Send a Pong nobody asked for. Raises ConnectionClosed."""
+        with self._lock:
+            self._check_open()
+            self._put(self.core.pong(data))
+
+    def close(self, code: int | None = 1000, reason: str = "") -> None:
+        """Begin the closing handshake; returns at once. Raises ValueError for a wrong code."""
+        with self._lock:
+            frame = self.core.close(code, reason)
+            if frame and not self._over:
+                self._close_by = time.monotonic() + self.options.close_timeout
+                self._put(frame, own=False)
+                self._schedule()
+
+    def abort(self) -> None:
+        """Drop the connection without ceremony."""
+        with self._lock:
+            if not self._over:
+                self._drop()
+
+    def recv(self, timeout: float | None = None) -> str | bytes:
+        """Wait for the next message, in the thread that runs the handler.
+
+        Raises ConnectionClosed, and TimeoutError after `timeout` seconds.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            with self._lock:
+                message: str | bytes | None = self._take_message()
+                if message is not None:
+                    return message
+                late = deadline is not None and time.monotonic() >= deadline
+                if late:
+                    self._waiter = None
+                    raise TimeoutError("no message came in time")
+                waiter = self._waiter = threading.Lock()
+                waiter.acquire()
+            if self._worker is not None:
+                self._worker.step_aside()
+            waiter.acquire(timeout=-1 if deadline is None else max(0, deadline - time.monotonic()))
+
+    # -- with the lock held ----------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._over or self.core.close_sent:
+            raise ConnectionClosed(self.core.code, self.core.reason)
+
+    def _take_message(self) -> Any:
+        inbox = self._inbox
+        while inbox:
+            event = inbox[0]
+            kind = type(event)
+            if kind is Close:  # stays, for the handler itself
+                raise ConnectionClosed(event.code, event.reason)
+            inbox.popleft()
+            if kind is str or kind is bytes:
+                self._lighter(event)
+                return event
+        if self._over:
+            raise ConnectionClosed(self.core.code, self.core.reason)
+        return None
+
+    def _lighter(self, event: Any) -> None:
+        """A message has left the inbox: perhaps the peer may go on."""
+        self._inbox_size -= len(event)
+        if self._paused and self.core.ending is None and not self._over:
+            inbox: Any = self._inbox
+            few = len(inbox) <= self.options.max_queue // 2
+            if few and self._inbox_size <= INBOX_BYTES // 2:
+                self._paused = False
+                self._arm()
+
+    def _add(self, event: Any, size: int = 0) -> None:
+        inbox = self._inbox
+        if inbox is None:
+            inbox = self._inbox = deque()
+        inbox.append(event)
+        self._inbox_size += size
+        if len(inbox) > self.options.max_queue or self._inbox_size > INBOX_BYTES:
+            self._paused = True
+
+    def _put(self, frame: bytes, own: bool = True) -> bool:
+        """Send a frame or queue it; True when its sender should wait for the peer."""
+        out = self._out
+        if out is not None:
+            weight, limit = out.weight, self.options.max_output
+            own = own and self._runner == threading.get_ident()
+            if weight > limit and not own:
+                self._slow = True
+                self._drop()
+                return False
+            out.add(frame)
+            return own and weight + len(frame) > limit
+        if self._over:
+            return False
+        try:
+            sent = self.conn.send(frame)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._drop()
+            return False
+        if sent == len(frame):
+            return False
+        self._out = out = OutQueue(memoryview(frame)[sent:] if sent else frame)
+        self._arm()
+        self._schedule()
+        own = own and self._runner == threading.get_ident()
+        return own and out.weight > self.options.max_output
+
+    def _arm(self) -> None:
+        """Say what to wait for. Only who waits for bytes alone is READING (`Worker.receive`)."""
+        conn = self.conn
+        if self._out is None and not self._paused:
+            conn.interest(IN)
+            conn.state = READING
+        else:
+            conn.state = SWITCHED
+            conn.interest((0 if self._paused else IN) | (0 if self._out is None else OUT))
+
+    def _schedule(self) -> None:
+        """Set the soonest of our deadlines."""
+        deadline = self._close_by
+        if self._out is not None:
+            deadline = min(deadline, self._out.deadline(self.conn.group.settings))
+        options = self.options
+        if options.ping_interval and not self.core.close_sent:
+            pinged = self._pinged
+            beat = pinged + options.ping_timeout if pinged else self._heard + options.ping_interval
+            deadline = min(deadline, beat)
+        self.conn.set_deadline(deadline)
+
+    def _drop(self) -> None:
+        """Have the holder find the connection dead."""
+        self._lose()
+        conn = self.conn
+        conn.reset_on_close()
+        conn.state = SWITCHED
+        conn.interest(IN)
+        conn.shutdown()
+
+    def _lose(self) -> None:
+        """The socket is not ours any more: nobody waits for it."""
+        self._over = True
+        self._out = None
+        self._signal_room()
+        self._wake_waiter()
+
+    def _signal_room(self) -> None:
+        room, self._room = self._room, None
+        if room is not None:
+            room.release()
+
+    def _wait_for_room(self) -> None:
+        """Let the peer read on; whether it does is for the write deadline to say."""
+        if self._worker is not None:
+            self._worker.step_aside()
+        while True:
+            with self._lock:
+                out = self._out
+                if out is None or out.weight <= self.options.max_output // 2:
+                    return
+                room = self._room = threading.Lock()
+                room.acquire()
+            room.acquire()
+
+    def _wake_waiter(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            waiter.release()
