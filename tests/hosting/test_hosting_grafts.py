@@ -254,3 +254,30 @@ def test_a_graft_and_a_page_share_a_connection(site, closed):
     assert data.count(b"HTTP/1.1 200 OK") == 2
     assert data.endswith(b"a page")
     assert b"a b /there/hello/x" in data
+
+
+def test_text_is_taken_for_latin_1_and_said_so_once(site):
+    """The sample of CherryPy's own documentation returns text, which PEP 3333 does not allow."""
+
+    def raw_wsgi_app(environ, start_response):
+        status = "200 OK"
+        response_headers = [("Content-type", "text/plain")]
+        start_response(status, response_headers)
+        return ["Hello world!", "\xe9"]
+
+    site.tree.graft(raw_wsgi_app, "/")
+    site.start()
+    for _ in range(3):
+        with site.connect(b"GET /any/path HTTP/1.0\r\n\r\n") as peer:
+            assert read_all(peer).endswith(b"\r\n\r\nHello world!\xe9")
+    assert site.text().count("a response body item is str, not bytes; sent as latin-1") == 1
+
+
+def test_text_beyond_latin_1_is_an_error(site):
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        return ["\u20ac"]
+
+    site.tree.graft(app, "/")
+    site.start()
+    assert site.ask("/")[0] == 500
