@@ -93,7 +93,6 @@ class LikeModWSGI(wsgiref.simple_server.WSGIRequestHandler):
             self.send_response_only(100)
             self.end_headers()
         environ = self.get_environ()
-        path, _, query = self.path.partition("?")
         environ["SCRIPT_NAME"] = self.mount
         environ["PATH_INFO"] = environ["PATH_INFO"][len(self.mount) :]
         environ["REQUEST_URI"] = self.path
