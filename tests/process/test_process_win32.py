@@ -7,9 +7,10 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
-from bus_kit import LoggedBus
+from bus_kit import LoggedBus, until
 
 from cherrypy.process import win32, wspbus
 
@@ -85,6 +86,74 @@ def test_ending_events_have_the_bus_down_when_they_return(bus, event):
     assert f"Console event {event}: shutting down bus" in bus.texts
     assert bus.texts[-1] == "Bus EXITED"
     assert kernel.routines == []
+
+
+def test_an_event_waits_for_an_exit_that_has_begun_elsewhere(bus):
+    """Windows ends the process as soon as the handler of a close event returns."""
+    kernel = Kernel32()
+    win32.ConsoleCtrlHandler(bus, kernel).subscribe()
+    inside, go = threading.Event(), threading.Event()
+
+    def slow():
+        inside.set()
+        go.wait(10)
+
+    bus.subscribe("stop", slow, 20)  # as servers, before the handler itself is taken off
+    bus.start()
+    leaving = threading.Thread(target=bus.exit)
+    leaving.start()
+    assert inside.wait(5)
+    settled = []
+    event = threading.Thread(target=lambda: settled.extend(kernel.event(win32.CTRL_CLOSE_EVENT)))
+    event.start()
+    until(lambda: "Console event 2: shutting down bus" in bus.texts)
+    event.join(0.1)
+    assert event.is_alive()
+    assert settled == []
+    go.set()
+    event.join(5)
+    leaving.join(5)
+    assert settled == [1]
+    assert bus.texts[-1] == "Bus EXITED"
+
+
+def test_a_failing_listener_does_not_lose_the_event(bus):
+    kernel = Kernel32()
+    win32.ConsoleCtrlHandler(bus, kernel).subscribe()
+    bus.subscribe("stop", lambda: 1 / 0)
+    bus.start()
+    assert kernel.event(win32.CTRL_SHUTDOWN_EVENT) == [1]
+    assert bus.state is bus.states.EXITING
+
+
+def test_an_event_wakes_who_waits_for_the_bus_at_once(bus):
+    kernel = Kernel32()
+    win32.ConsoleCtrlHandler(bus, kernel).subscribe()
+    bus.start()
+    woken = []
+
+    def wait():
+        bus.wait(bus.states.EXITING, interval=60)
+        woken.append(time.monotonic())
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    until(lambda: bus._waiters)
+    began = time.monotonic()
+    kernel.event(win32.CTRL_C_EVENT)
+    waiter.join(5)
+    assert woken[0] - began < 2
+
+
+def test_the_constants_are_those_of_wincon_h():
+    events = {name: value for name, value in vars(win32).items() if name.endswith("_EVENT")}
+    assert events == {
+        "CTRL_C_EVENT": 0,
+        "CTRL_BREAK_EVENT": 1,
+        "CTRL_CLOSE_EVENT": 2,
+        "CTRL_LOGOFF_EVENT": 5,
+        "CTRL_SHUTDOWN_EVENT": 6,
+    }
 
 
 @pytest.mark.parametrize("event", [3, 4, 7])

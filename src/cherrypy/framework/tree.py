@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kirsch.http.hosts import urljoin
 
@@ -11,8 +11,13 @@ from .serving import serving
 from .site import site
 from .wsgi import AppResponse, CPWSGIApp
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 __all__ = ("Application", "Tree")
 
+#: Makes a WSGI callable of an ASGI application; `hosting` puts its function here.
+asgi_host: Callable[..., Any] | None = None
 
 #: Paths of more segments are made by peers who want us to count them.
 _DEEP = 100
@@ -94,6 +99,21 @@ class Tree:
         """Mount any WSGI callable."""
         self.apps[script_name.rstrip("/")] = wsgi_callable
 
+    def graft_asgi(self, app: Any, script_name: str = "", lifespan: str = "auto") -> Any:
+        """Mount an ASGI application, and return what serves it in the tree.
+
+        It starts and stops with the engine; when the engine runs already it starts now.
+
+        lifespan
+            'auto': the application is told of the start and the end if it listens; 'on': it must
+            listen, or the start fails; 'off': it is not told.
+        """
+        if asgi_host is None:
+            raise RuntimeError("Nothing here can host an ASGI application.")
+        graft = asgi_host(app, script_name.rstrip("/"), lifespan)
+        self.graft(graft, script_name)
+        return graft
+
     def script_name(self, path: str | None = None) -> str | None:
         """Return the mount point that serves `path` (that of this request), or None."""
         if path is None:
@@ -136,6 +156,17 @@ class Tree:
         script_name = self.script_name(path or "/")
         return None if script_name is None else (script_name, path[len(script_name) :])
 
+    def foreign(self, path: str) -> tuple[Any, str, str] | None:
+        """Return the graft for `path` if servers can ask it without WSGI, its mount point, the rest.
+
+        Such a graft has a method `answer`. None, too, when somebody has wrapped the tree.
+        """
+        found = self._find(urljoin(path))
+        graft = None if found is None else self.apps.get(found[0])
+        if found is None or not hasattr(graft, "answer") or type(self).__call__ is not _CALL:
+            return None
+        return graft, *found
+
     def direct(self, path: str) -> Application | None:
         """Return the application for `path` if it can be asked without WSGI, else None.
 
@@ -165,6 +196,8 @@ class Tree:
         )
         return app if touched == _UNTOUCHED else None
 
+
+_CALL = Tree.__call__
 
 # What WSGI would go through, as it is before anybody has put a finger on it. Agents wrap the calls
 # on the classes, to see every request.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..framework import config
+from ..framework import config, tree
 from ..framework.reprconf import attributes
 from ..framework.site import site
 from ..process.servers import ServerAdapter
@@ -234,3 +234,19 @@ class Server(ServerAdapter):
 
 # `server.<name>.<setting>` entries make servers of this class.
 config.server_factory = Server
+
+
+def _asgi_host(app: Any, script_name: str, lifespan: str) -> Any:
+    """Return an ASGI application as a WSGI callable that follows the engine."""
+    from .asgi.graft import GraftedASGI
+
+    bus = site.engine
+    graft = GraftedASGI(bus, app, script_name, lifespan)
+    graft.subscribe()
+    if bus.state in (bus.states.STARTING, bus.states.STARTED):
+        graft.start()
+    return graft
+
+
+# `cherrypy.tree.graft_asgi` asks here.
+tree.asgi_host = _asgi_host

@@ -40,6 +40,10 @@ class DirectGateway:
         tree = kirsch.app
         app = tree.direct(path) if type(tree) is Tree and path != "*" else None
         if app is None:
+            foreign = tree.foreign(path) if type(tree) is Tree and path != "*" else None
+            if foreign is not None:
+                graft, script_name, rest = foreign
+                return graft.answer(exchange, script_name, rest)
             return self.indirect(exchange, path)
         origin = exchange if self.speaks_wsgi else exchange.connection
         highest = kirsch.settings.protocol

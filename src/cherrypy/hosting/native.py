@@ -1,7 +1,8 @@
 """The native server: requests go from the wire to the application without WSGI in between.
 
 Applications with a WSGI pipeline of their own are still served, through it. Grafted WSGI
-callables are not: the start says which, and a request for one is an error.
+callables are not: the start says which, and a request for one is an error. Grafted ASGI applications
+need no WSGI.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class CPHTTPServer(HTTPServer):
     def start(self) -> None:
         """Serve until `stop()`; warn first of what is mounted and cannot be served."""
         for path, app in list(site.tree.apps.items()):
-            if not isinstance(app, Application):
+            if not isinstance(app, Application) and not hasattr(app, "answer"):
                 self.error_log(
                     f"The native server cannot serve the WSGI application grafted at "
                     f"{path or '/'!r}: requests for it get status 500.",

@@ -1,6 +1,7 @@
 """Windows: console events, a bus to wait on, and services. Importable on every system.
 
-Law: nothing here needs pywin32 but a service's own class, and nothing runs at import.
+Law: nothing here needs pywin32 but the historical `PyWebService` (`winservice` does without), and
+nothing runs at import.
 """
 
 from __future__ import annotations
@@ -99,7 +100,14 @@ class ConsoleCtrlHandler(SimplePlugin):
             self.stop()
         except ValueError:
             pass
-        self.bus.exit()
+        try:
+            self.bus.exit()
+            # Another thread may have begun, and be among the listeners still.
+            while not self.bus._pause(1.0, self.bus._has_left):
+                pass
+        except BaseException:
+            # Raised into Windows it would be lost, and the event with it.
+            self.bus.log("Error on the way out", level=40, traceback=True)
         return 1
 
 
