@@ -32,9 +32,7 @@ if TYPE_CHECKING:
 RECORD = 16384  # RFC 8446 5.1: no record holds more, so one read() takes all of it
 BLOCK = 65536  # encrypted at once; as much ciphertext may wait for the socket
 TURN = 1 << 20  # sent in one call: a quick peer must not keep the holder of the baton for ever
-SHARE = (
-    0.004  # seconds of a batch for handshakes; one with an RSA key of 2048 bits takes about 0.001
-)
+SHARE = 0.004  # seconds of a batch for handshakes; one by RSA takes a quarter of it
 FLOOD = 65536  # answers to control messages that a peer may make us keep
 NOT_TLS = "This port speaks HTTPS only."
 
