@@ -332,7 +332,7 @@ def test_the_command_line(pki: Pki, tmp_path: Path) -> None:
     )
     certificate, key = pki.issue("command", password="sesame")
     (tmp_path / "password").write_text("sesame\n")
-    private = ["--private-key", key, "--private-key-password-file", "password"]
+    private = ["--private-key", key, "--key-password-file", "password"]
     for options in (["--self-signed"], ["--certificate", certificate, *private]):
         command = [sys.executable, "-m", "kirsch", "web:app", "--bind", "127.0.0.1:0", *options]
         with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
