@@ -39,7 +39,7 @@ def option_parser() -> argparse.ArgumentParser:
         help="serve HTTPS with a certificate for localhost made for this run (development only)",
     )
     parser.add_argument(
-        "--private-key-password-file",
+        "--key-password-file",
         metavar="FILE",
         help="where the password of the private key stands, in the first line",
     )
@@ -115,7 +115,7 @@ def main(argv: list[str] | None = None) -> int:
     options = vars(option_parser().parse_args(argv))
     where, binds = options.pop("app"), options.pop("bind") or ["127.0.0.1:8080"]
     access = options.pop("access_log")
-    self_signed, secret = options.pop("self_signed"), options.pop("private_key_password_file")
+    self_signed, secret = options.pop("self_signed"), options.pop("key_password_file")
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )

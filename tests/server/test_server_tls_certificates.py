@@ -70,15 +70,17 @@ def test_a_certificate_for_each_name(bench: Bench, pki: Pki) -> None:
     peer.close()
 
 
-def test_a_chain_of_its_own_is_sent_and_not_trusted(bench: Bench, pki: Pki) -> None:
+def test_a_chain_of_its_own_is_sent_and_not_trusted(bench: Bench, pki: Pki, tmp_path: Path) -> None:
     middle = pki.issue("Middle CA", ca=True)
     certificate, key = pki.issue("chained", by=middle)
-    settings = {"certificate": certificate, "private_key": key, "certificate_chain": middle[0]}
+    chain = tmp_path / "chain.pem"  # with the root, as some put it there
+    chain.write_bytes(Path(middle[0]).read_bytes() + Path(pki.ca).read_bytes())
+    settings = {"certificate": certificate, "private_key": key, "certificate_chain": chain}
     peer = connect(bench, bench.server(**settings), pki)  # the client knows the root only
     assert subject(peer) == "chained"
     other = pki.self_signed("Other CA", ca=True)
     server = bench.server(**settings, client_ca=other[0], verify="required")
-    guest = pki.issue("guest", by=middle)
+    guest = pki.issue("guest")
     with pytest.raises((ssl.SSLError, ConnectionError, AssertionError)):
         connect(bench, server, pki, certificate=guest).get()
     assert until(lambda: server.counters["tls_errors"] == 1)
@@ -330,7 +332,7 @@ def test_the_command_line(pki: Pki, tmp_path: Path) -> None:
     )
     certificate, key = pki.issue("command", password="sesame")
     (tmp_path / "password").write_text("sesame\n")
-    private = ["--private-key", key, "--private-key-password-file", "password"]
+    private = ["--private-key", key, "--key-password-file", "password"]
     for options in (["--self-signed"], ["--certificate", certificate, *private]):
         command = [sys.executable, "-m", "kirsch", "web:app", "--bind", "127.0.0.1:0", *options]
         with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:

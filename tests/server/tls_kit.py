@@ -38,11 +38,13 @@ class Pki:
     def self_signed(self, name: str, ca: bool = False) -> tuple[str, str]:
         stem = name.replace(" ", "-").replace("*", "star")
         key, cert = self.path(stem + ".key"), self.path(stem + ".pem")
-        constraint = "basicConstraints=critical,CA:" + ("TRUE" if ca else "FALSE")
+        extensions = ["-addext", "basicConstraints=critical,CA:" + ("TRUE" if ca else "FALSE")]
+        if ca:
+            extensions += ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
         openssl(
             *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
             *("-nodes", "-keyout", key, "-out", cert, "-days", DAY, "-subj", f"/CN={name}"),
-            *("-addext", constraint),
+            *extensions,
         )
         return cert, key
 
@@ -67,8 +69,12 @@ class Pki:
             *(*secret, "-keyout", key, "-out", csr, "-utf8", "-subj", subject or f"/CN={name}"),
         )
         names = san or f"DNS:{name},IP:127.0.0.1"
-        constraint = "critical,CA:TRUE" if ca else "CA:FALSE"
-        Path(ext).write_text(f"basicConstraints={constraint}\nsubjectAltName={names}\n")
+        lines = ["subjectKeyIdentifier=hash", "authorityKeyIdentifier=keyid"]
+        if ca:
+            lines += ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign"]
+        else:
+            lines += ["basicConstraints=CA:FALSE", f"subjectAltName={names}"]
+        Path(ext).write_text("\n".join(lines) + "\n")
         openssl(
             *("x509", "-req", "-in", csr, "-CA", issuer, "-CAkey", issuer_key, "-out", cert),
             *("-days", DAY, "-extfile", ext, "-set_serial", str(1000 + self.serial)),

@@ -238,8 +238,8 @@ class Password:
 def full_chain(certificate: str, own: list[bytes], chain: str | None) -> Iterator[str]:
     """The path of a file with the certificate and the chain behind it.
 
-    The chain is not put among the trusted authorities, from where OpenSSL would send it as well:
-    whoever has a certificate of the same authority could pass for a client then.
+    The chain is not put among the trusted authorities, from where OpenSSL would send it as well: if
+    the root is in it, whoever has a certificate of the same authority could pass for a client then.
     """
     if not chain:
         yield certificate

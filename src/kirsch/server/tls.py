@@ -25,6 +25,7 @@ from .sslnames import ssl_names
 if TYPE_CHECKING:
     import socket
 
+    from .exchange import Exchange
     from .group import Group
     from .listeners import Listener
     from .workers import Worker
@@ -32,9 +33,7 @@ if TYPE_CHECKING:
 RECORD = 16384  # RFC 8446 5.1: no record holds more, so one read() takes all of it
 BLOCK = 65536  # encrypted at once; as much ciphertext may wait for the socket
 TURN = 1 << 20  # sent in one call: a quick peer must not keep the holder of the baton for ever
-SHARE = (
-    0.004  # seconds of a batch for handshakes; one with an RSA key of 2048 bits takes about 0.001
-)
+SHARE = 0.004  # seconds of a batch for handshakes; one by RSA takes a quarter of it
 FLOOD = 65536  # answers to control messages that a peer may make us keep
 NOT_TLS = "This port speaks HTTPS only."
 
@@ -46,6 +45,7 @@ class Channel:
     """
 
     __slots__ = (
+        "cut",
         "ended",
         "failed",
         "guard",
@@ -70,6 +70,7 @@ class Channel:
         self.out: bytes | memoryview = b""  # ciphertext that the socket has not taken
         self.owed = 0  # bytes that are encrypted and not yet called sent: the next of send()'s data
         self.ended = False  # close_notify has come: the peer sends nothing more
+        self.cut = False  # our last response was left incomplete
         self.failed = ""  # why this is no TLS any more
 
     def handshake(self, data: bytes) -> bool:
@@ -334,6 +335,11 @@ class TLSConnection(Connection):
         else:
             super().next_request(worker)
 
+    def failed(self, worker: Worker, exchange: Exchange, error: BaseException) -> None:
+        if self.channel is not None:
+            self.channel.cut = True  # a quick handler runs in READING: close() shall not say "done"
+        super().failed(worker, exchange, error)
+
     def close_gently(self, worker: Worker, unread: bool = False) -> None:
         if self.channel is not None:
             self.channel.end()  # or the peer takes the end for a truncation
@@ -347,7 +353,7 @@ class TLSConnection(Connection):
                 log = self.group.server.log
                 log(f"TLS with {self.remote[0] or 'a peer'} failed: {channel.failed}", 10)
                 channel.failed = ""
-            elif self.state == READING:
+            elif self.state == READING and not channel.cut:
                 channel.end()
         super().close(worker)
 
