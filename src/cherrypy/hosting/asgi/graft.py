@@ -161,6 +161,10 @@ class GraftedASGI:
         """
         environ = exchange.environ()
         environ["SCRIPT_NAME"], environ["PATH_INFO"] = script_name, rest
+        # Where the client is connected to, whatever the server calls itself; a path has no port.
+        environ["SERVER_NAME"], environ["SERVER_PORT"] = host, port = exchange.local
+        if not port and host.startswith("/"):
+            environ["SERVER_PORT"] = None
 
         def peer(environ: dict[str, Any]) -> Peer:
             return ConnectedPeer(environ, exchange)
