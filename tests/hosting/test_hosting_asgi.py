@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import threading
 import time
 
 import pytest
+from asgi_kit import body_of, say, serve, show_scope
 from cherrypy._cpnative_server import CPHTTPServer
 from hosting_kit import hosted, read_all, read_until, until
 
@@ -26,46 +26,6 @@ def site(monkeypatch):
     with hosted(monkeypatch) as made:
         made.tree.mount(Page())
         yield made
-
-
-async def body_of(receive):
-    body = b""
-    while True:
-        message = await receive()
-        assert message["type"] == "http.request"
-        body += message["body"]
-        if not message["more_body"]:
-            return body
-
-
-async def say(send, body, status=200, *headers):
-    await send({"type": "http.response.start", "status": status, "headers": list(headers)})
-    await send({"type": "http.response.body", "body": body})
-
-
-def http_only(app):
-    """An application that takes no part in the lifespan, as the specification lets it."""
-
-    async def wrapped(scope, receive, send):
-        if scope["type"] == "http":
-            await app(scope, receive, send)
-
-    return wrapped
-
-
-def serve(site, app, path="/api"):
-    site.tree.graft_asgi(http_only(app), path)
-    return site.start()
-
-
-async def show_scope(scope, receive, send):
-    plain = {
-        key: value.decode() if isinstance(value, bytes) else value for key, value in scope.items()
-    }
-    plain["headers"] = [
-        [name.decode(), value.decode("latin-1")] for name, value in scope["headers"]
-    ]
-    await say(send, json.dumps(plain).encode())
 
 
 def test_the_scope_is_as_specified(site):
@@ -329,109 +289,6 @@ def test_status_and_headers(site):
     assert site.ask("/api/304") == (304, "")
     assert site.ask("/api/599") == (599, "odd")
     assert site.ask("/api", "HEAD") == (201, "")
-
-
-# -- who has gone ------------------------------------------------------------------------------
-
-
-def test_a_disconnect_is_heard_of_at_once(site):
-    heard, waiting = [], threading.Event()
-
-    async def app(scope, receive, send):
-        await body_of(receive)
-        waiting.set()
-        heard.append((await receive())["type"])
-        heard.append((await receive())["type"])
-
-    serve(site, app)
-    peer = site.connect(b"GET /api HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert waiting.wait(5)
-    assert heard == []
-    peer.close()
-    until(lambda: heard == ["http.disconnect"] * 2, "the disconnect", 2)
-    pool = site.server.httpserver.requests
-    until(lambda: pool.idle == pool.size, "the worker to be free again")
-    assert "rror" not in site.text()
-
-
-def test_a_disconnect_within_the_body(site):
-    heard = []
-
-    async def app(scope, receive, send):
-        while not heard or heard[-1] == "http.request":
-            heard.append((await receive())["type"])
-
-    serve(site, app)
-    head = b"POST /api HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n"
-    peer = site.connect(head + b"x" * 80_000)
-    until(lambda: heard, "the first bytes")
-    peer.close()
-    until(lambda: heard[-1] == "http.disconnect", "the disconnect", 2)
-
-
-def test_a_client_that_closes_its_half_gets_its_answer(site):
-    async def app(scope, receive, send):
-        await body_of(receive)
-        await asyncio.sleep(0.2)
-        await send({"type": "http.response.start", "status": 200})
-        await send({"type": "http.response.body", "body": b"half", "more_body": True})
-        await asyncio.sleep(0.1)
-        await send({"type": "http.response.body", "body": b" way"})
-
-    serve(site, app)
-    with site.connect(b"GET /api HTTP/1.0\r\n\r\n") as peer:
-        peer.shutdown(socket.SHUT_WR)
-        assert read_all(peer).endswith(b"\r\n\r\nhalf way")
-
-
-def test_an_endless_response_ends_with_its_client(site):
-    ended = []
-
-    async def app(scope, receive, send):
-        await send({"type": "http.response.start", "status": 200})
-        try:
-            while True:
-                await send({"type": "http.response.body", "body": b"x" * 1000, "more_body": True})
-        except OSError as error:
-            ended.append(error)
-            raise
-
-    serve(site, app)
-    peer = site.connect(b"GET /api HTTP/1.1\r\nHost: x\r\n\r\n")
-    read_until(peer, b"xxx")
-    peer.close()
-    until(lambda: ended, "send() to raise")
-    assert "rror" not in site.text()
-
-
-def test_an_application_is_never_far_ahead_of_its_client(site):
-    sent = []
-    block = b"x" * 50_000
-
-    async def app(scope, receive, send):
-        await send({"type": "http.response.start", "status": 200})
-        for _ in range(800):
-            await send({"type": "http.response.body", "body": block, "more_body": True})
-            sent.append(1)
-        await send({"type": "http.response.body", "body": b"end"})
-
-    serve(site, app)
-    peer = socket.socket()
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-    peer.settimeout(10)
-    peer.connect(site.address)
-    with peer:
-        peer.sendall(b"GET /api HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        until(lambda: len(sent) > 3, "the first blocks")
-        seen = -1
-        while seen != len(sent):  # until it stands still
-            seen = len(sent)
-            time.sleep(0.3)
-        assert len(sent) < 300, "the application runs ahead without a limit"
-        data = read_all(peer)
-    assert len(data) > 800 * len(block)
-    assert data.endswith(b"end\r\n0\r\n\r\n")
-    assert len(sent) == 800
 
 
 # -- what goes wrong ---------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import wsgiref.simple_server
 import pytest
 from fastapi import BackgroundTasks, FastAPI, Request
 from fastapi.responses import StreamingResponse
-from hosting_kit import ask, hosted, read_until, until
+from hosting_kit import ask, hosted, read_all, read_until, until
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -206,6 +206,49 @@ def test_the_loop_does_not_wait_for_stubborn_tasks(site, monkeypatch):
     cherrypy.engine.exit()
     assert cancelled == [1]
     assert loops() == []
+
+
+@pytest.mark.parametrize("kind", ["coroutine", "thread"])
+def test_the_application_may_take_the_engine_down(site, kind):
+    told = []
+    app = fast_api(told)
+
+    @app.get("/exit")
+    async def leave():
+        if kind == "coroutine":
+            cherrypy.engine.exit()
+        else:
+            await asyncio.get_running_loop().run_in_executor(None, cherrypy.engine.exit)
+
+    site.tree.graft_asgi(app, "/api")
+    site.server.shutdown_timeout = 0.3
+    site.start()
+    with site.connect(b"GET /api/exit HTTP/1.1\r\nHost: x\r\n\r\n") as peer:
+        read_all(peer)
+    engine = cherrypy.engine
+    until(lambda: engine.state == engine.states.EXITING, "the exit", 10)
+    until(lambda: told == ["startup", "shutdown"], "the shutdown", 10)
+    until(lambda: loops() == [], "the end of the loop", 10)
+
+
+def test_a_coroutine_cannot_start_one(site):
+    site.start()
+    app = Recorder()
+
+    async def grafts(scope, receive, send):
+        try:
+            site.tree.graft_asgi(app, "/more")
+        except RuntimeError as error:
+            app.told.append(str(error))
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"alive"})
+
+    site.tree.graft_asgi(grafts, "/api", lifespan="off")
+    assert site.ask("/api") == (200, "alive")
+    assert app.told == ["An ASGI application cannot be started by a coroutine."]
+    cherrypy.engine.stop()
+    cherrypy.engine.start()
+    assert len(app.told) == 1, "what could not be grafted follows nobody"
 
 
 def test_what_was_let_go_follows_no_more(site):

@@ -242,9 +242,9 @@ def _asgi_host(app: Any, script_name: str, lifespan: str) -> Any:
 
     bus = site.engine
     graft = GraftedASGI(bus, app, script_name, lifespan)
-    graft.subscribe()
     if bus.state in (bus.states.STARTING, bus.states.STARTED):
         graft.start()
+    graft.subscribe()
     return graft
 
 

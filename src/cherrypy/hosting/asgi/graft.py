@@ -86,8 +86,11 @@ class GraftedASGI:
     def start(self) -> None:
         """Start the event loop and the application. Raises LifespanFailed.
 
-        Nothing happens when they run already.
+        Nothing happens when they run already. Raises RuntimeError in a coroutine: it would wait for
+        itself.
         """
+        if shared.is_here():
+            raise RuntimeError("An ASGI application cannot be started by a coroutine.")
         with self._lock:
             if self.loop is not None:
                 return
@@ -107,6 +110,16 @@ class GraftedASGI:
 
     def stop(self) -> None:
         """Shut the application down, and the event loop if nobody else uses it."""
+        if shared.is_here():
+            # A coroutine takes the bus down. The process waits for this thread (`Bus.block`).
+            threading.Thread(target=self._stop, name="asgi-stop").start()
+        else:
+            self._stop()
+
+    # After the servers (25) have answered, before what it may need.
+    stop.priority = 40  # type: ignore[attr-defined]  # the bus reads it
+
+    def _stop(self) -> None:
         with self._lock:
             loop, self.loop = self.loop, None
             if loop is None:
@@ -117,9 +130,6 @@ class GraftedASGI:
             finally:
                 self.lifespan = None
                 shared.release()
-
-    # After the servers (25) have answered, before what it may need.
-    stop.priority = 40  # type: ignore[attr-defined]  # the bus reads it
 
     @staticmethod
     def _await(loop: asyncio.AbstractEventLoop, what: Any) -> None:
@@ -161,6 +171,10 @@ class GraftedASGI:
         """
         environ = exchange.environ()
         environ["SCRIPT_NAME"], environ["PATH_INFO"] = script_name, rest
+        # Where the client is connected to, whatever the server calls itself; a path has no port.
+        environ["SERVER_NAME"], environ["SERVER_PORT"] = host, port = exchange.local
+        if not port and host.startswith("/"):
+            environ["SERVER_PORT"] = None
 
         def peer(environ: dict[str, Any]) -> Peer:
             return ConnectedPeer(environ, exchange)

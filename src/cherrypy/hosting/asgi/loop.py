@@ -47,6 +47,10 @@ class LoopThread:
             loop.call_soon_threadsafe(loop.stop)
             thread.join(2 * PATIENCE + 1)
 
+    def is_here(self) -> bool:
+        """Return whether the calling thread is the loop's own, which cannot wait for the loop."""
+        return threading.current_thread() is self._thread
+
     @staticmethod
     def _run(loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)

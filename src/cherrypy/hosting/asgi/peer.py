@@ -21,6 +21,9 @@ __all__ = ("Bell", "ConnectedPeer", "Peer", "bell_of_thread")
 #: Bytes of a body handed over at once.
 BLOCK = 65536
 
+#: Seconds after which a waiter looks up by itself, lest it wait for a loop that has ended.
+LOOK_UP = 5.0
+
 
 class Bell:
     """Wakes the thread that waits here, which may wait for a socket at the same time."""
@@ -42,7 +45,7 @@ class Bell:
             pass  # It has been rung often enough, or its thread has ended.
 
     def wait(
-        self, sock: Any, reading: bool, watching: bool, timeout: float | None
+        self, sock: Any, reading: bool, watching: bool, timeout: float = LOOK_UP
     ) -> tuple[bool, bool]:
         """Wait for a ring, and for `sock`. Returns whether it can be read, and whether it ended.
 
@@ -60,14 +63,14 @@ class Bell:
             readable = select.POLLIN if reading or (watching and not hung_up) else 0
             poller.register(sock, readable | (hung_up if watching else 0))
         can_read = ended = False
-        for fd, mask in poller.poll(None if timeout is None else timeout * 1000):
+        for fd, mask in poller.poll(timeout * 1000):
             if fd == number:
                 ended = bool(mask & (hung_up | select.POLLHUP | select.POLLERR))
                 can_read = bool(mask & select.POLLIN)
         self._quieten()
         return can_read, ended or (can_read and not hung_up and _at_end(sock))
 
-    def _select(self, sock: Any, of_interest: bool, timeout: float | None) -> tuple[bool, bool]:
+    def _select(self, sock: Any, of_interest: bool, timeout: float) -> tuple[bool, bool]:
         waiting = [self.near] + ([sock] if sock is not None and of_interest else [])
         found = select.select(waiting, [], [], timeout)[0]
         self._quieten()
@@ -143,7 +146,7 @@ class Peer:
 
     def wait(self, bell: Bell, reading: bool) -> tuple[bool, bool]:
         """Wait for the bell. Returns whether the body can be read, and whether the client left."""
-        return bell.wait(None, False, False, None)
+        return bell.wait(None, False, False)
 
     def give_up(self) -> None:
         """Be sure that the client has gone."""
@@ -159,16 +162,22 @@ class ConnectedPeer(Peer):
         super().__init__(environ)
         self.exchange = exchange
         self.connection: Any = exchange.connection
-        self.watching = True
+        # Without an event for the end of a stream only reading tells, and ciphertext says nothing.
+        self.can_watch = self.connection.plain or hasattr(select, "POLLRDHUP")
+        self.told = False  # that it has left
+        self.watching = False  # before its body is read, the end of a client's half says nothing
 
     def at_hand(self) -> tuple[bytes, bool] | None:
         """Return a body that is all there, and False; None when it has to be read."""
         found = super().at_hand()
-        if found is None and type(self.input) is not StreamInput:
-            data = self.input.read(BLOCK)  # type: ignore[union-attr]  # gathered by the server
+        body: Any = self.input
+        if found is None and type(body) is not StreamInput:  # gathered by the server
+            data = body.read(BLOCK)
             if len(data) < BLOCK:
-                return data, False
-            self.input.seek(0)  # type: ignore[union-attr]  # likewise
+                found = data, False
+            else:
+                body.seek(0)
+        self.watching = found is not None and self.can_watch
         return found
 
     def ready(self) -> bool:
@@ -183,36 +192,41 @@ class ConnectedPeer(Peer):
 
     def read(self) -> tuple[bytes, bool]:
         """Return what is there of the body, and whether there may be more."""
-        body = self.input
-        if type(body) is not StreamInput:
-            return super().read()
-        data = body.read(1)  # the first byte brings its block along
-        if data:
-            data += body.read(min(len(body.chunk) - body.pos, BLOCK))
-        return data, body.pos < len(body.chunk) or not body.decoder.done
+        body: Any = self.input
+        if type(body) is StreamInput:
+            data = body.read(1)  # the first byte brings its block along
+            if data:
+                data += body.read(min(len(body.chunk) - body.pos, BLOCK))
+            more = body.pos < len(body.chunk) or not body.decoder.done
+        else:
+            data, more = super().read()
+        self.watching = self.can_watch and not more
+        return data, more
 
     def wait(self, bell: Bell, reading: bool) -> tuple[bool, bool]:
         """Wait for the bell and the client."""
         connection = self.connection
-        if connection.gone:
-            self.watching = False
-            return False, True
-        if not reading and not self.watching:
-            return bell.wait(None, False, False, None)
+        if connection.gone and not self.told:  # the poller has met its end
+            return reading, self._left(True)
         if not reading:
-            return self._seen(bell.wait(connection.sock, False, True, None))
+            watching = self.watching and not self.told
+            can_read, ended = bell.wait(connection.sock if watching else None, False, watching)
+            if can_read:
+                self.watching = False  # the next request is here: what is behind it cannot be seen
+            return False, self._left(ended)
         connection.send_continue()  # nothing comes from those who wait for it
         began = time.monotonic()
-        limit = max(0.0, connection.patience)
-        found = self._seen(bell.wait(connection.sock, True, self.watching, limit))
-        waited = time.monotonic() - began
-        connection.patience -= waited
-        return found[0] or waited >= limit, found[1]
+        limit = min(max(0.0, connection.patience), LOOK_UP)
+        found = bell.wait(connection.sock, True, False, limit)
+        connection.patience -= time.monotonic() - began
+        # What has come may be followed by the end of the client's half: reading finds out. When its
+        # patience is at an end the read says so.
+        return found[0] or found[1] or connection.patience <= 0, False
 
-    def _seen(self, found: tuple[bool, bool]) -> tuple[bool, bool]:
-        if found[1]:
-            self.watching = False  # told once; a client may still read what it has asked for
-        return found
+    def _left(self, ended: bool) -> bool:
+        # Told once; a client that has closed its half still gets what it has asked for.
+        self.told = self.told or ended
+        return ended
 
     def give_up(self) -> None:
         """Be sure that the client has gone: what is missing is no error then."""

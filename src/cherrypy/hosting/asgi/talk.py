@@ -207,6 +207,8 @@ class Talk:
                 self.feed()
             if left:
                 self.tell(self.leave)
+            if self.loop.is_closed():
+                self.over = True  # stopped while this request was on its way to it
         if roomy:
             self.tell(self.room.set)
         return what, more
