@@ -245,6 +245,16 @@ def test_several_servers(tmp_path):
     assert finding.hit.add[0].startswith("server.inner.ssl_certificate = ")
 
 
+def test_the_password_of_a_private_key_is_a_secret_and_its_file_name_is_none(tmp_path):
+    if os.name != "posix":
+        pytest.skip("only on systems with permission bits")
+    entries = {"server.inner.ssl_private_key": "'k.pem'", "server.ssl_private_key": "'k.pem'"}
+    text = changed(SAFE, "global", entries)
+    assert "config-readable" not in names(rules.examine(written(tmp_path / "a.conf", text)))
+    text = changed(text, "global", {"server.ssl_private_key_password": "'sesame'"})
+    assert "config-readable" in names(rules.examine(written(tmp_path / "b.conf", text)))
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.1.2.3"])
 def test_servers_that_others_cannot_reach(tmp_path, host):
     text = changed(

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server_kit import Bench, hello, until
+from server_kit import Bench, Peer, hello, until
 from tls_kit import BioPeer, Pki, TLSPeer, both_ways, client_context
 
+from kirsch.server.poller import OUT
 from kirsch.server.tls import Channel
 
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -52,6 +53,46 @@ def big(environ: dict[str, Any], start_response: Any) -> Any:
         path = environ["big.file"]
         return environ["wsgi.file_wrapper"](open(path, "rb"))
     return (BIG[i : i + 30_000] for i in range(0, len(BIG), 30_000))
+
+
+@pytest.mark.parametrize("version", [V12, V13])
+def test_a_handshake_that_the_socket_does_not_take_at_once(
+    bench: Bench, pki: Pki, tmp_path: Path, version: ssl.TLSVersion
+) -> None:
+    """A flight of fifty kilobytes to a peer that does not read yet: the poller sends the rest."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    bench.stack.callback(listener.close)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    middle = pki.issue("Long CA", ca=True)
+    certificate, key = pki.issue("localhost", by=middle)
+    chain = tmp_path / "chain.pem"
+    chain.write_bytes(Path(middle[0]).read_bytes() * 100)
+    server = serve(
+        bench,
+        pki,
+        bind=listener,
+        certificate=certificate,
+        private_key=key,
+        certificate_chain=chain,
+        threads=1,
+        threads_max=1,
+    )
+    context = client_context(pki, version=version)
+    late = Peer(server.bound_addresses[0], rcvbuf=4096)
+    bench.stack.callback(late.close)
+    late.sock.settimeout(0)
+    late.sock = sock = context.wrap_socket(
+        late.sock, server_hostname="localhost", do_handshake_on_connect=False
+    )
+    with pytest.raises(ssl.SSLWantReadError):
+        sock.do_handshake()  # ClientHello has gone, and nothing is read
+    assert until(lambda: any(conn.mask == OUT for conn in server.groups[0].conns.values()))
+    began = time.process_time()
+    assert connect(bench, server, pki, client={"version": version}).get()[0] == 200
+    assert time.process_time() - began < 1  # nobody turns in circles meanwhile
+    sock.settimeout(5)
+    sock.do_handshake()
+    assert late.get()[2] == b"hello"
 
 
 @pytest.mark.parametrize("version", [V12, V13])

@@ -179,7 +179,8 @@ def config_readable(configuration: Configuration) -> Iterator[Hit]:
             if entry.file == path
             and isinstance(entry.value, str)
             and entry.value
-            and not key.startswith(("server.ssl_", "tools.rate_limit."))
+            and not key.startswith("tools.rate_limit.")
+            and not (key.startswith("server.") and key.endswith("ssl_private_key"))  # a file's name
         ]
         if secrets:
             section, key, entry = secrets[0]
