@@ -287,8 +287,12 @@ def test_hooks_run_in_the_thread_of_the_handler(site):
     site.config({f"hooks.{point}": note(point) for point in points})
     assert get(site, "/stuck")[0] == 503
     assert ran == []
+    before = site.counters
     site.root.gate.set()
     wait_until(lambda: len(ran) == 3)
+    wait_until(lambda: site.counters["threads_stuck"] == 0)
+    assert site.counters["responses"] == before["responses"]
+    assert site.counters["resets"] == before["resets"]
     assert [name for name, _ in ran] == list(points)
     assert len({thread for _, thread in ran}) == 1
     assert ran[0][1].startswith("kirsch-worker")
@@ -341,6 +345,19 @@ def test_an_error_page_that_hangs_keeps_nobody_else_waiting(site):
         held.set()
     client.join(5)
     assert not client.is_alive()
+
+
+def test_a_response_class_that_fails_is_no_reason_to_wait(site):
+    class Odd(cherrypy._cprequest.Response):
+        def __init__(self):
+            if not threading.current_thread().name.startswith("kirsch-worker"):
+                raise RuntimeError("not here")
+            super().__init__()
+
+    site.app.response_class = Odd
+    status, _, body, took = get(site, "/stuck")
+    assert (status, body, took < LIMIT + GRACE) == (503, "", True)
+    wait_until(lambda: site.counters["open"] == 0)
 
 
 def test_tracebacks_are_shown_to_those_who_ask_for_them(site):

@@ -27,6 +27,7 @@ __all__ = ("TimeoutMonitor",)
 #: of the handler (status, fields, bytes), True when it has cut a body short, or None.
 Taker = Callable[[int, Callable[[Any], bool]], Any]
 
+UNAVAILABLE = "503 Service Unavailable"
 AGAIN = 0.25  # seconds until a handler that could not be answered for is looked at again
 
 
@@ -132,8 +133,13 @@ class TimeoutMonitor(Monitor):
         if taken is None:
             return now + min(self.frequency, AGAIN)
         self.answered += 1
-        frame = sys._current_frames().get(life.ident)
-        work = _Answer(request, response, taken, frame)
+        try:
+            work = _Answer(request, response, taken, sys._current_frames().get(life.ident))
+        except Exception:  # classes of the program's own
+            self.bus.log("Could not make the answer in place of a handler.", 40, traceback=True)
+            if taken is not True:
+                taken(UNAVAILABLE, [("Content-Type", "text/plain")], b"")
+            return now + self.frequency
         try:
             # An error page is code of the program: it must not keep the monitor.
             threading.Thread(target=work, name="late answer", daemon=True).start()
@@ -207,7 +213,7 @@ class _Answer:
     def answer(self) -> None:
         """Make the error page, send it, and write the lines."""
         response = self.response
-        status, pairs, body = "503 Service Unavailable", [("Content-Type", "text/plain")], b""
+        status, pairs, body = UNAVAILABLE, [("Content-Type", "text/plain")], b""
         try:
             plain = timeout_error(response)
             error = _TooLate(plain.status, response.timeout_message)
