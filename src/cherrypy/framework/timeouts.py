@@ -134,7 +134,7 @@ class TimeoutMonitor(Monitor):
             return now + min(self.frequency, AGAIN)
         self.answered += 1
         try:
-            work = _Answer(request, response, taken, sys._current_frames().get(life.ident))
+            work = _Answer(request, response, taken, _where(life.ident))
         except Exception:  # classes of the program's own
             self.bus.log("Could not make the answer in place of a handler.", 40, traceback=True)
             if taken is not True:
@@ -164,6 +164,22 @@ def _came_from(request: Any, origin: Any) -> bool:
     return getattr(mine, "connection", mine) is origin
 
 
+def _where(ident: int) -> str:
+    """The stack of another thread, as text."""
+    import gc
+    import traceback
+
+    # Before 3.12.3 a collection within this call may bring the process to a stop (gh-106883).
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        frame = sys._current_frames().get(ident)
+    finally:
+        if collecting:
+            gc.enable()
+    return "" if frame is None else "".join(traceback.format_stack(frame))
+
+
 class _TooLate(HTTPError):
     """The answer; shows where the handler is, to those who may see that."""
 
@@ -182,14 +198,10 @@ class _Answer:
     The error page and the log see a copy of the request, as the original is another thread's.
     """
 
-    def __init__(self, request: Any, response: Any, send: Any, frame: Any) -> None:
+    def __init__(self, request: Any, response: Any, send: Any, stack: str) -> None:
         self.send = send
         self.line = f"{request.request_line}: no response in {response.timeout} seconds"
-        self.stack = ""
-        if frame is not None:
-            import traceback
-
-            self.stack = "".join(traceback.format_stack(frame))
+        self.stack = stack
         self.request = copy = object.__new__(type(request))
         copy.__dict__.update(request.__dict__)
         copy.rfile = NoEntity()
