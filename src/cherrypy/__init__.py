@@ -26,6 +26,7 @@ from .framework.errors import (
 from .framework.helpers import expose, popargs, url
 from .framework.serving import request, response, serving, thread_data
 from .framework.site import site
+from .framework.timeouts import TimeoutMonitor as _TimeoutMonitor  # noqa: F401 - an old name
 from .framework.tools import Tool
 from .hosting.adapter import Server as _Server
 from .lib import toolbox as _toolbox  # noqa: F401 - registers the default tools

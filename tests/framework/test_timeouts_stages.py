@@ -82,6 +82,7 @@ def site(root: Any = None, **config: Any) -> Any:
 def test_names_and_defaults() -> None:
     monitor = cherrypy.engine.timeout_monitor
     assert isinstance(monitor, Monitor)
+    assert type(monitor) is cherrypy._TimeoutMonitor
     assert monitor.frequency == 60
     assert monitor.start in cherrypy.engine.listeners["start"]
     assert monitor.start.priority == 70

@@ -156,17 +156,6 @@ class Site:
     def counters(self):
         return self.adapter.httpserver.kirsch.counters
 
-    def counters_at_rest(self):
-        """The counters once they stand still: what a client has seen is counted a moment later."""
-        seen = [None, self.counters]
-
-        def at_rest():
-            seen[:] = seen[1], self.counters
-            return seen[0] == seen[1]
-
-        wait_until(at_rest)
-        return seen[1]
-
     def statuses(self, path):
         """What the access log says of a path."""
         wanted = f'"GET {path} '
@@ -249,7 +238,8 @@ def test_a_stuck_handler_is_answered_at_the_deadline_and_its_result_dropped(site
     # The others are served while it hangs, and when it is back nothing of it is seen or counted.
     assert get(site)[:1] == (200,)
     assert "handler back" not in site.root.events
-    before = site.counters_at_rest()
+    wait_until(lambda: site.counters["open"] == 0)  # and all is counted
+    before = site.counters
     site.root.gate.set()
     wait_until(lambda: site.counters["threads_stuck"] == 0)
     wait_until(lambda: site.root.events == ["handler back", "body closed"])
@@ -298,8 +288,13 @@ def test_hooks_run_in_the_thread_of_the_handler(site):
     site.config({f"hooks.{point}": note(point) for point in points})
     assert get(site, "/stuck")[0] == 503
     assert ran == []
+    wait_until(lambda: site.counters["open"] == 0)
+    before = site.counters
     site.root.gate.set()
     wait_until(lambda: len(ran) == 3)
+    wait_until(lambda: site.counters["threads_stuck"] == 0)
+    assert site.counters["responses"] == before["responses"]
+    assert site.counters["resets"] == before["resets"]
     assert [name for name, _ in ran] == list(points)
     assert len({thread for _, thread in ran}) == 1
     assert ran[0][1].startswith("kirsch-worker")
@@ -307,6 +302,7 @@ def test_hooks_run_in_the_thread_of_the_handler(site):
 
 def test_a_late_error_is_dropped_like_a_late_result(site):
     assert get(site, "/failing")[0] == 503
+    wait_until(lambda: site.counters["open"] == 0)
     before = site.counters
     site.root.gate.set()
     wait_until(lambda: site.counters["threads_stuck"] == 0)
@@ -352,6 +348,19 @@ def test_an_error_page_that_hangs_keeps_nobody_else_waiting(site):
         held.set()
     client.join(5)
     assert not client.is_alive()
+
+
+def test_a_response_class_that_fails_is_no_reason_to_wait(site):
+    class Odd(cherrypy._cprequest.Response):
+        def __init__(self):
+            if not threading.current_thread().name.startswith("kirsch-worker"):
+                raise RuntimeError("not here")
+            super().__init__()
+
+    site.app.response_class = Odd
+    status, _, body, took = get(site, "/stuck")
+    assert (status, body, took < LIMIT + GRACE) == (503, "", True)
+    wait_until(lambda: site.counters["open"] == 0)
 
 
 def test_tracebacks_are_shown_to_those_who_ask_for_them(site):
@@ -518,11 +527,11 @@ def test_it_says_what_it_finds(site):
 def test_it_wakes_when_a_time_is_up_however_rarely_it_looks(site):
     """With the usual frequency of a minute and a time-out beyond it, the deadline is met as well."""
     monitor = cherrypy.engine.timeout_monitor
-    monitor.frequency = 0.4
+    monitor.frequency = 2
+    site.config({"response.timeout": 2.2})
     monitor.graceful()
-    site.config({"response.timeout": 1.0})
     took = get(site, "/stuck")[3]
-    assert 1.0 <= took < 1.25  # the looks are at multiples of 0.4 from some moment on
+    assert 2.2 <= took < 3.3  # the looks are after 2 seconds, and after 4
 
 
 # ------------------------------------------------------------------------------------- the race

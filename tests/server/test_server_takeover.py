@@ -176,7 +176,7 @@ def test_write_after_somebody_has_answered(bench: Any, stuck: Stuck) -> None:
 
 @pytest.mark.parametrize("expect", ["", "Expect: 100-continue\r\n"])
 def test_a_body_that_is_being_read(bench: Any, stuck: Stuck, expect: str) -> None:
-    server = bench.server(stuck, body_buffer=1000, body_timeout=30)
+    server = bench.server(stuck, body_buffer=1000, body_timeout=30, linger_timeout=30)
     peer = bench.peer(server)
     peer.send(f"POST /body HTTP/1.1\r\nHost: t\r\n{expect}Content-Length: 100000\r\n\r\n".encode())
     if expect:
@@ -187,8 +187,9 @@ def test_a_body_that_is_being_read(bench: Any, stuck: Stuck, expect: str) -> Non
     _, answer = taken(bench, stuck)
     answer.answer("503 Service Unavailable", FIELDS, b"sorry")
     assert peer.response()[2] == b"sorry"
+    assert bench.until(lambda: stuck.raised)  # though nothing comes
+    assert "its request is over" in str(stuck.raised[0])
     peer.send(bytes(1000))
-    assert bench.until(lambda: stuck.raised)
     assert peer.rest() == b""
     peer.close()
     assert bench.until(lambda: server.counters["open"] == 0)

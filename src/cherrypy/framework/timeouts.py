@@ -27,6 +27,7 @@ __all__ = ("TimeoutMonitor",)
 #: of the handler (status, fields, bytes), True when it has cut a body short, or None.
 Taker = Callable[[int, Callable[[Any], bool]], Any]
 
+UNAVAILABLE = "503 Service Unavailable"
 AGAIN = 0.25  # seconds until a handler that could not be answered for is looked at again
 
 
@@ -132,8 +133,13 @@ class TimeoutMonitor(Monitor):
         if taken is None:
             return now + min(self.frequency, AGAIN)
         self.answered += 1
-        frame = sys._current_frames().get(life.ident)
-        work = _Answer(request, response, taken, frame)
+        try:
+            work = _Answer(request, response, taken, _where(life.ident))
+        except Exception:  # classes of the program's own
+            self.bus.log("Could not make the answer in place of a handler.", 40, traceback=True)
+            if taken is not True:
+                taken(UNAVAILABLE, [("Content-Type", "text/plain")], b"")
+            return now + self.frequency
         try:
             # An error page is code of the program: it must not keep the monitor.
             threading.Thread(target=work, name="late answer", daemon=True).start()
@@ -158,6 +164,22 @@ def _came_from(request: Any, origin: Any) -> bool:
     return getattr(mine, "connection", mine) is origin
 
 
+def _where(ident: int) -> str:
+    """The stack of another thread, as text."""
+    import gc
+    import traceback
+
+    # Before 3.12.3 a collection within this call may bring the process to a stop (gh-106883).
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        frame = sys._current_frames().get(ident)
+    finally:
+        if collecting:
+            gc.enable()
+    return "" if frame is None else "".join(traceback.format_stack(frame))
+
+
 class _TooLate(HTTPError):
     """The answer; shows where the handler is, to those who may see that."""
 
@@ -176,14 +198,10 @@ class _Answer:
     The error page and the log see a copy of the request, as the original is another thread's.
     """
 
-    def __init__(self, request: Any, response: Any, send: Any, frame: Any) -> None:
+    def __init__(self, request: Any, response: Any, send: Any, stack: str) -> None:
         self.send = send
         self.line = f"{request.request_line}: no response in {response.timeout} seconds"
-        self.stack = ""
-        if frame is not None:
-            import traceback
-
-            self.stack = "".join(traceback.format_stack(frame))
+        self.stack = stack
         self.request = copy = object.__new__(type(request))
         copy.__dict__.update(request.__dict__)
         copy.rfile = NoEntity()
@@ -207,7 +225,7 @@ class _Answer:
     def answer(self) -> None:
         """Make the error page, send it, and write the lines."""
         response = self.response
-        status, pairs, body = "503 Service Unavailable", [("Content-Type", "text/plain")], b""
+        status, pairs, body = UNAVAILABLE, [("Content-Type", "text/plain")], b""
         try:
             plain = timeout_error(response)
             error = _TooLate(plain.status, response.timeout_message)
