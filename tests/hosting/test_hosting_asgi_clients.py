@@ -13,6 +13,8 @@ import pytest
 from asgi_kit import body_of, say, serve, show_scope
 from hosting_kit import hosted, read_all, read_until, until
 
+from cherrypy.hosting.asgi.peer import ConnectedPeer
+
 
 @pytest.fixture
 def site(monkeypatch):
@@ -92,7 +94,16 @@ def test_the_scope_of_a_unix_socket(site, tmp_path):
     assert (scope["root_path"], scope["path"], scope["raw_path"]) == ("", "/x", "/x")
 
 
-def test_a_client_that_closes_its_half_gets_its_answer(site):
+def test_a_client_that_closes_its_half_gets_its_answer(site, monkeypatch):
+    waits = []
+    plain = ConnectedPeer.wait
+
+    def counted(self, bell, reading):
+        waits.append(1)
+        return plain(self, bell, reading)
+
+    monkeypatch.setattr(ConnectedPeer, "wait", counted)
+
     async def app(scope, receive, send):
         await body_of(receive)
         await asyncio.sleep(0.2)
@@ -105,6 +116,7 @@ def test_a_client_that_closes_its_half_gets_its_answer(site):
     with site.connect(b"GET /api HTTP/1.0\r\n\r\n") as peer:
         peer.shutdown(socket.SHUT_WR)
         assert read_all(peer).endswith(b"\r\n\r\nhalf way")
+    assert len(waits) < 30, "its end is told once, and not waited for again and again"
 
 
 def test_an_endless_response_ends_with_its_client(site):

@@ -171,18 +171,21 @@ class Limited:
 @contextmanager
 def waitress_host(app):
     server = waitress.server.create_server(app, host="127.0.0.1", port=0, threads=4)
+
+    def close():
+        for channel in list(server.active_channels.values()):
+            channel.close()
+        server.close()
+
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
         yield "127.0.0.1", server.effective_port
     finally:
-        server.maintenance_interval = 0
-        server.trigger.pull_trigger(server.close)
-        server.task_dispatcher.shutdown()
-        for channel in list(server.active_channels.values()):
-            server.trigger.pull_trigger(channel.close)
-        server._map.clear()
+        server.trigger.pull_trigger(close)  # runs in the server's thread, whose loop then ends
         thread.join(10)
+        server.task_dispatcher.shutdown()
+        assert not thread.is_alive()
 
 
 @contextmanager
