@@ -263,8 +263,7 @@ class Sender:
                     raise TimeoutError("no message came in time")
                 waiter = self._waiter = threading.Lock()
                 waiter.acquire()
-            if self._worker is not None:
-                self._worker.step_aside()
+            self._step_aside()
             waiter.acquire(timeout=-1 if deadline is None else max(0, deadline - time.monotonic()))
 
     # -- with the lock held ----------------------------------------------------------------------
@@ -379,10 +378,15 @@ class Sender:
         if room is not None:
             room.release()
 
+    def _step_aside(self) -> None:
+        """Let somebody else poll: the handler is about to wait."""
+        worker = self._worker
+        if worker is not None and self._runner == threading.get_ident():
+            worker.step_aside()
+
     def _wait_for_room(self) -> None:
         """Let the peer read on; whether it does is for the write deadline to say."""
-        if self._worker is not None:
-            self._worker.step_aside()
+        self._step_aside()
         while True:
             with self._lock:
                 out = self._out
