@@ -181,6 +181,48 @@ def test_a_close_right_behind_the_handshake(bench: Bench) -> None:
     assert client.code() == 1000
 
 
+@pytest.mark.parametrize("ending", ["close", "failure"])
+def test_answers_are_not_overtaken_by_the_end(bench: Bench, ending: str) -> None:
+    """What was said before a Close, or before a wrong frame, is answered before it."""
+
+    class Slow(Echo):
+        def ws_message(self, message: Any) -> None:
+            time.sleep(0.02)  # and believed quick: the baton is taken from it meanwhile
+            super().ws_message(message)
+
+    site = Site(bench, Slow, linger_timeout=0.2)
+    client = site.client()
+    assert until(lambda: "test" in site.server.groups[0].means)
+    site.server.groups[0].means["test"] = 0.0
+    core = client.core
+    end = core.ping() + (b"\xff\x80mask" if ending == "failure" else b"")
+    frames = core.text("one") + core.text("two") + end
+    client.peer.send(frames + (core.close(4000) if ending == "close" else b""))
+    got = [client.next() for _ in range(4)]
+    assert [event for event in got if isinstance(event, str)] == ["one", "two"]
+    assert got[-1].code == (4000 if ending == "close" else 1002)
+    assert until(lambda: site.server.counters["open"] == 0)
+
+
+def test_a_handler_that_takes_too_long_does_not_hold_up_the_close(bench: Bench) -> None:
+    go = threading.Event()
+
+    class Stuck(Echo):
+        def ws_message(self, message: Any) -> None:
+            go.wait(10)
+
+    site = Site(bench, Stuck, Options("stuck", close_timeout=0.3))
+    client = site.client()
+    client.send("x")
+    client.peer.send(client.core.close(1000))
+    try:
+        assert client.next(5).code == 1000
+        assert client.next(5) is None
+    finally:
+        go.set()
+    assert until(lambda: site.handlers[0].told[-1] == (1000, ""))
+
+
 @pytest.mark.parametrize("poller", ["epoll", "selectors"])
 def test_every_poller(bench: Bench, poller: str) -> None:
     site = Site(bench, poller=poller, threads=2)
@@ -466,6 +508,23 @@ def test_blocking_handlers_take_a_thread_each_and_give_it_back(bench: Bench) -> 
         client.peer.close()
     assert until(lambda: all(handler.told[-1:] == [(1006, "")] for handler in site.handlers))
     assert site.handlers[0].told == [1006, (1006, "")]
+
+
+def test_a_blocking_handler_gets_what_came_with_the_handshake(bench: Bench) -> None:
+    class Talks(Echo):
+        def ws_opened(self) -> None:
+            self.told.append(self.ws.recv())
+            try:
+                self.ws.recv()
+            except ConnectionClosed as closed:
+                self.told.append(closed.code)
+
+    core = Protocol(client=True)
+    site = Site(bench, Talks, Options("talk", blocking=True), threads=2)
+    client = site.client(core.text("early") + core.close(4000))
+    assert client.code() == 4000
+    assert until(lambda: site.handlers[0].told == ["early", 4000, (4000, "")])
+    assert until(lambda: site.server.counters["open"] == 0)
 
 
 def test_a_blocked_handler_is_woken_by_the_stop(bench: Bench) -> None:

@@ -337,6 +337,8 @@ class Sender:
 
     def _arm(self) -> None:
         """Say what to wait for. Only who waits for bytes alone is READING (`Worker.receive`)."""
+        if self._over:
+            return  # it waits for its end, see `_drop`
         conn = self.conn
         if self._out is None and not self._paused:
             conn.interest(IN)

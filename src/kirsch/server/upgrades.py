@@ -131,7 +131,8 @@ def upgrade(
                 ws._schedule()
                 ws._arm()  # from here on the holder may read
         if ended:
-            ws.ended(worker)
+            conn.group.ready.append(conn)  # closing is for the holder, who we need not be
+            conn.group.poller.wake()
         if worker.holding:
             ws.run(worker)
         else:

@@ -202,10 +202,10 @@ class WebSocket(Sender):
         """One of our deadlines has passed, or has moved."""
         lost = silent = gentle = False
         with self._lock:
-            if self._over:
-                return
             out = self._out
-            if now >= self._close_by:
+            if self._over:
+                lost = True  # dropped, and nobody has told us
+            elif now >= self._close_by:
                 # A handler that takes too long does not keep the peer from its Close frame.
                 gentle = self.core.ending is not None and not self.core.close_sent
                 if gentle:
@@ -345,8 +345,8 @@ class WebSocket(Sender):
                 with self._lock:
                     self._answer_end()
                 self.conn.group.ready.append(self.conn)  # type: ignore[arg-type]  # every link is a connection
-                if not worker.holding:
-                    self.conn.group.poller.wake()
+                # Always: the baton may have been taken from us, without our knowing yet.
+                self.conn.group.poller.wake()
             elif kind is Pong:
                 handler.ws_ponged(event.data)
             else:
