@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from server_kit import Bench, Peer, hello, until
 
+from kirsch.server.endpoints import ConnectionClosed, Options
 from kirsch.server.outqueue import BURDEN, OutQueue
-from kirsch.server.senders import ConnectionClosed, Options
 from kirsch.server.server import Server
 from kirsch.server.upgrades import upgrade
 from kirsch.server.wsgi import WSGIGateway

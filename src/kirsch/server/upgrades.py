@@ -12,12 +12,13 @@ from .gateway import Upgrade
 from .input import RECV
 from .link import CLOSED_STATE, LINGERING
 from .poller import IN, OUT
-from .websockets import OPENED, Handler, Options, WebSocket
+from .websockets import OPENED, WebSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ..wire.websocket.handshake import Acceptance
+    from .endpoints import Handler, Options
     from .workers import Worker
 
 

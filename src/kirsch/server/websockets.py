@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from ..wire.websocket.events import Close, Ping, Pong
 from .counters import HANDLER_ERRORS, MESSAGES, SLOW_PEERS, UNANSWERED
 from .deadlines import NEVER
-from .senders import ConnectionClosed, Handler, Options, Sender
+from .endpoints import ConnectionClosed
+from .senders import Sender
 from .workers import NOTED, QUICK
 
 if TYPE_CHECKING:
@@ -371,6 +372,3 @@ class WebSocket(Sender):
         except BaseException as second:
             server.log_error("error in a WebSocket handler", second)
         self.close(INTERNAL_ERROR)
-
-
-__all__ = ["OPENED", "ConnectionClosed", "Handler", "Options", "WebSocket"]
