@@ -55,6 +55,7 @@ TOOLS |= {
     "allowed_hosts": ("AllowedHostsTool", "on_start_resource", 5, "allowed_hosts"),
     "csrf": ("CsrfTool", "before_handler", 2, "csrf"),
     "rate_limit": ("RateLimitTool", "before_request_body", 35, "rate_limit"),
+    "websocket": ("WebSocketTool", "before_handler", 90, "open_websocket"),
     "secure_headers": ("SecureHeadersTool", "before_finalize", 60, "secure_headers"),
 }
 

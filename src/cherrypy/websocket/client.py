@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from kirsch.server.senders import ConnectionClosed
+from kirsch.server.endpoints import ConnectionClosed
 from kirsch.wire.websocket import deflate
 from kirsch.wire.websocket.client import check_answer, make_key, read_answer, request_head
 from kirsch.wire.websocket.protocol import Protocol

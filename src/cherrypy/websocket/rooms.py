@@ -84,7 +84,7 @@ class Room:
         for ws in self:
             ws.close(code, reason)
 
-    def __iter__(self) -> Iterator[Socket]:
+    def __iter__(self) -> Iterator[Any]:
         with self._lock:
             return iter(list(self._members))
 

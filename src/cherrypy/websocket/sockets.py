@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from kirsch.server.senders import ConnectionClosed
+from kirsch.server.endpoints import ConnectionClosed
 
 from .rooms import payload_of
 

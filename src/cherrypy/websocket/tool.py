@@ -15,11 +15,11 @@ from cherrypy.framework.errors import HTTPError
 from cherrypy.framework.serving import serving
 from cherrypy.framework.site import site
 from cherrypy.framework.tools import HookSpec, Tool
+from kirsch.server.endpoints import Options
 from kirsch.server.exchange import Exchange
 from kirsch.server.gateway import FileWrapper
 from kirsch.server.link import Link
 from kirsch.server.upgrades import upgrade
-from kirsch.server.websockets import Options
 from kirsch.wire.websocket import deflate
 from kirsch.wire.websocket.handshake import SAME_HOST, Acceptance, Refusal, Rules, judge
 
@@ -102,7 +102,7 @@ def open_websocket(
     compression
         True, or a dict of settings, to agree to permessage-deflate.
     max_message, ping_interval, ping_timeout, close_timeout, max_output, max_queue
-        See `kirsch.server.senders.Options`.
+        See `kirsch.server.endpoints.Options`.
 
     Raises HTTPError 400, 403, 405 or 426 for a handshake that is none, 501 behind another server.
     """

@@ -85,7 +85,8 @@ class Upgrade:
         self.begin = begin
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(())
+        # Something between gateway and server takes it for a body.
+        raise RuntimeError("a response that switches protocols has no body")
 
 
 def single(body: Any) -> Closing | None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ..wire.websocket.events import Close
 from ..wire.websocket.protocol import Protocol as Core
 from .deadlines import NEVER
+from .endpoints import ConnectionClosed, Handler, Options
 from .link import READING, SWITCHED
 from .outqueue import OutQueue
 from .poller import IN, OUT
@@ -25,80 +26,6 @@ if TYPE_CHECKING:
     from .workers import Worker
 
 INBOX_BYTES = 1 << 20  # of messages that wait for their handler; beyond it reading pauses
-
-
-class Handler(Protocol):
-    """What the server calls, one at a time for each connection, in any worker thread."""
-
-    def ws_opened(self) -> object: ...
-
-    def ws_message(self, message: str | bytes) -> object: ...
-
-    def ws_ponged(self, data: bytes) -> object: ...
-
-    def ws_closed(self, code: int, reason: str) -> object: ...
-
-    def ws_failed(self, error: BaseException) -> object:
-        """One of the others raised; the connection is being closed with 1011."""
-
-
-class Options:
-    """What holds for all connections of an endpoint.
-
-    :param key: under which the mean duration of its handler is kept.
-    :param blocking: the handler is known to wait: never run it with the baton.
-    :param pongs: whether the handler wants to know of pongs.
-    :param max_message: bytes of a message; beyond it 1009.
-    :param ping_interval: seconds of silence after which a peer is asked for a sign; 0 never asks.
-    :param ping_timeout: seconds it then has; beyond it 1011.
-    :param close_timeout: seconds a peer has to answer our Close.
-    :param max_output: bytes that may wait for a peer that does not read.
-    :param max_queue: messages that may wait for the handler before reading pauses.
-    """
-
-    __slots__ = (
-        "blocking",
-        "close_timeout",
-        "key",
-        "max_message",
-        "max_output",
-        "max_queue",
-        "ping_interval",
-        "ping_timeout",
-        "pongs",
-    )
-
-    def __init__(
-        self,
-        key: str = "websocket",
-        *,
-        blocking: bool = False,
-        pongs: bool = False,
-        max_message: int = 1 << 20,
-        ping_interval: float = 20.0,
-        ping_timeout: float = 20.0,
-        close_timeout: float = 10.0,
-        max_output: int = 1 << 20,
-        max_queue: int = 32,
-    ) -> None:
-        self.key = key
-        self.blocking = blocking
-        self.pongs = pongs
-        self.max_message = max_message
-        self.ping_interval = ping_interval
-        self.ping_timeout = ping_timeout
-        self.close_timeout = close_timeout
-        self.max_output = max_output
-        self.max_queue = max_queue
-
-
-class ConnectionClosed(Exception):
-    """Nothing more can be received or sent. ``code`` and ``reason`` say why (1006: no Close came)."""
-
-    def __init__(self, code: int, reason: str = "") -> None:
-        super().__init__(f"{code} {reason}".rstrip())
-        self.code = code
-        self.reason = reason
 
 
 class Sender:
@@ -263,8 +190,7 @@ class Sender:
                     raise TimeoutError("no message came in time")
                 waiter = self._waiter = threading.Lock()
                 waiter.acquire()
-            if self._worker is not None:
-                self._worker.step_aside()
+            self._step_aside()
             waiter.acquire(timeout=-1 if deadline is None else max(0, deadline - time.monotonic()))
 
     # -- with the lock held ----------------------------------------------------------------------
@@ -338,6 +264,8 @@ class Sender:
 
     def _arm(self) -> None:
         """Say what to wait for. Only who waits for bytes alone is READING (`Worker.receive`)."""
+        if self._over:
+            return  # it waits for its end, see `_drop`
         conn = self.conn
         if self._out is None and not self._paused:
             conn.interest(IN)
@@ -379,10 +307,15 @@ class Sender:
         if room is not None:
             room.release()
 
+    def _step_aside(self) -> None:
+        """Let somebody else poll: the handler is about to wait."""
+        worker = self._worker
+        if worker is not None and self._runner == threading.get_ident():
+            worker.step_aside()
+
     def _wait_for_room(self) -> None:
         """Let the peer read on; whether it does is for the write deadline to say."""
-        if self._worker is not None:
-            self._worker.step_aside()
+        self._step_aside()
         while True:
             with self._lock:
                 out = self._out

@@ -12,12 +12,13 @@ from .gateway import Upgrade
 from .input import RECV
 from .link import CLOSED_STATE, LINGERING
 from .poller import IN, OUT
-from .websockets import OPENED, Handler, Options, WebSocket
+from .websockets import OPENED, WebSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ..wire.websocket.handshake import Acceptance
+    from .endpoints import Handler, Options
     from .workers import Worker
 
 
@@ -143,7 +144,8 @@ def upgrade(
                 ws._schedule()
                 ws._arm()  # from here on the holder may read
         if ended:
-            ws.ended(worker)
+            conn.group.ready.append(conn)  # closing is for the holder, who we need not be
+            conn.group.poller.wake()
         if worker.holding:
             ws.run(worker)
         else:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from ..wire.websocket.events import Close, Ping, Pong
 from .counters import HANDLER_ERRORS, MESSAGES, SLOW_PEERS, UNANSWERED
 from .deadlines import NEVER
-from .senders import ConnectionClosed, Handler, Options, Sender
+from .endpoints import ConnectionClosed
+from .senders import Sender
 from .workers import NOTED, QUICK
 
 if TYPE_CHECKING:
@@ -202,10 +203,10 @@ class WebSocket(Sender):
         """One of our deadlines has passed, or has moved."""
         lost = silent = gentle = False
         with self._lock:
-            if self._over:
-                return
             out = self._out
-            if now >= self._close_by:
+            if self._over:
+                lost = True  # dropped, and nobody has told us
+            elif now >= self._close_by:
                 # A handler that takes too long does not keep the peer from its Close frame.
                 gentle = self.core.ending is not None and not self.core.close_sent
                 if gentle:
@@ -252,63 +253,85 @@ class WebSocket(Sender):
         """From the holder: call the handler for what is there; False when the baton is gone."""
         group, options = worker.group, self.options
         mean = 1.0 if options.blocking else group.means.get(options.key, 1.0)
-        if worker.leads:  # which runs no handlers
-            with self._lock:
-                if event is not None:
-                    if self._inbox is None:
-                        self._inbox = deque()
-                    self._inbox.appendleft(event)
-                    self._inbox_size += len(event)
-            self._later(worker)
-            return True
-        if mean > QUICK:
+        if worker.leads or mean > QUICK:
+            if event is not None:
+                self._give_back(event)
+            if worker.leads:  # which runs no handlers
+                self._later(worker)
+                return True
             worker.holding = False
             group.flush(worker)
             group.baton.pass_on()
-            self.work(worker, event)
+            self.work(worker)
             return False
-        worker.since = worker.now
+        if not worker.announced:
+            worker.announce()
+        worker.since = start = worker.now
         worker.running = True
         worker.token.append(NOBODY)
         if group.house.asleep:
             group.house.wake()
-        self.work(worker, event)
+        worker.current = NOBODY
+        count = self._serve(worker, event)
         worker.back()
-        worker.now = time.monotonic()
+        worker.now = now = time.monotonic()
+        if now - start > NOTED:
+            self._note((now - start) / count)
         return worker.holding
 
-    def work(self, worker: Any, event: Any = None) -> None:
-        """Call the handler until nothing waits for it (who made `_busy` true calls)."""
+    def _give_back(self, event: Any) -> None:
+        """Put a message back to the front."""
+        with self._lock:
+            if self._inbox is None:
+                self._inbox = deque()
+            self._inbox.appendleft(event)
+            self._inbox_size += len(event)
+
+    def work(self, worker: Any) -> None:
+        """Call the handler for what is there, in a worker without the baton.
+
+        Who made `_busy` true calls. The worker may be but a stand-in, when the server has ended.
+        """
         start = time.monotonic()
         if not getattr(worker, "announced", True):
             worker.announce()
         worker.current = NOBODY
-        self._worker = worker if hasattr(worker, "step_aside") else None
+        count = self._serve(worker, None)
+        worker.current = None
+        if count and not self.options.blocking:
+            self._note((time.monotonic() - start) / count)
+
+    def _serve(self, worker: Any, event: Any) -> int:
+        """Call the handler until nothing waits for it; how many calls it took."""
+        self._worker = worker
         self._runner = threading.get_ident()
         count = 0
-        while True:
-            if event is None:
-                with self._lock:
-                    inbox = self._inbox
-                    if not inbox:
-                        self._inbox = None
-                        self._runner = 0
-                        self._worker = None
-                        self._busy = False
-                        break
-                    event = inbox.popleft()
-                    if type(event) is str or type(event) is bytes:
-                        self._lighter(event)
+        while event is not None or (event := self._next()) is not None:
             self._call(worker, event)
             event = None
             count += 1
-        worker.current = None
-        took = (time.monotonic() - start) / max(count, 1)
+        return count
+
+    def _next(self) -> Any:
+        """The next event; None when there is none, and the handler is idle from then on."""
+        with self._lock:
+            inbox = self._inbox
+            if not inbox:
+                self._inbox = self._worker = None
+                self._runner = 0
+                self._busy = False
+                return None
+            event = inbox.popleft()
+            if type(event) is str or type(event) is bytes:
+                self._lighter(event)
+            return event
+
+    def _note(self, took: float) -> None:
+        """Keep the books: the running mean of a call."""
         means, key = self.conn.group.means, self.options.key
         mean = means.get(key)
-        if (mean is None or took > NOTED or mean > QUICK) and not self.options.blocking:
-            took = min(took, 1.0)
-            means[key] = took if mean is None else mean * 0.8 + took * 0.2
+        took = min(took, 1.0)
+        means[key] = took if mean is None else mean * 0.8 + took * 0.2
 
     def _call(self, worker: Any, event: Any) -> None:
         """One call; whatever it raises closes this connection and nothing else."""
@@ -323,8 +346,8 @@ class WebSocket(Sender):
                 with self._lock:
                     self._answer_end()
                 self.conn.group.ready.append(self.conn)  # type: ignore[arg-type]  # every link is a connection
-                if not worker.holding:
-                    self.conn.group.poller.wake()
+                # Always: the baton may have been taken from us, without our knowing yet.
+                self.conn.group.poller.wake()
             elif kind is Pong:
                 handler.ws_ponged(event.data)
             else:
@@ -349,6 +372,3 @@ class WebSocket(Sender):
         except BaseException as second:
             server.log_error("error in a WebSocket handler", second)
         self.close(INTERNAL_ERROR)
-
-
-__all__ = ["OPENED", "ConnectionClosed", "Handler", "Options", "WebSocket"]

@@ -8,7 +8,7 @@ from collections import deque
 from typing import Any
 
 import cherrypy
-from cherrypy.websocket import Room, TextMessage, WebSocket
+from cherrypy.websocket import Message, Room, WebSocket
 
 from .views import page
 
@@ -30,7 +30,7 @@ class Visitor(WebSocket):
         lobby.join(self)
         self.tell_how_many()
 
-    def received_message(self, message: TextMessage) -> None:
+    def received_message(self, message: Message) -> None:
         text = str(message).strip()[:LONGEST]
         if text:
             line = {"from": self.number, "name": self.name, "text": text, "at": time.time()}
