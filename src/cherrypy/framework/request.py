@@ -27,7 +27,7 @@ from .facts import LazyUUID4
 from .hooks import SHORTCUTS, Hook, HookMap, hookpoints
 from .logs import access_logged
 from .reprconf import NamespaceSet
-from .response import Response, ResponseBody, kept, late, lazy, look_at_time
+from .response import Response, ResponseBody, kept, late, lazy, look_at_time, may_log
 from .results import settled
 from .serving import Serving, serving
 from .site import site
@@ -327,7 +327,7 @@ class Request:
             if hasattr(body, "close"):
                 body.close()
         # A line a request: when the timeout monitor has answered it has written that, too.
-        if access_logged(self.app) and self.__dict__.setdefault("_logs", True):
+        if access_logged(self.app) and may_log(self, True):
             try:
                 site.log.access()
             except Exception:

@@ -5,6 +5,7 @@ Law: nothing that could end a line gets out through a field, a cookie or the rea
 
 from __future__ import annotations
 
+from _thread import allocate_lock
 from sys import intern
 from time import time
 from typing import Any
@@ -19,11 +20,21 @@ from .errors import HTTPError, TimeoutError  # noqa: A004 - the historical name
 from .serving import Serving, serving
 from .site import site
 
-__all__ = ("Response", "ResponseBody", "late", "lazy", "look_at_time")
+__all__ = ("Response", "ResponseBody", "late", "lazy", "look_at_time", "may_log")
 
 #: The responses that have timed out, wherever they are: references, which leave by themselves.
 #: Nearly always empty, so that a stage asks this before it looks at its own response.
 late: set[ref[Any]] = set()
+
+_ledger = allocate_lock()  # guards: that one thread writes a request's line of the access log
+
+
+def may_log(request: Any, own: bool) -> bool:
+    """Whether the line of `request` is for the caller to write: its own thread, or the monitor."""
+    with _ledger:
+        if request._logs is None:
+            request._logs = own
+        return request._logs is own
 
 
 def look_at_time(request: Any, body: Any = None, last: bool = False) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import time
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..process.plugins import Monitor
 from ..process.wspbus import ChannelFailures
 from .errors import HTTPError, timeout_error
 from .exchange import NoEntity
+from .response import may_log
 from .serving import Life, lives, serving
 from .site import site
 
@@ -121,7 +122,7 @@ class TimeoutMonitor(Monitor):
                 return False
             # Whoever writes the line answers. If the request has written it its response leaves in
             # this moment, unless that is made while it is sent.
-            if request.__dict__.setdefault("_logs", False) is False:
+            if may_log(request, False):
                 return True
             return type(response._body) not in (bytes, list)
 
@@ -164,19 +165,26 @@ def _came_from(request: Any, origin: Any) -> bool:
     return getattr(mine, "connection", mine) is origin
 
 
-def _where(ident: int) -> str:
-    """The stack of another thread, as text."""
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
     import gc
-    import traceback
 
-    # Before 3.12.3 a collection within this call may bring the process to a stop (gh-106883).
     collecting = gc.isenabled()
     gc.disable()
     try:
-        frame = sys._current_frames().get(ident)
+        yield
     finally:
         if collecting:
             gc.enable()
+
+
+def _where(ident: int) -> str:
+    """The stack of another thread, as text."""
+    import traceback
+
+    # Before 3.12.3 a collection within this call may bring the process to a stop (gh-106883).
+    with _no_collection():
+        frame = sys._current_frames().get(ident)
     return "" if frame is None else "".join(traceback.format_stack(frame))
 
 
@@ -203,7 +211,8 @@ class _Answer:
         self.line = f"{request.request_line}: no response in {response.timeout} seconds"
         self.stack = stack
         self.request = copy = object.__new__(type(request))
-        copy.__dict__.update(request.__dict__)
+        with _no_collection():  # nor may the dict of what another thread uses be made within one
+            copy.__dict__.update(request.__dict__)
         copy.rfile = NoEntity()
         self.response = fresh = type(response)()
         fresh.time, fresh.timed_out = response.time, True
