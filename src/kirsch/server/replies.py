@@ -65,8 +65,8 @@ class Replies(Link):
                 self.respond_closing(worker, exchange, status, headers, body)
                 return
             elif kind is Upgrade:
-                worker.back()
-                self.switch(worker, body)
+                if worker.back():  # else somebody has answered in our place
+                    self.switch(worker, body)
                 return
             elif hasattr(kind, "__len__"):
                 try:
