@@ -9,8 +9,13 @@ import cherrypy
 ENDED: list[str] = []
 
 
+def note_end():
+    ENDED.append(cherrypy.request.path_info)
+
+
 class Pages:
-    _cp_config = {"tools.ended.on": True}
+    # A hook and no tool of its own: what is put in the toolbox stays there for all other tests.
+    _cp_config = {"hooks.on_end_request": note_end}
 
     @cherrypy.expose
     def index(self, name="nobody"):
@@ -73,9 +78,6 @@ class Pages:
         return " ".join(ENDED)
 
 
-cherrypy.tools.ended = cherrypy.Tool(
-    "on_end_request", lambda: ENDED.append(cherrypy.request.path_info)
-)
 if "gunicorn" in sys.modules:  # a process of our own
     cherrypy.config.update({"environment": "embedded", "log.screen": False})
 CONFIG = {"/": {"tools.gzip.on": True, "tools.gzip.mime_types": ["text/html"]}}
