@@ -387,9 +387,6 @@ def test_an_upload_that_does_not_end_is_answered_too(site):
 
 
 def test_a_pipeline_of_wsgi_is_no_hindrance(site):
-    if type(site.adapter.httpserver) is CPHTTPServer:
-        pytest.skip("only on servers that speak WSGI")
-
     class Middleware:
         def __init__(self, app):
             self.app = app
