@@ -319,7 +319,7 @@ REPEATED = (
     SCRIPT
     + """
 cherrypy.config.update({'log.screen': False})
-import threading, urllib.request
+import threading, time, urllib.request
 cherrypy.tree.mount(Root())
 before = threading.active_count()
 for i in range(10):
@@ -331,6 +331,9 @@ for i in range(10):
     assert cherrypy.engine.state == cherrypy.engine.states.EXITING, cherrypy.engine.state
 cherrypy.engine.exit()
 cherrypy.engine.exit()
+deadline = time.monotonic() + 5  # the thread of a monitor is told to end and not waited for
+while threading.active_count() > before and time.monotonic() < deadline:
+    time.sleep(0.01)
 print('ten times', threading.active_count() - before)
 """
 )

@@ -19,19 +19,6 @@ from .wsgi import CPWSGIApp
 __all__ = ("Application",)
 
 
-def _is_announced(engine: Any) -> bool:
-    """Return whether publishing `acquire_thread` would tell nobody anything new."""
-    try:
-        manager = engine.thread_manager
-        return (
-            get_ident() in manager.threads
-            and engine.listeners["acquire_thread"] == manager.alone
-            and "publish" not in engine.__dict__
-        )
-    except (AttributeError, KeyError):  # a bus of the program's own making
-        return False
-
-
 class Application:
     """A root object at a mount point, with a configuration of its own. A WSGI application.
 
@@ -60,6 +47,11 @@ class Application:
     'server'."""
 
     _script_name: str | None = None
+
+    # What was found out for the requests of one turn (see `Request._turn`) is remembered for the others.
+    _direct: object = False  # nothing is in the way of a server that speaks no WSGI
+    _unlogged: object = False  # nobody wants the access log
+    _undirected: object = False  # no section names a dispatcher of its own
 
     def __init__(self, root: Any, script_name: str | None = "", config: Any = None) -> None:
         self.log = LogManager(id(self), site.log.logger_root)
@@ -101,13 +93,9 @@ class Application:
     def find_config(self, path: str, key: str, default: Any = None) -> Any:
         """Return the entry `key` of the nearest section at or above `path`, or `default`."""
         config = self.config
-        if len(config) < 8:
+        if len(config) < 8 and not self.names(key):
             # Few sections are quicker asked one by one, and mostly none of them knows the key.
-            for section in list(config.values()):
-                if section and key in section:
-                    break
-            else:
-                return default
+            return default
         trail = path or "/"
         if len(trail) > 256:
             # No section is longer than the longest: a path of many segments takes linear time.
@@ -122,6 +110,13 @@ class Application:
             trail = trail[:slash] or "/"
         return default
 
+    def names(self, key: str) -> bool:
+        """Return whether any section has an entry `key`."""
+        for section in list(self.config.values()):  # noqa: SIM110 - any() would make a generator
+            if section and key in section:
+                return True
+        return False
+
     def get_serving(self, local: Any, remote: Any, scheme: str, sproto: str) -> tuple[Any, Any]:
         """Make a request and a response, and make them those of this thread.
 
@@ -135,12 +130,21 @@ class Application:
         response = self.response_class()
         serving.request = request
         serving.response = response
-        engine = site.engine
-        if not _is_announced(engine):
-            engine.publish("acquire_thread")
-        # Without listeners there is nothing to publish, unless somebody watches the publishing.
-        if engine.listeners.get("before_request") or "publish" in engine.__dict__:
-            engine.publish("before_request")
+        engine: Any = site.engine
+        try:
+            listeners, manager = engine.listeners, engine.thread_manager
+            # Publishing would tell nobody anything new, and nobody watches the publishing.
+            if (
+                get_ident() in manager.threads
+                and listeners["acquire_thread"] == manager.alone
+                and not listeners.get("before_request")
+                and "publish" not in engine.__dict__
+            ):
+                return request, response
+        except (AttributeError, KeyError):  # a bus of the program's own making
+            pass
+        engine.publish("acquire_thread")
+        engine.publish("before_request")
         return request, response
 
     def release_serving(self) -> None:

@@ -221,7 +221,7 @@ class Plan:
     `state` is scratch for the owner of the request path: keyed and validated there.
     """
 
-    __slots__ = ("_snapshots", "_sources", "config", "namespaces", "state")
+    __slots__ = ("_snapshots", "_sources", "_turn", "config", "namespaces", "state")
 
     config: dict[str, Any]
     namespaces: dict[str, dict[str, Any]]
@@ -244,6 +244,7 @@ class Plan:
             if dot:
                 buckets.setdefault(name, {})[rest] = value
         self.state = {}
+        self._turn: object = False
 
 
 #: Plans kept at most. Beyond it all are dropped: sources that are made anew for each request can
@@ -253,12 +254,19 @@ MAX_PLANS = 4096
 _plans: dict[Any, Plan] = {}
 
 
-def plan(sources: tuple[dict[str, Any], ...], extra: dict[str, Any] | None = None) -> Plan:
+def plan(
+    sources: tuple[dict[str, Any], ...],
+    extra: dict[str, Any] | None = None,
+    turn: object | None = None,
+) -> Plan:
     """Return the plan of `sources`, merged from first to last, and `extra` on top.
 
     A plan is found by the identity of its sources and is valid only while each of them equals
     the snapshot it was made of, so item assignment anywhere is seen at once. Any thread may call
     this: a dict operation is atomic, and two threads that miss at once make equal plans.
+
+    turn
+        What the server took up at once (see `Request._turn`): one comparison is enough for it.
     """
     key: Any = tuple(map(id, sources))
     if extra:
@@ -270,9 +278,13 @@ def plan(sources: tuple[dict[str, Any], ...], extra: dict[str, Any] | None = Non
     else:
         found = _plans.get(key)
     if found is not None:
+        if found._turn is turn:
+            return found
         try:
             # A tuple of dicts against a tuple of dicts: one comparison in C.
             if sources == found._snapshots:
+                if turn is not None:
+                    found._turn = turn
                 return found
         except Exception:  # values that refuse to be compared (arrays, proxies)
             pass

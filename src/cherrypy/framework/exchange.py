@@ -292,6 +292,7 @@ def answer(
     file_wrapper: Any = None,
     highest: str = "HTTP/1.1",
     dated: bool = False,
+    turn: object | None = None,
 ) -> tuple[str, list[tuple[str, str]], Any]:
     """Serve a request without WSGI.
 
@@ -307,6 +308,8 @@ def answer(
         The highest protocol version of the server.
     dated
         The server adds `Date` and our `Server` by itself where they are missing.
+    turn
+        What is the same for all requests that had come when this one was taken up (see `Request._turn`).
 
     Returns the status ('200 OK'), the fields, and the body: bytes, a list of bytes, or an
     iterable whose `close` ends the request and must be called.
@@ -317,6 +320,7 @@ def answer(
             if app.request_class is Request:
                 request, response = app.get_serving(None, None, origin.scheme, highest)
                 request._origin = origin
+                request._turn = turn
             else:
                 request, response = _begun(app, origin, highest)
             path, query = asked.path, asked.query
@@ -345,7 +349,7 @@ def answer(
     body = response._body
     kind = type(body)
     if kind is bytes or kind is list:
-        if "on_end_request" in request._points or type(request) is not Request:
+        if not request._quiet:
             return status, pairs, Served(app, request, response).whole()
         app.release_serving()
         return status, pairs, body

@@ -465,12 +465,21 @@ def access_wanted(log: Any) -> bool:
     return False
 
 
-def access_logged(app: Any) -> bool:
-    """Return whether `site.log.access()` would write a line, or is anything but the usual one."""
+def access_logged(app: Any, turn: object | None = None) -> bool:
+    """Return whether `site.log.access()` would write a line, or is anything but the usual one.
+
+    turn
+        What the server took up at once (see `Request._turn`): for all of it once No is enough.
+    """
+    if app is not None and app._unlogged is turn:
+        return False
     log = site.log
     usual = getattr(getattr(type(log), "access", None), "delegates", False)
     if not usual or "access" in log.__dict__:
         return True
     if app is not None and app.log is not None:
         log = app.log
-    return access_wanted(log)
+    wanted = access_wanted(log)
+    if not wanted and turn is not None and app is not None:
+        app._unlogged = turn
+    return wanted

@@ -33,9 +33,12 @@ from .serving import Serving, serving
 from .site import site
 from .templates import (
     ENCODE,
+    ClassHooks,
+    Config,
+    Hooks,
+    class_hooks,
     error_page_namespace,
     hooks_namespace,
-    materialise,
     request_namespace,
     response_namespace,
     template,
@@ -79,59 +82,6 @@ _PROTOCOLS = {"HTTP/1.1": (1, 1), "HTTP/1.0": (1, 0)}
 
 SHORTCUTS["trailing_slash"] = _trailing_slash
 SHORTCUTS["encode"] = ENCODE
-
-# -------------------------------------------------------------------------- hooks of every request
-
-
-class _ClassHooks(HookMap):
-    """The hooks of all requests: nobody has any unless somebody has got hold of this map."""
-
-    seen = False
-
-
-_CLASS_HOOKS = _ClassHooks(hookpoints)
-
-
-class _Hooks(kept):
-    """`request.hooks`: the template's hooks until somebody wants to see or change them."""
-
-    def __get__(self, obj: Any, owner: Any = None) -> Any:
-        if obj is None or (obj.app is None and obj._hooks is None):
-            _ClassHooks.seen = True
-            return _CLASS_HOOKS
-        hooks = obj._hooks
-        if hooks is None:
-            base = HookMap(hookpoints)
-            if _ClassHooks.seen:
-                for point, more in _CLASS_HOOKS.items():
-                    base[point].extend(more)
-            hooks = obj._hooks = obj._points = materialise(base, obj._points)
-        return hooks
-
-    def __set__(self, obj: Any, value: Any) -> None:
-        obj._hooks = obj._points = value
-
-
-class _Config(kept):
-    """`request.config`: a copy of the plan's, made when somebody looks."""
-
-    def __get__(self, obj: Any, owner: Any = None) -> Any:
-        if obj is None:
-            return None
-        config = obj._config
-        if config is None and obj._plan is not None:
-            config = obj._config = obj._plan.config.copy()
-        return config
-
-
-def _class_hooks(cls: type) -> HookMap:
-    """The hooks that a request class has for all its requests."""
-    for base in cls.__mro__:
-        hooks = vars(base).get("hooks")
-        if isinstance(hooks, HookMap):
-            return hooks
-    return _CLASS_HOOKS
-
 
 # ------------------------------------------------------------------------------------ the request
 
@@ -182,11 +132,11 @@ class Request:
     app: Any = None
     handler: Any = None
     toolmaps: Any = lazy(facts.toolmaps, {})
-    config: Any = _Config(None)
+    config: Any = Config(None)
     """The configuration of the path, a dict of the request's own."""
 
     is_index: Any = None
-    hooks: Any = _Hooks(None)
+    hooks: Any = Hooks(None)
     error_response: Any = HTTPError(500).set_response
     """The callable that makes the response to an unanticipated error."""
 
@@ -215,6 +165,9 @@ class Request:
 
     wsgi_environ: Any = kept(facts.wsgi_environ)
     _wsgi_environ: Any = None
+    # The same object in all requests that had come when a server took up the first of them: what
+    # was looked up for one of them holds for the others. None: everything is looked up anew.
+    _turn: Any = None
     _origin: Any = None  # who handed the request over: addresses, scheme, perhaps an environment
     _fields: Any = None  # CGI names and values, when the request came as such
     _target: Any = None
@@ -230,6 +183,7 @@ class Request:
     _config: Any = None
     _template: Any = None
     _points: dict[str, list[Hook]] = {}  # the hooks: the template's, or those of its own
+    _quiet = False  # they are the template's, and none but before the handler and for errors
 
     def __init__(
         self,
@@ -244,14 +198,13 @@ class Request:
             self.remote = remote_host
         if scheme != "http":
             self.scheme = scheme
-        if server_protocol != "HTTP/1.1":
-            self.server_protocol = server_protocol
+        self.server_protocol = server_protocol
 
     def close(self) -> None:
         """Run the `on_end_request` hooks, once."""
         if not self.closed:
             self.closed = True
-            if "on_end_request" in self._points:
+            if not self._quiet and "on_end_request" in self._points:
                 self.stage = "on_end_request"
                 self._run_hooks("on_end_request")
             self.stage = "close"
@@ -288,8 +241,7 @@ class Request:
         """
         self.method = method
         self._target = path = path or "/"
-        if query_string:
-            self.query_string = query_string
+        self.query_string = query_string
         self.params = {}
         self.rfile = rfile
         if req_protocol != "HTTP/1.1":
@@ -327,7 +279,12 @@ class Request:
             if hasattr(body, "close"):
                 body.close()
         # A line a request: when the timeout monitor has answered it has written that, too.
-        if access_logged(self.app) and may_log(self, True):
+        app, turn = self.app, self._turn
+        if (
+            (app is None or app._unlogged is not turn)
+            and access_logged(app, turn)
+            and may_log(self, True)
+        ):
             try:
                 site.log.access()
             except Exception:
@@ -360,7 +317,7 @@ class Request:
                         self._run_hooks("before_finalize")
                     serving.response.finalize()
             finally:
-                if "on_end_resource" in self._points:
+                if not self._quiet and "on_end_resource" in self._points:
                     self.stage = "on_end_resource"
                     self._run_hooks("on_end_resource")
             if late:
@@ -387,7 +344,7 @@ class Request:
         self._configure()
         self._configured = True
 
-        if "on_start_resource" in self._points:
+        if not self._quiet and "on_start_resource" in self._points:
             self.stage = "on_start_resource"
             self._run_hooks("on_start_resource")
         if self.query_string:
@@ -395,7 +352,7 @@ class Request:
             self.process_query_string()
         if self.method not in self.methods_with_bodies:
             self.process_request_body = False
-        if "before_request_body" in self._points:
+        if not self._quiet and "before_request_body" in self._points:
             self.stage = "before_request_body"
             self._run_hooks("before_request_body")
         if self.process_request_body:
@@ -405,17 +362,14 @@ class Request:
             look_at_time(self)
         self.stage = "before_handler"
         encode = None
-        if self._hooks is None:
-            held = self._template
-            if held is None or held.before_handler is None:
-                self._run_hooks("before_handler")
-            else:
-                for needed, hook in held.before_handler:
-                    if needed is None or needed(self):
-                        hook()
-                encode = held.encode
-        else:
+        held = self._template
+        if held is None or held.before_handler is None or self._hooks is not None:
             self._run_hooks("before_handler")
+        else:
+            for needed, hook in held.before_handler:
+                if needed is None or needed(self):
+                    hook()
+            encode = held.encode
         handler: Any = self.handler
         if handler:
             self.stage = "handler"
@@ -466,14 +420,36 @@ class Request:
         if len(path) > MAX_SEGMENTS and path.count("/") > MAX_SEGMENTS:
             raise HTTPError(414)
         dispatch = self.dispatch
-        app = self.app
-        if app.config:
-            dispatch = app.find_config(path, "request.dispatch", dispatch)
+        app, turn = self.app, self._turn
+        if app.config and app._undirected is not turn:
+            if app.names("request.dispatch"):
+                dispatch = app.find_config(path, "request.dispatch", dispatch)
+            elif turn is not None:
+                app._undirected = turn
         dispatch(path)
 
     def _configure(self) -> None:
         """Let the entries of `config` act, through the template of its plan where that holds."""
-        plan = self._plan
+        plan, turn = self._plan, self._turn
+        if turn is not None and plan is not None:
+            held = plan.state.get(Request)
+            if (
+                held is not None
+                and held.known[0] is turn
+                and held.known[1] is self.app
+                and type(self) is Request
+                and self._config is self._namespaces is self._hooks is None
+            ):
+                self._template = held
+                self._points = held.points
+                self._quiet = held.quiet
+                for handler, key, value in held.calls:
+                    handler(key, value)
+                return
+        self._configure_anew(plan)
+
+    def _configure_anew(self, plan: Any) -> None:
+        """The same, when it is not known whether the template holds."""
         toolboxes = self.app.toolboxes
         # A request class may have namespaces and hooks of its own.
         cls = type(self)
@@ -492,10 +468,13 @@ class Request:
             self._configure_fully(cls, toolboxes)
             return
         self._template = held
-        if _ClassHooks.seen or self._hooks is not None or not held.simple or cls is not Request:
+        if ClassHooks.seen or self._hooks is not None or not held.simple or cls is not Request:
             self._hook_all(cls, held)
             return
+        if self._turn is not None:
+            held.known = (self._turn, self.app)
         self._points = held.points
+        self._quiet = held.quiet
         for handler, key, value in held.calls:
             handler(key, value)
 
@@ -503,7 +482,7 @@ class Request:
         """Take the steps of a template one by one, into a map of this request's own."""
         hooks = self._hooks
         if hooks is None:
-            base = _class_hooks(cls)
+            base = class_hooks(cls)
             if held.simple and not any(base.values()):
                 self._points = held.points
                 for handler, key, value in held.calls:
@@ -529,7 +508,7 @@ class Request:
         """Hand every entry of `config` to its namespace, as nothing is known of it."""
         if self._hooks is None:
             self._hooks = self._points = HookMap(hookpoints)
-            for point, more in _class_hooks(cls).items():
+            for point, more in class_hooks(cls).items():
                 self._hooks[point].extend(more)
         self.toolmaps = {}
         namespaces = NamespaceSet(self.namespaces)

@@ -47,13 +47,11 @@ def settled(request: Any, response: Any, encode: Hook, result: Any) -> bool:
         response._body = data
         response._utf8 = True
         if (
-            request._hooks is not None
-            or response.status is not None
+            response.status is not None
             or response._cookie is not None
             or response._promised
             or response.stream
-            or "before_finalize" in request._points
-            or "on_end_resource" in request._points
+            or not (request._quiet or _ends_quietly(request))
         ):
             return False
         # Nobody has touched anything: four fields say it all.
@@ -64,6 +62,16 @@ def settled(request: Any, response: Any, encode: Hook, result: Any) -> bool:
         return _encoded(request, response, encode, result)
     response._body = data
     return False
+
+
+def _ends_quietly(request: Any) -> bool:
+    """Whether no hook is to see the response before it is sent."""
+    points = request._points
+    return (
+        request._hooks is None
+        and "before_finalize" not in points
+        and "on_end_resource" not in points
+    )
 
 
 def _says_utf8(headers: Any) -> bool:

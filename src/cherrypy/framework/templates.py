@@ -9,10 +9,11 @@ from typing import Any
 
 from .hooks import Hook, HookMap, hookpoints, shortcut_for
 from .reprconf import attributes
+from .response import kept
 from .serving import serving
 from .tools import Toolbox, is_standard, revision
 
-__all__ = ("Template", "template")
+__all__ = ("ClassHooks", "Config", "Hooks", "Template", "class_hooks", "template")
 
 
 def request_namespace(k: str, v: Any) -> None:
@@ -64,8 +65,10 @@ class Template:
         "calls",
         "closers",
         "encode",
+        "known",
         "made_of",
         "points",
+        "quiet",
         "settings",
         "simple",
         "steps",
@@ -74,11 +77,14 @@ class Template:
     def __init__(self, namespaces: dict[str, Any], toolboxes: dict[str, Any]) -> None:
         # It holds while these are what they were: one comparison in C.
         self.made_of = (revision.now, dict(namespaces), dict(toolboxes))
+        # The turn in which this was last found to hold, and for whom (see `Request._turn`).
+        self.known: tuple[object, Any] = (False, None)
         self.settings: dict[str, dict[str, dict[str, Any]]] = {}
         self.steps: list[tuple[Any, Any]] = []
         self.points: dict[str, list[Hook]] = {}
         self.calls: list[tuple[Any, str, Any]] = []
         self.simple = True
+        self.quiet = False  # nothing to run but before the handler and for errors
         # Pairs of shortcut and hook for the stage before the handler; None: run it as any other.
         self.before_handler: list[tuple[Any, Hook]] | None = []
         self.encode: Hook | None = None
@@ -107,10 +113,14 @@ class Template:
         if pairs and pairs[-1][0] is ENCODE:
             self.encode = pairs.pop()[1]
         self.before_handler = [(None if s is ENCODE else s, hook) for s, hook in pairs]
+        self.quiet = self.simple and _QUIET.issuperset(self.points)
+
+
+_QUIET = frozenset(("before_handler", "before_error_response", "after_error_response"))
 
 
 def ENCODE(request: Any) -> bool:
-    """Mark the encode tool: the request path itself does its work (see `Request`)."""
+    """Mark the encode tool: the request path itself does its work (see `Request._turn`)."""
     return True
 
 
@@ -170,3 +180,55 @@ def materialise(base: HookMap, points: dict[str, list[Hook]]) -> HookMap:
     for point, hooks in points.items():
         base[point].extend([hook.__copy__() for hook in hooks])
     return base
+
+
+class ClassHooks(HookMap):
+    """The hooks of all requests: nobody has any unless somebody has got hold of this map."""
+
+    seen = False
+
+
+CLASS_HOOKS = ClassHooks(hookpoints)
+
+
+class Hooks(kept):
+    """`request.hooks`: the template's hooks until somebody wants to see or change them."""
+
+    def __get__(self, obj: Any, owner: Any = None) -> Any:
+        if obj is None or (obj.app is None and obj._hooks is None):
+            ClassHooks.seen = True
+            return CLASS_HOOKS
+        hooks = obj._hooks
+        if hooks is None:
+            base = HookMap(hookpoints)
+            if ClassHooks.seen:
+                for point, more in CLASS_HOOKS.items():
+                    base[point].extend(more)
+            hooks = obj._hooks = obj._points = materialise(base, obj._points)
+            obj._quiet = False
+        return hooks
+
+    def __set__(self, obj: Any, value: Any) -> None:
+        obj._hooks = obj._points = value
+        obj._quiet = False
+
+
+class Config(kept):
+    """`request.config`: a copy of the plan's, made when somebody looks."""
+
+    def __get__(self, obj: Any, owner: Any = None) -> Any:
+        if obj is None:
+            return None
+        config = obj._config
+        if config is None and obj._plan is not None:
+            config = obj._config = obj._plan.config.copy()
+        return config
+
+
+def class_hooks(cls: type) -> HookMap:
+    """Return the hooks that a request class has for all its requests."""
+    for base in cls.__mro__:
+        hooks = vars(base).get("hooks")
+        if isinstance(hooks, HookMap):
+            return hooks
+    return CLASS_HOOKS

@@ -167,8 +167,11 @@ class Tree:
             return None
         return graft, *found
 
-    def direct(self, path: str) -> Application | None:
+    def direct(self, path: str, turn: Any = None) -> Application | None:
         """Return the application for `path` if it can be asked without WSGI, else None.
+
+        turn
+            What is the same for all requests that had come when this one was taken up.
 
         None, too, when nothing is mounted there: calling the tree as a WSGI application answers.
         It cannot when it is some other WSGI callable, when its WSGI pipeline is not the usual one,
@@ -180,7 +183,11 @@ class Tree:
         if app is None:
             found = self.script_name(path or "/")
             app = None if found is None else apps.get(found)
-        if not isinstance(app, Application) or app._script_name is None:
+        if not isinstance(app, Application):
+            return None
+        if app._direct is turn:
+            return app
+        if app._script_name is None:
             return None
         wsgi = app.wsgiapp
         touched = (
@@ -194,7 +201,11 @@ class Tree:
             CPWSGIApp.__call__,
             AppResponse.__init__,
         )
-        return app if touched == _UNTOUCHED else None
+        if touched != _UNTOUCHED:
+            return None
+        if turn is not None:
+            app._direct = turn
+        return app
 
 
 _CALL = Tree.__call__

@@ -38,7 +38,8 @@ class DirectGateway:
         head: Any = exchange.head
         path = head.path
         tree = kirsch.app
-        app = tree.direct(path) if type(tree) is Tree and path != "*" else None
+        turn = exchange.connection.worker.turn
+        app = tree.direct(path, turn) if type(tree) is Tree and path != "*" else None
         if app is None:
             foreign = tree.foreign(path) if type(tree) is Tree and path != "*" else None
             if foreign is not None:
@@ -47,7 +48,7 @@ class DirectGateway:
             return self.indirect(exchange, path)
         origin = exchange if self.speaks_wsgi else exchange.connection
         highest = kirsch.settings.protocol
-        return answer(app, head, exchange.body, origin, FileWrapper, highest, True)
+        return answer(app, head, exchange.body, origin, FileWrapper, highest, True, turn)
 
     def indirect(self, exchange: Exchange, path: str) -> Any:
         """Serve what needs WSGI, or nothing."""

@@ -110,6 +110,7 @@ class Worker:
         "strayed",
         "thread",
         "token",
+        "turn",
     )
 
     def __init__(self, group: Group, leads: bool = False) -> None:
@@ -131,6 +132,9 @@ class Worker:
         self.lost = False  # that has happened: what the handler returns goes nowhere
         self.strayed = False  # the pool has another in our place
         self.current: Connection | None = None
+        # Requests that had all come when the first of them was taken up have the same one: what a
+        # gateway has looked up for one of them holds for the others.
+        self.turn = object()
         self.signal = threading.Lock()
         self.signal.acquire()
         self.counts = group.server.counters_.shard()
@@ -210,6 +214,7 @@ class Worker:
             if inbox and not self.serve_batch():
                 return
             if ready:
+                self.turn = object()
                 for _ in range(min(len(ready), BATCH)):
                     conn = self.current = ready.popleft()
                     if not conn.go_on(self):
@@ -283,6 +288,7 @@ class Worker:
         # What receiving and sending took is no handler's fault.
         self.now = now = clock()
         flush_at = now + HELD
+        self.turn = object()
         while inbox:
             conn, data = inbox.popleft()
             self.current = conn
@@ -339,6 +345,7 @@ class Worker:
     def run_slow(self, conn: Connection, head: RequestHead, body: Any) -> None:
         """Run a handler without the baton."""
         self.current = conn
+        self.turn = object()
         self.key = head.path
         start = time.monotonic()
         if not self.announced:

@@ -77,7 +77,7 @@ class Dispatcher:
         found = self._follow(path, app.root, app.config)
         if found is not None:
             handler, sources, rest, request.is_index = found
-            merged = plan(tuple(sources))
+            merged = plan(tuple(sources), None, request._turn)
             if "tools.staticdir.dir" not in merged.config:
                 request._plan = merged
                 request._config = None  # copied from the plan when somebody looks
@@ -102,9 +102,9 @@ class Dispatcher:
                 break
         else:
             handler = None
-        merged = plan(tuple(sources))
+        merged = plan(tuple(sources), None, request._turn)
         if "tools.staticdir.dir" in merged.config:
-            merged = plan(tuple(sources), _static_section(full, sources, trail))
+            merged = plan(tuple(sources), _static_section(full, sources, trail), request._turn)
         request._plan = merged
         request._config = None
         if handler is None:

@@ -1,0 +1,179 @@
+"""What the server takes up at once is looked at once; what changes is seen by all that comes after."""
+
+import logging
+import socket
+
+import pytest
+from cherrypy._cpconfig import merge
+from test_hosting_servers import engine, get, server  # noqa: F401 fixtures are found by their names
+
+import cherrypy
+from cherrypy.framework import config
+from cherrypy.framework.exchange import Asked, Origin, answer
+from cherrypy.framework.logs import access_logged
+
+
+class Root:
+    @cherrypy.expose
+    def index(self):
+        return "Hello"
+
+    @cherrypy.expose
+    def on(self):
+        cherrypy.tree.apps[""].merge({"/": {"tools.response_headers.on": True}})
+        cherrypy.tree.apps[""].merge({"/": {"tools.response_headers.headers": [("X-On", "yes")]}})
+        return "on"
+
+    @cherrypy.expose
+    def moved(self):
+        del cherrypy.tree.apps[""]
+        cherrypy.tree.graft(other, "")
+        return "moved"
+
+    @cherrypy.expose
+    def log(self):
+        cherrypy.log.access_log.addHandler(records)
+        return "log"
+
+    @cherrypy.expose
+    def dispatch(self):
+        cherrypy.tree.apps[""].merge({"/": {"request.dispatch": elsewhere}})
+        return "dispatch"
+
+
+def other(environ, start_response):
+    start_response("200 OK", [("Content-Length", "5")])
+    return [b"other"]
+
+
+def elsewhere(path):
+    cherrypy.serving.request.config = {}
+    cherrypy.serving.request.handler = lambda: b"elsewhere"
+
+
+class Records(logging.Handler):
+    lines: list[str] = []
+
+    def emit(self, record):
+        self.lines.append(record.getMessage())
+
+
+records = Records()
+
+
+@pytest.fixture
+def site(server):  # noqa: F811 the fixture of that name
+    cherrypy.tree.mount(Root())
+    records.lines.clear()
+    yield server
+    cherrypy.log.access_log.removeHandler(records)
+
+
+def pipelined(site, *paths):
+    """Send requests in one piece, and return everything that comes back."""
+    lines = [f"GET {path} HTTP/1.1\r\nHost: x\r\n" for path in paths]
+    lines[-1] += "Connection: close\r\n"
+    with socket.create_connection(site.bound_addr, timeout=10) as peer:
+        peer.sendall("\r\n".join([*lines, ""]).encode())
+        found = b""
+        while piece := peer.recv(65536):
+            found += piece
+    return found
+
+
+def warmed(site):
+    """Have everything remembered that is remembered, and the handlers known to be quick."""
+    for path in ("/", "/", "/", "/"):
+        assert get(site, path)[0] == 200
+
+
+def test_what_a_handler_changes_is_seen_by_the_request_behind_it(site):
+    """Even when both have come in one piece, and the server has taken them up at once."""
+    warmed(site)
+    assert b"X-On" not in pipelined(site, "/", "/", "/")
+    first, second = pipelined(site, "/", "/on", "/").split(b"\r\n\r\non")
+    assert b"X-On: yes" not in first
+    assert b"X-On: yes" in second
+
+
+def test_a_dispatcher_named_by_a_handler_finds_the_next_page(site):
+    warmed(site)
+    found = pipelined(site, "/", "/dispatch", "/")
+    assert found.endswith(b"elsewhere"), found
+
+
+def test_who_listens_to_the_log_reads_of_the_next_request(site, monkeypatch):
+    monkeypatch.setattr(cherrypy.log.access_log, "propagate", False)  # pytest listens, too
+    warmed(site)
+    pipelined(site, "/", "/log", "/?after")
+    assert any("/?after" in line for line in records.lines)
+
+
+def test_a_graft_takes_the_next_request(site):
+    warmed(site)
+    found = pipelined(site, "/", "/moved", "/")
+    if isinstance(site.httpserver, cherrypy._cpnative_server.CPHTTPServer):
+        assert b"cannot be served by the native server" in found  # as ever
+    else:
+        assert found.endswith(b"other")
+
+
+def ask(app, turn):
+    asked = Asked("GET", "/", "", {"HTTP_HOST": "x"}, 1)
+    origin = Origin(("127.0.0.1", 80), ("127.0.0.1", 50000), "http")
+    return dict(answer(app, asked, None, origin, None, "HTTP/1.1", True, turn)[1])
+
+
+def test_only_within_a_turn_is_anything_taken_for_unchanged():
+    app = cherrypy.Application(Root())
+    turn = object()
+    for one in (None, turn, turn):
+        assert "X-On" not in ask(app, one)
+    merge(
+        app.config,
+        {
+            "/": {
+                "tools.response_headers.on": True,
+                "tools.response_headers.headers": [("X-On", "1")],
+            }
+        },
+    )
+    assert ask(app, None)["X-On"] == "1"  # who has no turn looks at everything
+    assert ask(app, object())["X-On"] == "1"
+
+
+def test_a_plan_that_no_longer_holds_is_found_out_by_the_next_turn():
+    source, turn = {"a": 1}, object()
+    first = config.plan((source,), None, turn)
+    assert config.plan((source,), None, turn) is first
+    source["a"] = 2
+    assert config.plan((source,), None, object()).config == {"a": 2}
+    assert config.plan((source,)).config == {"a": 2}
+
+
+def test_two_applications_in_one_turn_keep_their_toolboxes_apart():
+    """Without configuration of their own they share a plan, but not what their toolboxes make of it."""
+    turn, seen = object(), []
+    usual, own = cherrypy.Application(Root()), cherrypy.Application(Root())
+    box = cherrypy._cptools.Toolbox("own")
+    box.mark = cherrypy.Tool("before_handler", lambda: seen.append(1))
+    own.toolboxes = {**own.toolboxes, "own": box}
+    Root.index._cp_config = {"own.mark.on": True}
+    try:
+        for app in (usual, own, usual, own):
+            ask(app, turn)
+    finally:
+        del Root.index._cp_config
+    assert seen == [1, 1]
+
+
+def test_nobody_who_wants_the_log_is_forgotten_beyond_a_turn():
+    app, turn = cherrypy.Application(Root()), object()
+    app.log.access_log.propagate = False  # pytest listens, too
+    assert not access_logged(app, turn)
+    app.log.access_log.addHandler(records)
+    try:
+        assert access_logged(app, object())
+        assert access_logged(app)
+    finally:
+        app.log.access_log.removeHandler(records)
