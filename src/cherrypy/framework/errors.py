@@ -284,8 +284,11 @@ class NotFound(HTTPError):
         if path is None:
             request = serving.request
             path = request.script_name + request.path_info
-        self.args = (path,)
-        HTTPError.__init__(self, 404, f"The path '{path}' was not found.")
+        # Without the detour through HTTPError: the dispatcher makes one for each static file.
+        self.status = self.code = 404
+        self.reason = "Not Found"
+        self._message = message = f"The path '{path}' was not found."
+        self.args = (404, message)
 
 
 def format_exc(exc: Any = None) -> str:

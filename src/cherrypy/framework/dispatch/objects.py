@@ -85,6 +85,8 @@ class Dispatcher:
         sources, trail, full = self._walk(path, app.root, app.config)
         total = len(full)
         for candidate, at, upto in reversed(trail):
+            if candidate is None:
+                continue
             # A method passes lookups on to its function, but slowly.
             attributes = candidate.__func__ if type(candidate) is MethodType else candidate
             handler = getattr(attributes, "default", None)
@@ -194,19 +196,26 @@ class Dispatcher:
         plain = translate is punctuation_to_underscores
         while at < total:
             start = at
+            if node is None:
+                # Nothing leads on any more, but sections of the config may go further.
+                at += 1
+                where += "/" + full[start]
+                if conf := sections.get(where):
+                    sources.append(conf)
+                trail.append((None, at, len(sources)))
+                continue
             name = names[at]
             at += 1
             child = None
-            if node is not None:
-                if not (plain and (name.isidentifier() or name.isalnum())):
-                    name = name.translate(translate)
-                # Never `__wrapped__`, `__func__`: a path must not go around a decorator.
-                if name[:2] != "__":
-                    child = getattr(node, name, None)
-                if child is None and at < total:
-                    dispatch = getattr(node, self.dispatch_method_name, None)
-                    if callable(dispatch) and not getattr(dispatch, "exposed", False):
-                        child, names, at = _ask(dispatch, names, start)
+            if not (plain and (name.isidentifier() or name.isalnum())):
+                name = name.translate(translate)
+            # Never `__wrapped__`, `__func__`: a path must not go around a decorator.
+            if name[:2] != "__":
+                child = getattr(node, name, None)
+            if child is None and at < total:
+                dispatch = getattr(node, self.dispatch_method_name, None)
+                if callable(dispatch) and not getattr(dispatch, "exposed", False):
+                    child, names, at = _ask(dispatch, names, start)
             if deep:
                 if child is not None and (conf := getattr(child, "_cp_config", None)):
                     sources.append(conf)
@@ -268,13 +277,14 @@ def _static_section(
     where = None
     done = 1  # the site's config names its own section
     for _, at, upto in trail:
-        for conf in sources[done:upto]:
-            if "tools.staticdir.dir" in conf:
-                where = at
-                break
-            if "tools.staticdir.section" in conf:
-                where = None
-        done = upto
+        if upto > done:
+            for conf in sources[done:upto]:
+                if "tools.staticdir.dir" in conf:
+                    where = at
+                    break
+                if "tools.staticdir.section" in conf:
+                    where = None
+            done = upto
     return None if where is None else {"tools.staticdir.section": "/" + "/".join(names[:where])}
 
 
