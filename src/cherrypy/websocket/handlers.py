@@ -78,17 +78,20 @@ class WebSocket(Socket):
 
         Raises ConnectionClosed.
         """
-        wire = self._wired()
+        wire = self._wire or self._wired()
+        if isinstance(payload, Message):
+            payload = payload.payload()
+            binary = not isinstance(payload, str)
         if isinstance(payload, str):
             if binary:
                 wire.binary(payload.encode())
             else:
                 wire.text(payload)
-        elif isinstance(payload, Message):
-            self._send(payload.payload())
         elif isinstance(payload, (bytes, bytearray, memoryview)):
-            data = bytes(payload)
-            self._send(data if binary else data.decode())
+            if binary:
+                wire.binary(payload)
+            else:
+                wire.text(bytes(payload).decode())
         elif hasattr(payload, "__iter__"):
             wire.fragments(self._pieces(payload, binary))
         else:

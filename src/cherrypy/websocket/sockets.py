@@ -85,10 +85,6 @@ class Socket:
         """Begin to close; returns at once. What was sent before still arrives."""
         self._wired().close(code, reason)
 
-    def _deliver(self, data: str | bytes, frame: bytes) -> bool:
-        wire = self._wire
-        return wire is not None and wire.deliver(data, frame)
-
     # -- rooms ---------------------------------------------------------------------------------
 
     def _enter(self, room: Room) -> bool:

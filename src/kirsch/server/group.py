@@ -21,12 +21,13 @@ from .link import QUEUED, READING, RUNNING
 from .listeners import describe
 from .output import Pending
 from .poller import IN, MUTE, make_poller
-from .workers import Baton, Worker
+from .workers import BATCH, Baton, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .listeners import Listener
+    from .senders import Sender
     from .server import Server
 
 ACCEPTS = 64  # connections taken in one turn, so that those already here get theirs
@@ -60,6 +61,10 @@ class Group:
         self.inbox: deque[tuple[Connection, bytes]] = deque()
         # Responses that leave when their batch is done:
         self.outbox: deque[tuple[Connection, bytes]] = deque()
+        # WebSockets with frames that leave when the batch is done, or when a burst of broadcasts is
+        # over: at `held_till` at the latest. Any thread may add, see `Sender._hold`, or take out.
+        self.held: deque[Sender] = deque()
+        self.held_till = 0.0
         self.means: dict[str, float] = {}  # path or family -> mean wall time of its handler
         self.memo: dict[
             str, tuple[Any, ...]
@@ -122,6 +127,8 @@ class Group:
         response is sent as well, but what becomes of it then is for that worker to say.
         """
         outbox, counts = self.outbox, worker.counts
+        if self.held:
+            self.release()
         total = 0
         while outbox:
             conn, data = outbox.popleft()
@@ -144,6 +151,19 @@ class Group:
                 else:
                     conn.write_later(pending, worker)
         counts[BYTES_OUT] += total
+
+    def release(self) -> None:
+        """Send frames that were held back, of one batch at most: the holder has others to look after.
+
+        The holder calls, who takes the baton, and in a burst who broadcasts.
+        """
+        held = self.held
+        for _ in range(min(len(held), BATCH)):
+            try:
+                sender = held.popleft()
+            except IndexError:
+                return  # another thread was quicker
+            sender.release()
 
     def special(self, worker: Worker, fd: int) -> None:
         """An event on something that is no connection: a listener, or a wake-up."""
@@ -323,6 +343,7 @@ class Group:
             """Stands for the worker in close()."""
 
             holding = False
+            ident = 0
 
             def __init__(self) -> None:
                 self.counts = counts

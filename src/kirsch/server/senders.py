@@ -9,14 +9,16 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
+from ..wire.websocket.copies import Copies
 from ..wire.websocket.events import Close
 from ..wire.websocket.protocol import Protocol as Core
 from .deadlines import NEVER
 from .endpoints import ConnectionClosed, Handler, Options
 from .link import READING, SWITCHED
-from .outqueue import OutQueue
+from .outqueue import JOIN, OutQueue
 from .poller import IN, OUT
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ class Sender:
         "_failed",
         "_finished",
         "_heard",
+        "_held",
+        "_held_size",
         "_inbox",
         "_inbox_size",
         "_lock",
@@ -48,7 +52,6 @@ class Sender:
         "_paused",
         "_pinged",
         "_room",
-        "_runner",
         "_slow",
         "_waiter",
         "_worker",
@@ -69,11 +72,13 @@ class Sender:
         # Guards all below, and that frames leave in the order they were built.
         self._lock = threading.Lock()
         self._out: OutQueue | None = None  # None: the socket has taken everything
+        # Frames that leave with their batch; then there is nothing in the out-queue.
+        self._held: bytes | list[bytes] | None = None
+        self._held_size = 0
         self._inbox: deque[Any] | None = None  # events that wait for the handler
         self._inbox_size = 0
         self._busy = True  # somebody runs the handler, or is about to
-        self._runner = 0  # that thread
-        self._worker: Worker | None = None
+        self._worker: Worker | None = None  # that one
         self._paused = False  # the handler lags: nothing is read
         self._ending = False  # TCP is closed as soon as all is sent
         self._over = False  # the socket is not ours any more
@@ -100,16 +105,20 @@ class Sender:
         ``max_output`` behind. In any other thread nothing ever waits: such a peer is dropped.
         """
         with self._lock:
-            self._check_open()
-            wait = self._put(self.core.text(text))
+            core = self.core
+            if self._over or core.close_sent:
+                raise self._closed()
+            wait = self._put(core.text(text))
         if wait:
             self._wait_for_room()
 
     def binary(self, data: Any) -> None:
         """Send a binary message; like `text`."""
         with self._lock:
-            self._check_open()
-            wait = self._put(self.core.binary(data))
+            core = self.core
+            if self._over or core.close_sent:
+                raise self._closed()
+            wait = self._put(core.binary(data))
         if wait:
             self._wait_for_room()
 
@@ -121,7 +130,8 @@ class Sender:
         """
         made = list(pieces) or [""]
         with self._lock:
-            self._check_open()
+            if not self.open:
+                raise self._closed()
             begin: Any = self.core.text if isinstance(made[0], str) else self.core.binary
             frames = [begin(made[0], last=len(made) == 1)]
             frames += [self.core.more(piece) for piece in made[1:-1]]
@@ -131,31 +141,43 @@ class Sender:
         if wait:
             self._wait_for_room()
 
-    def deliver(self, message: str | bytes, frame: bytes) -> bool:
+    def deliver(self, copies: Copies, later: bool = False) -> bool:
         """Send one of many copies of a message; never waits, and a peer too far behind is dropped.
 
-        frame: the message as `frames.build` makes it, for those without compression.
+        later: it may leave with others, see `broadcasts`.
         False when the connection is closed, or closing.
         """
         with self._lock:
             core = self.core
             if self._over or core.close_sent:
                 return False
-            if self._packs:
-                frame = core.text(message) if isinstance(message, str) else core.binary(message)
-            self._put(frame, own=False)
+            frame = copies.frame(core) if self._packs else copies.plain
+            if not later or self._out is not None or len(frame) > JOIN:
+                self._put(frame, own=False)
+            elif self._held is None:
+                self._held = frame
+                self.conn.group.held.append(self)
+            else:
+                self._held_more(frame)
             return True
+
+    def release(self) -> None:
+        """Send what was held back (who ends the batch calls)."""
+        with self._lock:
+            self._release()
 
     def ping(self, data: bytes = b"") -> None:
         """Send a Ping. Raises ConnectionClosed."""
         with self._lock:
-            self._check_open()
+            if not self.open:
+                raise self._closed()
             self._put(self.core.ping(data))
 
     def pong(self, data: bytes = b"") -> None:
         """Send a Pong nobody asked for. Raises ConnectionClosed."""
         with self._lock:
-            self._check_open()
+            if not self.open:
+                raise self._closed()
             self._put(self.core.pong(data))
 
     def close(self, code: int | None = 1000, reason: str = "") -> None:
@@ -170,6 +192,7 @@ class Sender:
     def abort(self) -> None:
         """Drop the connection without ceremony."""
         with self._lock:
+            self._release()
             if not self._over:
                 self._drop()
 
@@ -195,9 +218,8 @@ class Sender:
 
     # -- with the lock held ----------------------------------------------------------------------
 
-    def _check_open(self) -> None:
-        if self._over or self.core.close_sent:
-            raise ConnectionClosed(self.core.code, self.core.reason)
+    def _closed(self) -> ConnectionClosed:
+        return ConnectionClosed(self.core.code, self.core.reason)
 
     def _take_message(self) -> Any:
         inbox = self._inbox
@@ -211,7 +233,7 @@ class Sender:
                 self._lighter(event)
                 return event
         if self._over:
-            raise ConnectionClosed(self.core.code, self.core.reason)
+            raise self._closed()
         return None
 
     def _lighter(self, event: Any) -> None:
@@ -234,11 +256,11 @@ class Sender:
             self._paused = True
 
     def _put(self, frame: bytes, own: bool = True) -> bool:
-        """Send a frame or queue it; True when its sender should wait for the peer."""
+        """Send a frame, hold or queue it; True when its sender should wait for the peer."""
         out = self._out
         if out is not None:
             weight, limit = out.weight, self.options.max_output
-            own = own and self._runner == threading.get_ident()
+            own = own and self._mine()
             if weight > limit and not own:
                 self._slow = True
                 self._drop()
@@ -247,6 +269,56 @@ class Sender:
             return own and weight + len(frame) > limit
         if self._over:
             return False
+        if self._inbox and self._batched(frame):
+            return False
+        if self._held is None:
+            return self._send(frame, own)
+        self._held_more(frame)
+        return self._release(own)
+
+    def _batched(self, frame: bytes) -> bool:
+        """Hold a frame back when this is the handler's thread, with more messages to answer at once."""
+        worker = self._worker
+        if not self._mine() or not worker.token or len(frame) > JOIN:  # type: ignore[union-attr]  # it is mine
+            return False
+        if self._held is None:
+            group = self.conn.group
+            self._held = frame
+            group.held.append(self)
+            group.held_till = 0.0
+        else:
+            self._held_more(frame)
+        # Again: who takes the baton takes the token first, and then sends what is held.
+        if not worker.token:  # type: ignore[union-attr]  # as above
+            self._release()
+        return True
+
+    def _mine(self) -> bool:
+        """Whether this is the thread that runs the handler."""
+        worker = self._worker
+        return worker is not None and worker.ident == get_ident()
+
+    def _held_more(self, frame: bytes) -> None:
+        """Add to what is held, or make room for it."""
+        held = self._held
+        if not isinstance(held, list):
+            held = self._held = [held or b""]
+            self._held_size = len(held[0])
+        held.append(frame)
+        self._held_size += len(frame)
+        if self._held_size > JOIN:
+            self._release()
+
+    def _release(self, own: bool = False) -> bool:
+        """Send what is held; like `_send`."""
+        held = self._held
+        if held is None:
+            return False
+        self._held = None
+        return self._send(held if isinstance(held, bytes) else b"".join(held), own)
+
+    def _send(self, frame: bytes, own: bool) -> bool:
+        """Send at once what the socket takes; True when its sender should wait for the peer."""
         try:
             sent = self.conn.send(frame)
         except BlockingIOError:
@@ -259,8 +331,7 @@ class Sender:
         self._out = out = OutQueue(memoryview(frame)[sent:] if sent else frame)
         self._arm()
         self._schedule()
-        own = own and self._runner == threading.get_ident()
-        return own and out.weight > self.options.max_output
+        return own and out.weight > self.options.max_output and self._mine()
 
     def _arm(self) -> None:
         """Say what to wait for. Only who waits for bytes alone is READING (`Worker.receive`)."""
@@ -298,7 +369,7 @@ class Sender:
     def _lose(self) -> None:
         """The socket is not ours any more: nobody waits for it."""
         self._over = True
-        self._out = None
+        self._out = self._held = None
         self._signal_room()
         self._wake_waiter()
 
@@ -309,9 +380,8 @@ class Sender:
 
     def _step_aside(self) -> None:
         """Let somebody else poll: the handler is about to wait."""
-        worker = self._worker
-        if worker is not None and self._runner == threading.get_ident():
-            worker.step_aside()
+        if self._mine():
+            self._worker.step_aside()  # type: ignore[union-attr]  # it is mine
 
     def _wait_for_room(self) -> None:
         """Let the peer read on; whether it does is for the write deadline to say."""

@@ -7,7 +7,6 @@ without; one call at a time and in order, so a slow one stops nobody but its own
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -63,12 +62,11 @@ class WebSocket(Sender):
             if kind is str or kind is bytes:
                 worker.counts[MESSAGES] += 1
                 with self._lock:
-                    mine = not self._busy
-                    if mine:
-                        self._busy = True
-                    else:
+                    if self._busy:
                         self._queue(event)
-                return self.run(worker, event) if mine else True
+                        return True
+                    self._busy = True
+                return self.run(worker, event)
         if not events:
             return True
         with self._lock:
@@ -134,6 +132,7 @@ class WebSocket(Sender):
             if self._over:
                 return
             self._ending = True
+            self._release()
             waits = self._out is not None
             if waits:
                 self._paused = True
@@ -147,6 +146,7 @@ class WebSocket(Sender):
     def end(self, worker: Any) -> None:
         """Give the socket up, so that what we sent last can be read."""
         with self._lock:
+            self._release()
             if self._over:
                 return
             self._lose()
@@ -252,18 +252,8 @@ class WebSocket(Sender):
     def run(self, worker: Worker, event: Any = None) -> bool:
         """From the holder: call the handler for what is there; False when the baton is gone."""
         group, options = worker.group, self.options
-        mean = 1.0 if options.blocking else group.means.get(options.key, 1.0)
-        if worker.leads or mean > QUICK:
-            if event is not None:
-                self._give_back(event)
-            if worker.leads:  # which runs no handlers
-                self._later(worker)
-                return True
-            worker.holding = False
-            group.flush(worker)
-            group.baton.pass_on()
-            self.work(worker)
-            return False
+        if options.blocking or group.means.get(options.key, 1.0) > QUICK or worker.leads:
+            return self._run_slow(worker, event)
         if not worker.announced:
             worker.announce()
         worker.since = start = worker.now
@@ -279,13 +269,22 @@ class WebSocket(Sender):
             self._note((now - start) / count)
         return worker.holding
 
-    def _give_back(self, event: Any) -> None:
-        """Put a message back to the front."""
-        with self._lock:
-            if self._inbox is None:
-                self._inbox = deque()
-            self._inbox.appendleft(event)
-            self._inbox_size += len(event)
+    def _run_slow(self, worker: Worker, event: Any) -> bool:
+        """Pass the baton on first, or leave it to another worker."""
+        if event is not None:
+            with self._lock:
+                if self._inbox is None:
+                    self._inbox = deque()
+                self._inbox.appendleft(event)
+                self._inbox_size += len(event)
+        if worker.leads:  # which runs no handlers
+            self._later(worker)
+            return True
+        worker.holding = False
+        worker.group.flush(worker)
+        worker.group.baton.pass_on()
+        self.work(worker)
+        return False
 
     def work(self, worker: Any) -> None:
         """Call the handler for what is there, in a worker without the baton.
@@ -302,29 +301,32 @@ class WebSocket(Sender):
             self._note((time.monotonic() - start) / count)
 
     def _serve(self, worker: Any, event: Any) -> int:
-        """Call the handler until nothing waits for it; how many calls it took."""
-        self._worker = worker
-        self._runner = threading.get_ident()
-        count = 0
-        while event is not None or (event := self._next()) is not None:
-            self._call(worker, event)
-            event = None
-            count += 1
-        return count
+        """Call the handler until nothing waits for it; how many calls it took.
 
-    def _next(self) -> Any:
-        """The next event; None when there is none, and the handler is idle from then on."""
-        with self._lock:
-            inbox = self._inbox
-            if not inbox:
-                self._inbox = self._worker = None
-                self._runner = 0
-                self._busy = False
-                return None
-            event = inbox.popleft()
-            if type(event) is str or type(event) is bytes:
-                self._lighter(event)
-            return event
+        event: what has just come and was not put into the inbox, or None.
+        """
+        self._worker = worker
+        count = 0
+        while True:
+            if event is not None:
+                count += 1
+                if type(event) is str or type(event) is bytes:
+                    try:
+                        if not self._failed:
+                            self.handler.ws_message(event)
+                    except BaseException as error:
+                        self._handle(worker, error)
+                else:
+                    self._call(worker, event)
+            with self._lock:
+                inbox = self._inbox
+                if not inbox:  # the handler is idle from now on
+                    self._inbox = self._worker = None
+                    self._busy = False
+                    return count
+                event = inbox.popleft()
+                if type(event) is str or type(event) is bytes:
+                    self._lighter(event)
 
     def _note(self, took: float) -> None:
         """Keep the books: the running mean of a call."""
@@ -334,13 +336,10 @@ class WebSocket(Sender):
         means[key] = took if mean is None else mean * 0.8 + took * 0.2
 
     def _call(self, worker: Any, event: Any) -> None:
-        """One call; whatever it raises closes this connection and nothing else."""
+        """Tell of anything but a message."""
         kind, handler = type(event), self.handler
         try:
-            if kind is str or kind is bytes:
-                if not self._failed:
-                    handler.ws_message(event)
-            elif event is OPENED:
+            if event is OPENED:
                 handler.ws_opened()
             elif event is ANSWER:
                 with self._lock:
@@ -353,12 +352,13 @@ class WebSocket(Sender):
             else:
                 handler.ws_closed(event.code, event.reason)
         except BaseException as error:
-            self._failed = True
             self._handle(worker, error)
         if kind is Close:
             self.handler = None  # the two hold each other
 
     def _handle(self, worker: Any, error: BaseException) -> None:
+        """Whatever a handler raises closes this connection and nothing else."""
+        self._failed = True
         server = self.conn.group.server
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self.abort()

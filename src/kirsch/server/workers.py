@@ -99,6 +99,7 @@ class Worker:
         "gateway",
         "group",
         "holding",
+        "ident",
         "key",
         "leads",
         "lost",
@@ -119,6 +120,7 @@ class Worker:
         self.leads = leads  # runs no handler: it only reads, queues and refuses while all are busy
         self.announced = False
         self.holding = False
+        self.ident = 0  # of its thread
         self.key = ""  # the path of the present request, or its family: where books are kept
         self.running = False  # a quick handler is out: its connection is in `token`, or was taken
         self.now = time.monotonic()
@@ -145,6 +147,7 @@ class Worker:
         """Live: wait for the baton, lead, serve, until the pool lets this worker go."""
         group = self.group
         pool, baton = group.pool, group.baton
+        self.ident = threading.get_ident()
         try:
             while not pool.ended:
                 if (self.lost or self.strayed) and not pool.rejoin(self):
@@ -208,7 +211,7 @@ class Worker:
         group = self.group
         wait, wheel = group.poller.wait, group.wheel
         clock, ready, ticks, pool = time.monotonic, group.ready, wheel.ticks, group.pool
-        inbox, outbox = group.inbox, group.outbox
+        inbox, outbox, held = group.inbox, group.outbox, group.held
         self.now = now = clock()
         while True:
             if inbox and not self.serve_batch():
@@ -219,7 +222,7 @@ class Worker:
                     conn = self.current = ready.popleft()
                     if not conn.go_on(self):
                         return
-            if outbox:
+            if outbox or (held and group.held_till <= self.now):
                 group.flush(self)
             if (ticks and self.now >= group.wake_at) or self.now >= group.chore_at:
                 group.sweep(self, self.now)
@@ -234,8 +237,13 @@ class Worker:
             else:
                 now = self.now
                 group.wake_at = NEVER  # who sets a deadline from here on wakes us
-                group.wake_at = wake_at = min(wheel.next(), group.chore_at)
+                wake_at = min(wheel.next(), group.chore_at)
+                if held:
+                    wake_at = min(wake_at, group.held_till)
+                group.wake_at = wake_at
                 timeout = -1.0 if wake_at == NEVER else max(0.0, wake_at - now) + 0.001
+                if held and group.held_till <= now:
+                    timeout = 0.0  # more than go at once
             events = wait(timeout, BATCH)
             self.now = now = clock()
             if now >= group.suffix_until:
@@ -284,7 +292,7 @@ class Worker:
     def serve_batch(self) -> bool:
         """Go on with what was received; False when the baton has left this worker meanwhile."""
         group = self.group
-        inbox, outbox, clock = group.inbox, group.outbox, time.monotonic
+        inbox, outbox, held, clock = group.inbox, group.outbox, group.held, time.monotonic
         # What receiving and sending took is no handler's fault.
         self.now = now = clock()
         flush_at = now + HELD
@@ -295,7 +303,7 @@ class Worker:
             if not (conn.more_head(data, self) if conn.buffer else conn.parse(data, self)):
                 return False
             if self.now > flush_at:
-                if outbox:
+                if outbox or held:
                     group.flush(self)
                 self.now = now = clock()
                 flush_at = now + HELD

@@ -206,13 +206,23 @@ _TAIL: Final = b"\x00\x00\xff\xff"
 class Deflater:
     """Compresses the messages of one connection (RFC 7692 7.2.1)."""
 
-    __slots__ = ("_agreement", "_context", "threshold")
+    __slots__ = ("_agreement", "_context", "kind", "threshold")
 
     def __init__(self, agreement: Agreement) -> None:
         self._agreement = agreement
         self._context: Any = None  # of zlib, whose classes have no name
         # 7.2.3.6 has a form of its own for an empty message; it is never worth it.
         self.threshold = max(agreement.settings.threshold, 1)
+        #: Equal for all that compress alike, whatever was sent before; None where that matters.
+        self.kind: tuple[int, ...] | None = None
+        if not agreement.send_takeover:
+            settings = agreement.settings
+            self.kind = (
+                agreement.send_bits,
+                settings.level,
+                settings.memory_level,
+                self.threshold,
+            )
 
     def compress(self, data: bytes) -> bytes:
         """Return what stands for *data* in a frame with RSV1; *data* is not empty."""

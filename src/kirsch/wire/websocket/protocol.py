@@ -45,9 +45,11 @@ class Protocol(Receiver):
     :param max_message: bytes of a message that is received, after inflating, text as UTF-8; more
         fails the connection with 1009. 0 lifts the limit.
     :param agreement: on compression, from the handshake.
+
+    ``close_sent``: whether our Close frame was built; nothing but a Pong may follow it.
     """
 
-    __slots__ = ("_client", "_deflater", "_sending")
+    __slots__ = ("_client", "_deflater", "_sending", "close_sent")
 
     def __init__(
         self,
@@ -60,16 +62,18 @@ class Protocol(Receiver):
         self._client = client
         self._deflater = Deflater(agreement) if agreement else None
         self._sending = _OPEN
-
-    @property
-    def close_sent(self) -> bool:
-        """Whether our Close frame was built: nothing but a Pong may follow it."""
-        return self._sending == _CLOSED
+        self.close_sent = False
 
     @property
     def done(self) -> bool:
         """Whether the closing handshake is complete: the server closes TCP now (RFC 6455 7.1.1)."""
-        return self._sending == _CLOSED and self.ending is not None
+        return self.close_sent and self.ending is not None
+
+    @property
+    def packing(self) -> tuple[int, ...] | None:
+        """Says how messages are compressed where that depends on nothing but the message, else None."""
+        deflater = self._deflater
+        return None if deflater is None else deflater.kind
 
     def text(self, text: str, *, last: bool = True) -> bytes:
         """Return the frame of a text message.
@@ -137,6 +141,7 @@ class Protocol(Receiver):
             return b""
         frame = self._send_control(CLOSE, payload)
         self._sending = _CLOSED
+        self.close_sent = True
         self._deflater = None  # and with it the memory of its context
         return frame
 
