@@ -12,10 +12,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from . import costs, load, report, servers
+from . import costs, load, report, servers, websocket
 from .workloads import CONTENDERS, WORKLOADS
 
 COSTS = ("import", "memory", "idle")
+ALL = (*WORKLOADS, "websocket", *COSTS)
 
 
 def names(text: str) -> list[str]:
@@ -33,10 +34,10 @@ def options() -> argparse.Namespace:
     parser.add_argument("--output", default=None, metavar="FOLDER", help="for the results")
     chosen = parser.parse_args()
     for name in chosen.only:
-        if name not in WORKLOADS and name not in COSTS:
-            parser.error(f"no workload {name}; there are {', '.join([*WORKLOADS, *COSTS])}")
+        if name not in ALL:
+            parser.error(f"no workload {name}; there are {', '.join(ALL)}")
     for name in chosen.contenders:
-        if name not in CONTENDERS and f"raw:{name}" not in CONTENDERS:
+        if not {name, f"raw:{name}", f"ws:{name}"} & CONTENDERS.keys():
             parser.error(f"no contender {name}; there are {', '.join(CONTENDERS)}")
     if not shutil.which("wrk"):
         parser.error("wrk is not installed")
@@ -86,6 +87,24 @@ class Run:
                 )
         self.results["workloads"][name] = turns
 
+    def websocket(self) -> None:
+        """All rounds of WebSockets."""
+        turns: dict[str, list[dict[str, float]]] = {}
+        for number in range(self.chosen.rounds):
+            for name in filter(self.wanted, websocket.CONTENDERS):
+                if f"ws:{name}" in self.results["absent"]:
+                    continue
+                try:
+                    found = websocket.turn(name, self.chosen.seconds / 2, number == 0)
+                except servers.Unavailable as error:
+                    self.results["absent"][f"ws:{name}"] = str(error)
+                    self.say(f"websocket  {name:20} left out: {error}")
+                    continue
+                turns.setdefault(name, []).append(found)
+                figures = "  ".join(f"{key} {value:.2f}" for key, value in found.items())
+                self.say(f"websocket  {name:20} {figures}")
+        self.results["websocket"] = turns
+
     def cost(self, name: str) -> None:
         """One of COSTS, for us and for CherryPy."""
         measure: Callable[[str], Any] = {
@@ -114,6 +133,8 @@ def main() -> int:
     for name in WORKLOADS:
         if not chosen.only or name in chosen.only:
             run.workload(name)
+    if not chosen.only or "websocket" in chosen.only:
+        run.websocket()
     for name in COSTS:
         if not chosen.only or name in chosen.only:
             run.cost(name)

@@ -59,7 +59,7 @@ def _script(cookies: list[str], path: str) -> str:
 def turn(name: str, workload: Workload, seconds: float) -> Result:
     """Start the contender, warm it up, load it for `seconds`, end it."""
     with (
-        servers.running(name, workload.path, workload.answer) as (port, _pid),
+        servers.running(name, workload.path, workload.answer, workload.tls) as (port, _pid),
         tempfile.TemporaryDirectory() as folder,
     ):
         command = [*servers.pinned(1), "wrk", "-t1", f"-c{CONNECTIONS}", "--latency"]
@@ -68,7 +68,7 @@ def turn(name: str, workload: Workload, seconds: float) -> Result:
             script = Path(folder, "requests.lua")
             script.write_text(_script(cookies, workload.path))
             command += ["-s", str(script)]
-        url = f"http://127.0.0.1:{port}{workload.path}"
+        url = f"http{'s' if workload.tls else ''}://127.0.0.1:{port}{workload.path}"
         for duration in (1, seconds):  # the first is the warm-up
             done = subprocess.run(
                 [*command, f"-d{duration:g}s", url],

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from . import websocket
 from .workloads import OURS, WORKLOADS, Workload
 
 Results = dict[str, Any]
@@ -59,6 +60,8 @@ def goals(results: Results) -> Iterator[tuple[str, str, str, bool | None]]:
     if "idle" in costs:
         ours = costs["idle"].get("kirsch")
         yield from _idle_goals(ours) if ours else [("idle keep-alives", "", "", None)]
+    if "websocket" in results:
+        yield from websocket.goals(results)
 
 
 def _workload_goals(
@@ -98,7 +101,7 @@ def _number(value: float | None, digits: int = 0) -> str:
 
 
 def _table(results: Results, workload: Workload) -> Iterator[str]:
-    base = "raw:cheroot" if workload.name == "raw" else "cherrypy"
+    base = workload.base
     reference = median(results, workload.name, base)
     yield f"| contender | requests/s | × {base.removeprefix('raw:')} | p50 ms | p99 ms | errors |"
     yield "|---|---:|---:|---:|---:|---:|"
@@ -142,6 +145,8 @@ def markdown(results: Results) -> str:
     ]
     for name in results["workloads"]:
         lines += ["", f"## {WORKLOADS[name].title}", "", *_table(results, WORKLOADS[name])]
+    if "websocket" in results:
+        lines += websocket.table(results)
     lines += _costs(results["costs"])
     if results["absent"]:
         lines += ["", "## Not measured", ""]

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -20,6 +21,7 @@ TOP = Path(__file__).resolve().parent.parent
 CACHE = TOP / ".cache" / "bench"
 APPS = TOP / "benchmarks" / "apps"
 FILES = CACHE / "files"
+CERTIFICATE, KEY = CACHE / "tls" / "cert.pem", CACHE / "tls" / "key.pem"
 START_TIMEOUT = 20.0  # seconds
 
 
@@ -45,11 +47,35 @@ def pinned(core: int) -> list[str]:
     return []
 
 
-def fetch(port: int, path: str, headers: dict[str, str] | None = None) -> tuple[int, str, str]:
-    """GET once: (status, the first 100 characters, the Set-Cookie pair)."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+def make_certificate() -> None:
+    """A certificate of our own for 127.0.0.1, once. Raises Unavailable without openssl."""
+    if CERTIFICATE.exists() and KEY.exists():
+        return
+    CERTIFICATE.parent.mkdir(parents=True, exist_ok=True)
+    words = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650"
+    command = [*words.split(), "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
     try:
-        connection.request("GET", path, headers=headers or {})
+        subprocess.run(
+            [*command, "-keyout", KEY, "-out", CERTIFICATE],
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise Unavailable(f"no certificate could be made: {error}") from None
+
+
+def fetch(port: int, path: str, tls: bool = False) -> tuple[int, str, str]:
+    """GET once: (status, the first 100 characters, the Set-Cookie pair)."""
+    if tls:
+        context = ssl.create_default_context(cafile=str(CERTIFICATE))
+        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+            "127.0.0.1", port, timeout=5, context=context
+        )
+    else:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path)
         response = connection.getresponse()
         body = response.read()[:100].decode("latin-1")
         return response.status, body, (response.getheader("Set-Cookie") or "").partition(";")[0]
@@ -58,7 +84,7 @@ def fetch(port: int, path: str, headers: dict[str, str] | None = None) -> tuple[
 
 
 @contextlib.contextmanager
-def running(name: str, path: str, answer: str) -> Iterator[tuple[int, int]]:
+def running(name: str, path: str, answer: str, tls: bool = False) -> Iterator[tuple[int, int]]:
     """Start contender `name` on core 0; gives (port, pid) once `path` is answered with `answer`.
 
     Raises Unavailable when it does not start, or says something else.
@@ -67,9 +93,18 @@ def running(name: str, path: str, answer: str) -> Iterator[tuple[int, int]]:
     python = environment_python(room)
     if not python.exists():
         raise Unavailable("its environment could not be made")
+    if tls:
+        make_certificate()
     port = free_port()
-    command = [*pinned(0), str(python), *arguments.format(port=port).split()]
-    environ = {**os.environ, "BENCH_FILES": str(FILES), "PYTHONDONTWRITEBYTECODE": ""}
+    words = [word.format(port=port, cert=CERTIFICATE, key=KEY) for word in arguments.split()]
+    command = [*pinned(0), str(python), *words]
+    environ = {
+        **os.environ,
+        "BENCH_FILES": str(FILES),
+        "BENCH_CERTIFICATE": str(CERTIFICATE),
+        "BENCH_KEY": str(KEY),
+        "PYTHONDONTWRITEBYTECODE": "",
+    }
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
             command,
@@ -81,14 +116,14 @@ def running(name: str, path: str, answer: str) -> Iterator[tuple[int, int]]:
             start_new_session=True,
         )
         try:
-            _await(process, port, path, answer, said)
+            _await(process, port, path, answer, said, tls)
             yield port, process.pid
         finally:
             _end(process)
 
 
 def _await(
-    process: subprocess.Popen[bytes], port: int, path: str, answer: str, said: object
+    process: subprocess.Popen[bytes], port: int, path: str, answer: str, said: object, tls: bool
 ) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     why = "it did not listen"
@@ -97,7 +132,7 @@ def _await(
             why = f"it ended with status {process.returncode}"
             break
         try:
-            status, body, _ = fetch(port, path)
+            status, body, _ = fetch(port, path, tls)
         except (OSError, http.client.HTTPException):
             time.sleep(0.05)
             continue

@@ -28,6 +28,8 @@ class Workload:
         tuple[str, float], ...
     ]  # (contender, ratio): "kirsch" reaches that many times its rate
     cookies: bool = False  # 64 sessions take turns
+    tls: bool = False
+    base: str = "cherrypy"  # whose rate is 1
 
 
 WORKLOADS = {
@@ -97,6 +99,7 @@ WORKLOADS = {
                 "raw:floor",
             ),
             (("raw:cheroot", 12), ("raw:granian", 1), ("raw:floor", 0.6)),
+            base="raw:cheroot",
         ),
         Workload(
             "native",
@@ -105,6 +108,16 @@ WORKLOADS = {
             "Hello World!",
             ("kirsch-native", "kirsch-wsgi", "cherrypy-native", "cherrypy"),
             (("kirsch-wsgi", 1.15),),
+        ),
+        Workload(
+            "https",
+            "Hello world over HTTPS, on connections that are kept",
+            "/",
+            "Hello World!",
+            ("kirsch-tls", "cherrypy-tls", "falcon+granian-tls", "starlette+uvicorn-tls"),
+            (),
+            tls=True,
+            base="cherrypy-tls",
         ),
     )
 }
@@ -118,6 +131,11 @@ _GUNICORN = (
     " --backlog 1024 --log-level error {target}"
 )
 
+_UVICORN = (
+    "-m uvicorn --host 127.0.0.1 --port {port} --backlog 1024 --log-level error --no-access-log"
+    " {target}"
+)
+
 
 def _granian(interface: str, target: str) -> str:
     return _GRANIAN.replace("{interface}", interface).replace("{target}", target)
@@ -125,6 +143,10 @@ def _granian(interface: str, target: str) -> str:
 
 def _gunicorn(target: str) -> str:
     return _GUNICORN.replace("{target}", target)
+
+
+def _uvicorn(target: str) -> str:
+    return _UVICORN.replace("{target}", target)
 
 
 # name: (environment under .cache/bench, arguments of its Python, in the folder of the apps)
@@ -138,13 +160,7 @@ CONTENDERS: dict[str, tuple[str, str]] = {
     "falcon+granian": ("peers", _granian("wsgi", "falcon_app:app")),
     "blacksheep+granian": ("peers", _granian("asgi", "blacksheep_app:app")),
     "litestar+granian": ("peers", _granian("asgi", "litestar_app:app")),
-    "starlette+uvicorn": (
-        "peers",
-        (
-            "-m uvicorn --host 127.0.0.1 --port {port} --backlog 1024 --log-level error"
-            " --no-access-log starlette_app:app"
-        ),
-    ),
+    "starlette+uvicorn": ("peers", _uvicorn("starlette_app:app")),
     "falcon+gunicorn": ("peers", _gunicorn("falcon_app:app")),
     "flask+gunicorn": ("peers", _gunicorn("flask_app:app")),
     "raw:kirsch": ("kirsch", "raw.py {port} kirsch"),
@@ -154,5 +170,21 @@ CONTENDERS: dict[str, tuple[str, str]] = {
     "raw:granian": ("peers", _granian("wsgi", "raw:app")),
     "raw:bjoern": ("peers", "raw.py {port} bjoern"),
     "raw:floor": ("kirsch", "floor.py {port}"),
+    "kirsch-tls": ("kirsch", "cherrypy_app.py {port} tls"),
+    "cherrypy-tls": ("cherrypy", "cherrypy_app.py {port} tls"),
+    "falcon+granian-tls": (
+        "peers",
+        _granian("wsgi", "falcon_app:app --ssl-certificate {cert} --ssl-keyfile {key}"),
+    ),
+    "starlette+uvicorn-tls": (
+        "peers",
+        _uvicorn("starlette_app:app --ssl-certfile {cert} --ssl-keyfile {key}"),
+    ),
+    "ws:kirsch": ("kirsch", "websocket_app.py {port} kirsch"),
+    "ws:kirsch+c": ("peers", "websocket_app.py {port} kirsch+c"),
+    "ws:ws4py": ("cherrypy", "websocket_app.py {port} ws4py"),
+    "ws:websockets": ("peers", "websocket_app.py {port} websockets"),
+    "ws:uvicorn": ("peers", _uvicorn("websocket_app:asgi --ws-per-message-deflate false")),
+    "ws:aiohttp": ("peers", "websocket_app.py {port} aiohttp"),
 }
-OURS = ("kirsch", "kirsch-native", "raw:kirsch")
+OURS = ("kirsch", "kirsch-native", "raw:kirsch", "kirsch-tls")

@@ -1,8 +1,9 @@
 """The application under measurement: an ordinary CherryPy program, the same file for CherryPy 18.10 and for us.
 
-usage: cherrypy_app.py PORT [default|wsgi|native]     with the folder of static files in $BENCH_FILES
+usage: cherrypy_app.py PORT [default|wsgi|native|tls]     with the folder of static files in $BENCH_FILES
 
-'wsgi' goes through WSGI whatever the server would do by itself.
+'wsgi' goes through WSGI whatever the server would do by itself; 'tls' finds its certificate and key in
+$BENCH_CERTIFICATE and $BENCH_KEY.
 """
 
 from __future__ import annotations
@@ -68,6 +69,14 @@ def main() -> None:
 
         cherrypy.server.httpserver = CPWSGIServer(cherrypy.server)
         cherrypy.server.httpserver.wsgi_app = through_wsgi
+    elif kind == "tls":
+        cherrypy.config.update(
+            {
+                "server.ssl_module": "builtin",
+                "server.ssl_certificate": os.environ["BENCH_CERTIFICATE"],
+                "server.ssl_private_key": os.environ["BENCH_KEY"],
+            }
+        )
     static = {"tools.staticdir.on": True, "tools.staticdir.dir": os.environ["BENCH_FILES"]}
     cherrypy.tree.mount(Root(), "/", {"/static": static})
     # No signal handlers: the harness ends the process, and both frameworks treat SIGTERM alike without them.

@@ -94,3 +94,42 @@ def test_goals(
     page = report.markdown(run)
     assert "| hello | ≥ 1 × falcon+granian |  | not measured |" in page
     assert "falcon+granian: it did not listen" in page
+
+
+def test_websockets_have_their_goals_and_their_table(
+    modules: tuple[ModuleType, ModuleType],
+) -> None:
+    report = modules[1]
+    run = results()
+    run["websocket"] = {
+        "kirsch": [
+            {"echo_125": 11.0, "echo_16k": 50.0, "idle": 2.5},
+            {"echo_125": 14.0, "echo_16k": 41.0},
+            {"echo_125": 11.5, "echo_16k": 39.0},
+        ],
+        "ws4py": [{"echo_125": 50.0}],
+    }
+    verdicts = {what: reached for what, _, _, reached in report.goals(run)}
+    assert verdicts["WebSocket: echo of 125 B"] is True  # the median of three
+    assert verdicts["WebSocket: echo of 16 KiB"] is False
+    assert verdicts["WebSocket: idle connection (of 1,000)"] is True
+    assert verdicts["WebSocket: 2 of 22 do not read: longest gap"] is None
+    page = report.markdown(run)
+    assert "| WebSocket: echo of 16 KiB | ≤ 40 µs | 41.0 µs | not reached |" in page
+    assert "| | **kirsch** | ws4py |" in page
+    assert "| echo of 16 KiB, µs | 41.0 | – |" in page
+    assert "WebSocket" not in report.markdown(results())
+
+
+@pytest.mark.parametrize("message", ["x" * 125, b"y" * 126, "", b"z" * 16384])
+def test_the_client_of_websockets_speaks_their_language(
+    modules: tuple[ModuleType, ModuleType], message: str | bytes
+) -> None:
+    from benchmarks.websocket import frame_size, masked
+
+    from kirsch.wire.websocket.protocol import Protocol
+
+    core = Protocol()
+    assert core.feed(masked(message)) == [message]
+    answer = core.text(message) if isinstance(message, str) else core.binary(message)
+    assert len(answer) == frame_size(len(message))
