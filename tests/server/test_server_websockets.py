@@ -91,7 +91,7 @@ def test_every_poller(bench: Bench, poller: str) -> None:
         for number, client in enumerate(clients):
             assert client.next() == f"{round_} {number}"
     big = "y" * 3_000_000
-    site.options.max_message = 1 << 23
+    site.options = site.options._replace(max_message=1 << 23)
     late = site.client(rcvbuf=4096)
     late.send(big)
     assert late.next() == big  # more than a socket takes at once: the poller flushes

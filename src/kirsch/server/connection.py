@@ -48,6 +48,21 @@ class Connection(Replies):
         """Go on with an event in any state but READING, whose holder receives by itself."""
         return STEPS[self.state](self, mask, worker)
 
+    def receive(self, worker: Worker) -> bytes:
+        """Return what has come; nothing when that was an error or the end, which closes."""
+        try:
+            data = self.recv(RECV)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            data = b""
+            worker.counts[RESETS] += 1
+        if data:
+            worker.counts[BYTES_IN] += len(data)
+        else:
+            self.close(worker)
+        return data
+
     def more_head(self, data: bytes, worker: Worker) -> bool:
         """Add to a head that came in pieces; only a line end or a limit asks for another look."""
         self.buffer = buffer = (
@@ -136,18 +151,8 @@ class Connection(Replies):
 
     def on_body(self, mask: int, worker: Worker) -> bool:
         """BODY: gather until the body is whole or the buffer full."""
-        try:
-            data = self.recv(RECV)
-        except BlockingIOError:
-            return True
-        except OSError:
-            data = b""
-            worker.counts[RESETS] += 1
-        if not data:
-            self.close(worker)
-            return True
-        worker.counts[BYTES_IN] += len(data)
-        if not self.gather(data, worker):
+        data = self.receive(worker)
+        if not data or not self.gather(data, worker):
             return True
         settings, now = self.group.settings, worker.now
         if self.decoder.done or len(self.gathered) >= settings.body_buffer:
@@ -201,15 +206,12 @@ class Connection(Replies):
     def on_drain(self, mask: int, worker: Worker) -> bool:
         """DRAINING: throw away the rest of a request body, so that the connection lives on."""
         decoder = self.decoder
-        try:
-            data = self.recv(RECV)
-            if not data:
-                raise ConnectionResetError
-            worker.counts[BYTES_IN] += len(data)
-            self.received += len(decoder.feed(data))
-        except BlockingIOError:
+        data = self.receive(worker)
+        if not data:
             return True
-        except (OSError, ProtocolError):
+        try:
+            self.received += len(decoder.feed(data))
+        except ProtocolError:
             self.close(worker)
             return True
         if decoder.done:
@@ -222,14 +224,7 @@ class Connection(Replies):
 
     def on_linger(self, mask: int, worker: Worker) -> bool:
         """LINGERING: what we sent must be read before a reset could destroy it."""
-        try:
-            data = self.recv(RECV)
-        except BlockingIOError:
-            return True
-        except OSError:
-            data = b""
-        if not data:
-            self.close(worker)
+        self.receive(worker)
         return True
 
     def on_running(self, mask: int, worker: Worker) -> bool:

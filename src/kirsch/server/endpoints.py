@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class Handler(Protocol):
@@ -20,7 +20,7 @@ class Handler(Protocol):
         """One of the others raised; the connection is being closed with 1011."""
 
 
-class Options:
+class Options(NamedTuple):
     """What holds for all connections of an endpoint.
 
     :param key: under which the mean duration of its handler is kept.
@@ -34,40 +34,15 @@ class Options:
     :param max_queue: messages that may wait for the handler before reading pauses.
     """
 
-    __slots__ = (
-        "blocking",
-        "close_timeout",
-        "key",
-        "max_message",
-        "max_output",
-        "max_queue",
-        "ping_interval",
-        "ping_timeout",
-        "pongs",
-    )
-
-    def __init__(
-        self,
-        key: str = "websocket",
-        *,
-        blocking: bool = False,
-        pongs: bool = False,
-        max_message: int = 1 << 20,
-        ping_interval: float = 20.0,
-        ping_timeout: float = 20.0,
-        close_timeout: float = 10.0,
-        max_output: int = 1 << 20,
-        max_queue: int = 32,
-    ) -> None:
-        self.key = key
-        self.blocking = blocking
-        self.pongs = pongs
-        self.max_message = max_message
-        self.ping_interval = ping_interval
-        self.ping_timeout = ping_timeout
-        self.close_timeout = close_timeout
-        self.max_output = max_output
-        self.max_queue = max_queue
+    key: str = "websocket"
+    blocking: bool = False
+    pongs: bool = False
+    max_message: int = 1 << 20
+    ping_interval: float = 20.0
+    ping_timeout: float = 20.0
+    close_timeout: float = 10.0
+    max_output: int = 1 << 20
+    max_queue: int = 32
 
 
 class ConnectionClosed(Exception):

@@ -56,11 +56,15 @@ class Pending:
         self.parts.append(data)
         self.size += len(data)
 
+    def first(self) -> Any:
+        """Return the bytes that are sent next; they are the first of the parts."""
+        return self.parts[0]
+
     def flush(self, conn: Link) -> bool:
         """Send what the socket takes; True when nothing is left. Raises OSError, Truncated."""
         parts = self.parts
         while parts:
-            data = parts[0]
+            data = self.first()
             try:
                 sent = conn.send(data)
             except BlockingIOError:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .output import Pending
-
-if TYPE_CHECKING:
-    from .link import Link
 
 JOIN = 65536  # bytes of small frames that go out in one send
 BURDEN = 64  # bytes that a frame in the queue is taken to cost beside its own
@@ -27,27 +24,8 @@ class OutQueue(Pending):
         """Bytes of memory, roughly."""
         return self.size + BURDEN * len(self.parts)
 
-    def flush(self, conn: Link) -> bool:
-        """Send what the socket takes; True when nothing is left. Raises OSError."""
-        parts = self.parts
-        while parts:
-            data = parts[0]
-            if len(parts) > 1 and len(data) < JOIN:
-                data = self._join()
-            try:
-                sent = conn.send(data)
-            except BlockingIOError:
-                return False
-            self.size -= sent
-            self.sent += sent
-            if sent < len(data):
-                parts[0] = memoryview(data)[sent:]
-                return False
-            parts.popleft()
-        return True
-
-    def _join(self) -> bytes:
-        """Make one piece of the first ones: a system call costs more than copying them."""
+    def first(self) -> Any:
+        """Return the first frame, as one piece with those behind it: a call costs more than a copy."""
         parts = self.parts
         pieces = [parts.popleft()]
         total = len(pieces[0])
@@ -55,6 +33,6 @@ class OutQueue(Pending):
             piece = parts.popleft()
             total += len(piece)
             pieces.append(piece)
-        joined = b"".join(pieces)
-        parts.appendleft(joined)
-        return joined
+        first = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        parts.appendleft(first)
+        return first

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..wire.websocket.protocol import Protocol
 from .connection import Connection
-from .counters import BYTES_IN, RESETS, SLOW_PEERS, SOCKETS
+from .counters import SLOW_PEERS, SOCKETS
 from .gateway import Upgrade
-from .input import RECV
 from .link import CLOSED_STATE, LINGERING
 from .poller import IN, OUT
 from .websockets import OPENED, WebSocket
@@ -43,18 +42,8 @@ class WebSocketConnection(Connection):
                 return True
         if not mask & ~OUT or (ws._paused and not mask & ~(IN | OUT)):
             return True
-        try:
-            data = self.recv(RECV)
-        except BlockingIOError:
-            return True
-        except OSError:
-            data = b""
-            worker.counts[RESETS] += 1
-        if not data:
-            self.close(worker)
-            return True
-        worker.counts[BYTES_IN] += len(data)
-        return True if ws._over else ws.received(data, worker)
+        data = self.receive(worker)
+        return True if not data or ws._over else ws.received(data, worker)
 
     def on_deadline(self, worker: Worker, now: float) -> None:
         """A deadline has passed."""
