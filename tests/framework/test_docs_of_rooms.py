@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from framework_asking import ask
 
 import cherrypy
 from cherrypy.framework.site import site
+from docs_kit import DOCS, samples
 
-DOCS = Path(__file__).parents[2] / "docs"
 PAGES = ["dispatch", "config", "logging", "bodies"]
 
 
@@ -32,9 +31,7 @@ def post(app, path, body, content_type):
 @pytest.mark.skipif(not hasattr(cherrypy, "expose"), reason="the front door is not there")
 @pytest.mark.parametrize("page", PAGES)
 def test_samples_run(page):
-    text = (DOCS / f"{page}.md").read_text("utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    assert blocks
+    blocks = samples(page)
     before = dict(site.config)
     screen = site.log.screen
     site.log.screen = False

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
 from spine_kit import Answer, call
 
 import cherrypy
-
-PAGE = Path(__file__).parents[2] / "docs" / "requests.md"
+from docs_kit import samples
 
 
 class Shown:
@@ -22,9 +19,9 @@ class Shown:
 
 def test_the_samples() -> None:
     names: dict[str, Any] = {"get": lambda app, path: Shown(call(app, path))}
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    blocks = samples("requests")
     assert len(blocks) >= 5
     screen = cherrypy.log.screen
     for block in blocks:
-        exec(compile(block, str(PAGE), "exec"), names)
+        exec(compile(block, "requests.md", "exec"), names)
     cherrypy.log.screen = screen

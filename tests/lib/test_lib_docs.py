@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import inspect
 import re
-from pathlib import Path
 
 import pytest
 
 from cherrypy.lib import caching, cptools, toolbox
+from docs_kit import page, samples
 
-DOCS = Path(__file__).parent.parent.parent / "docs"
 
-
-@pytest.mark.parametrize("page", ["tools", "sessions", "static", "security"])
-def test_samples(page, ask):
-    names = {"ask": ask, "__name__": f"docs_{page}"}
-    text = (DOCS / f"{page}.md").read_text("utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+@pytest.mark.parametrize("name", ["tools", "sessions", "static", "security"])
+def test_samples(name, ask):
+    names = {"ask": ask, "__name__": f"docs_{name}"}
+    blocks = samples(name)
     assert len(blocks) > 2
     for block in blocks:
-        exec(compile(block, f"{page}.md", "exec", dont_inherit=True), names)
+        exec(compile(block, f"{name}.md", "exec", dont_inherit=True), names)
 
 
 def arguments(name: str, callback: object) -> list[str]:
@@ -59,7 +56,7 @@ def arguments(name: str, callback: object) -> list[str]:
 
 
 def test_the_table_of_tools_is_whole():
-    text = (DOCS / "tools.md").read_text("utf-8")
+    text = page("tools")
     rows = {}
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
@@ -86,7 +83,7 @@ def test_the_table_of_session_settings_is_true():
     defaults = {
         one.name: one.default for one in inspect.signature(sessions.init).parameters.values()
     }
-    text = (DOCS / "sessions.md").read_text("utf-8")
+    text = page("sessions")
     rows = re.findall(r"^\| `(\w+)`[^|]*\| `([^|`]+)` \|", text, re.MULTILINE)
     assert len(rows) > 6
     for name, shown in rows:

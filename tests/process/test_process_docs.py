@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import pytest
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "process.md"
-SAMPLES = re.findall(r"^```python\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+from docs_kit import samples
+
+SAMPLES = samples("process")
 
 
 def test_the_samples_were_found():
@@ -21,7 +19,7 @@ def test_sample(number):
     assert "assert " in sample
     namespace = {"__name__": f"sample_{number}"}
     try:
-        exec(compile(sample, f"{DOCUMENT.name}[{number}]", "exec"), namespace)
+        exec(compile(sample, f"process.md[{number}]", "exec"), namespace)
     finally:
         bus = namespace["bus"]
         if bus.state is not bus.states.EXITING:

@@ -1,11 +1,10 @@
 """The parts that need no socket: settings, counters, deadlines."""
 
-import pathlib
-import re
 import threading
 
 import pytest
 
+from docs_kit import page, samples
 from kirsch.server.counters import ACCEPTED, R4XX, RESPONSES, Counters
 from kirsch.server.deadlines import GRAIN, NEVER, Wheel
 from kirsch.server.limits import TABLE, Settings, table_markdown
@@ -27,16 +26,13 @@ def test_settings():
 
 
 def test_docs_show_the_table():
-    text = (pathlib.Path(__file__).parents[2] / "docs" / "server.md").read_text()
+    text = page("server")
     assert table_markdown() in text
     assert all(row.sentence.endswith(".") for row in TABLE)
 
 
 def test_docs_sample_runs():
-    text = (pathlib.Path(__file__).parents[2] / "docs" / "server.md").read_text()
-    samples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert samples
-    for sample in samples:
+    for sample in samples("server"):
         exec(compile(sample, "docs/server.md", "exec"), {})
 
 

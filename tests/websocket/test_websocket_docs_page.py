@@ -4,37 +4,24 @@ from __future__ import annotations
 
 import inspect
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from cherrypy.websocket.tool import open_websocket
-
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "websockets.md"
-TEXT = PAGE.read_text("utf-8")
-SAMPLES = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+from docs_kit import check_program, page, programs
 
 
-@pytest.mark.parametrize("number", range(len(SAMPLES)))
-def test_a_sample_prints_what_its_comments_say(number: int) -> None:
-    source = SAMPLES[number]
-    promised = re.findall(r"print\(.*\)+ +# (.*)", source)
-    assert promised
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", source],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == promised
+@pytest.mark.parametrize("source", programs("websockets"))
+def test_a_sample_prints_what_its_comments_say(source: str) -> None:
+    check_program(source)
 
 
 def test_the_table_has_every_setting_and_its_default() -> None:
-    block = TEXT.partition("<!-- settings -->")[2].partition("<!-- end of settings -->")[0]
+    block = (
+        page("websockets")
+        .partition("<!-- settings -->")[2]
+        .partition("<!-- end of settings -->")[0]
+    )
     shown = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", block, re.MULTILINE))
     parameters = inspect.signature(open_websocket).parameters.values()
     assert shown == {one.name: repr(one.default) for one in parameters}
