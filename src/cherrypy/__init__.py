@@ -15,6 +15,7 @@ from .framework import body as _body  # noqa: F401 - old names are reached throu
 from .framework import compat as _compat  # noqa: F401 - likewise
 from .framework import dispatch, wsgi
 from .framework.application import Application
+from .framework.config import late_plugins as _late_plugins
 from .framework.errors import (
     CherryPyException,
     HTTPError,
@@ -101,7 +102,16 @@ def _websocket() -> Tool:
     return WebSocketTool()
 
 
+def _relay(engine: Any) -> Any:
+    from .websocket.relay import Relay
+
+    relay = Relay(engine)
+    relay.subscribe()
+    return relay
+
+
 site.tools.add_late("websocket", _websocket)
+_late_plugins["websocket"] = _relay
 
 # From here on the site and the front door share one namespace.
 globals().update(vars(site))

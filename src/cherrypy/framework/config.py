@@ -159,6 +159,10 @@ def _server_namespace_handler(k: str, v: Any) -> None:
         setattr(server, key, v)
 
 
+#: Plugins that are made by the first entry that names them: name -> what makes one, subscribed.
+late_plugins: dict[str, Callable[[Any], Any]] = {}
+
+
 def _engine_namespace_handler(k: str, v: Any) -> None:
     """`engine.<key>` sets an attribute of the bus, `engine.<plugin>.<key>` of a plugin.
 
@@ -179,6 +183,9 @@ def _engine_namespace_handler(k: str, v: Any) -> None:
         setattr(engine, k, v)
         return
     plugin = getattr(engine, name, None)
+    if plugin is None and name in late_plugins:
+        plugin = late_plugins[name](engine)
+        setattr(engine, name, plugin)
     if plugin is None:
         raise AttributeError(f"engine.{k}: the engine has no plugin {name!r}")
     if key == "on":

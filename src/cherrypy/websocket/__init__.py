@@ -13,6 +13,7 @@ from .messages import (
     TextMessage,
 )
 from .plugin import WebSocketManager, WebSocketPlugin
+from .relay import Relay
 from .rooms import Room
 from .sockets import ConnectionClosed, PageSocket
 from .tool import WebSocketTool
@@ -26,6 +27,7 @@ __all__ = (
     "PageSocket",
     "PingControlMessage",
     "PongControlMessage",
+    "Relay",
     "Room",
     "TextMessage",
     "WebSocket",

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from cherrypy.process.plugins.base import SimplePlugin
 
 from .messages import Message
-from .rooms import Room
+from .relay import Relay
+from .rooms import Room, everybody
 
 if TYPE_CHECKING:
     from cherrypy.process.wspbus import Bus
@@ -19,8 +20,8 @@ __all__ = ("WebSocketManager", "WebSocketPlugin")
 class WebSocketManager:
     """A room of everybody. It needs no thread: the server watches the sockets."""
 
-    def __init__(self, poller: Any = None) -> None:
-        self._room = Room("all")
+    def __init__(self, poller: Any = None, room: Room | None = None) -> None:
+        self._room = Room("all") if room is None else room
 
     def add(self, websocket: Any) -> None:
         """Let `websocket` get what is broadcast."""
@@ -63,11 +64,25 @@ class WebSocketManager:
 
 
 class WebSocketPlugin(SimplePlugin):
-    """Listens on 'handle-websocket' (a new one) and 'websocket-broadcast' (message, binary=False)."""
+    """Listens on 'handle-websocket' (a new one) and 'websocket-broadcast' (message, binary=False).
+
+    With `engine.websocket.redis` what is broadcast reaches the sockets of all processes.
+    """
 
     def __init__(self, bus: Bus) -> None:
         super().__init__(bus)
-        self.manager = WebSocketManager()
+        self.manager = WebSocketManager(room=everybody())
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Pass `engine.websocket.redis` on where programs have called this plugin `engine.websocket`."""
+        if name != "redis" and not name.startswith("redis_"):
+            super().__setattr__(name, value)
+            return
+        relay = self.__dict__.get("relay")
+        if relay is None:
+            relay = self.__dict__["relay"] = Relay(self.bus)
+            relay.subscribe()
+        setattr(relay, name, value)
 
     def subscribe(self) -> None:
         """Listen."""

@@ -94,6 +94,11 @@ class Socket:
         self._rooms.add(room)
         return not self._ended
 
+    def _left(self, room: Room) -> None:
+        """Forget a room: who goes from one to the next must not gather them."""
+        if self._rooms is not None:
+            self._rooms.discard(room)
+
     def _end(self, code: int, reason: str) -> None:
         self._code, self._reason = code, reason
         self._ended = True
