@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -111,14 +112,15 @@ class Process:
             self.process = subprocess.Popen(
                 [sys.executable, "-W", "error", str(PROGRAM), url, *entries],
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdout=log,
                 stderr=log,
             )
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line, self.log()
-        self.port = int(line)
         self.clients: list[Client] = []
+        served = until(lambda: re.search(r"Serving on http://[\d.]+:(\d+)", self.log()), 15)
+        if not served:
+            self.close()
+        assert served, self.log()
+        self.port = int(served[1])
 
     def log(self) -> str:
         return self.log_file.read_text("utf-8")
@@ -160,6 +162,5 @@ class Process:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait(10)
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
-                pipe.close()
+        assert self.process.stdin is not None
+        self.process.stdin.close()

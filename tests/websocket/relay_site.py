@@ -1,7 +1,7 @@
 """The program of the tests about Redis: a site with a shared room, and with broadcasts on the bus.
 
-Arguments: the URL of Redis, and further settings of `engine.websocket` as name=literal. It writes its port, and
-ends when its standard input does.
+Arguments: the URL of Redis, and further settings of `engine.websocket` as name=literal. It ends when its standard input
+does.
 """
 
 from __future__ import annotations
@@ -105,11 +105,7 @@ def main() -> None:
     )
     WebSocketPlugin(cherrypy.engine).subscribe()
     cherrypy.tree.mount(Root())
-    # What the engine logs goes to standard output by itself, where the port is awaited.
-    print_port = sys.stdout
-    sys.stdout = sys.stderr
     cherrypy.engine.start()
-    print(cherrypy.server.bound_addr[1], file=print_port, flush=True)
     sys.stdin.read()
     cherrypy.engine.exit()
     cherrypy.engine.block()
