@@ -113,6 +113,76 @@ def test_what_is_not_kept(cached):
     assert list(owner._cache.store) == ["http://127.0.0.1/count?a=1"]
 
 
+class Closed:
+    """A body whose `close` is to be called, once, however much of it was pulled."""
+
+    def __init__(self, told, chunks=("one ", "two")):
+        self.told = told
+        self.chunks = chunks
+
+    def __iter__(self):
+        try:
+            for chunk in self.chunks:
+                yield chunk.encode()
+        finally:
+            self.told.append("iterator")
+
+    def close(self):
+        self.told.append("body")
+
+
+def test_a_body_is_closed(serve):
+    told = []
+
+    class Streams:
+        @expose
+        def index(self, given="whole"):
+            return Closed(told)
+
+        @expose
+        def breaks(self):
+            return Closed(told, ("one ", None))
+
+    site = serve(Streams(), {"tools.caching.on": True, "response.stream": True})
+    assert site("/").body == b"one two"
+    assert told == ["iterator", "body"]
+    assert site("/")["Age"] == "0"  # from the cache: nothing to close
+    assert told == ["iterator", "body"]
+    told.clear()
+    with pytest.raises(AttributeError):
+        site("/breaks")
+    assert told == ["iterator", "body"]
+    told.clear()
+    assert site("/", "given=up", method="HEAD").body == b""  # nobody pulls
+    assert told == ["body"]
+
+
+@pytest.mark.parametrize("encode", [True, False])
+def test_a_body_that_nobody_reads_to_its_end_is_closed_and_not_kept(serve, encode):
+    told = []
+
+    class Streams:
+        @expose
+        def index(self):
+            return Closed(told)
+
+    conf = {"tools.caching.on": True, "response.stream": True, "tools.encode.on": encode}
+    app = serve(Streams(), conf).app
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "wsgi.url_scheme": "http",
+        "HTTP_HOST": "h",
+    }
+    body = app(environ, lambda *args: None)
+    assert next(iter(body)) == b"one "
+    body.close()
+    body.close()
+    assert told == ["iterator", "body"]
+    assert owner._cache.tot_puts == 0
+
+
 def test_the_cache_forgets(serve):
     Root.calls = 0
     site = serve(

@@ -8,7 +8,8 @@ from __future__ import annotations
 import datetime
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from types import GeneratorType
 from typing import Any
 
 from cherrypy.framework.errors import HTTPError, HTTPRedirect
@@ -413,30 +414,61 @@ def _may_be_stored(response: Any) -> bool:
         return False
 
 
-def tee_output() -> None:
-    """Store the response of this request while it is being sent."""
-    response = serving.response
-    if not _may_be_stored(response):
-        return
-    cache = site.__dict__["_cache"]
-    limit = getattr(cache, "maxobj_size", None)
+class _Tee:
+    """A body that is stored when it has been sent to its end; closes what it wraps.
 
-    def tee(body: Any) -> Iterator[bytes]:
-        output: list[bytes] = []
-        size = 0
-        for chunk in body:
+    A generator would close nothing if nobody had begun to pull.
+    """
+
+    __slots__ = ("_body", "_chunks")
+
+    def __init__(self, body: Any, cache: Any, response: Any) -> None:
+        self._body: Any = body
+        self._chunks = _teed(body, cache, response)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._chunks)
+
+    def close(self) -> None:
+        """Give the body up, or back: its own `close` is called, once."""
+        body, self._body = self._body, None
+        try:
+            self._chunks.close()
+        finally:
+            close = getattr(body, "close", None)
+            if close is not None:
+                close()
+
+
+def _teed(body: Any, cache: Any, response: Any) -> Generator[bytes, None, None]:
+    limit = getattr(cache, "maxobj_size", None)
+    output: list[bytes] = []
+    size = 0
+    chunks = iter(body)
+    try:
+        for chunk in chunks:
             size += len(chunk)
             if limit is None or size < limit:
                 output.append(chunk)
             else:  # too large to be stored: not to be gathered either
                 output.clear()
             yield chunk
-        if size and (limit is None or size < limit):
-            cache.put(
-                (response.status, dict(response.headers), b"".join(output), response.time), size
-            )
+    finally:
+        # What `__iter__` made may hold what the body itself closes.
+        if chunks is not body and isinstance(chunks, GeneratorType):
+            chunks.close()
+    if size and (limit is None or size < limit):
+        cache.put((response.status, dict(response.headers), b"".join(output), response.time), size)
 
-    response.body = tee(response.body)
+
+def tee_output() -> None:
+    """Store the response of this request while it is being sent."""
+    response = serving.response
+    if _may_be_stored(response):
+        response.body = _Tee(response.body, site.__dict__["_cache"], response)
 
 
 #: A date long past, for clients that know Expires only: Sun, 28 Jan 2007 00:00:00 GMT.
