@@ -101,6 +101,13 @@ def test_the_table_has_every_setting_and_its_default() -> None:
     assert shown == {one.name: repr(one.default) for one in parameters}
 
 
+def test_the_table_of_the_client_has_every_argument() -> None:
+    block = page("websockets").partition("| argument of `connect`")[2].partition("\n\n")[0]
+    shown = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", block, re.MULTILINE))
+    _, *parameters = inspect.signature(connect).parameters.values()
+    assert shown == {one.name: repr(one.default) for one in parameters}
+
+
 def test_the_table_of_redis_has_every_setting_and_its_default() -> None:
     block = page("websockets").partition("| `engine.websocket.<name>` |")[2].partition("\n\n")[0]
     shown = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", block, re.MULTILINE))
