@@ -13,7 +13,8 @@ from kirsch.wire.websocket.client import BadAnswer
 from kirsch.wire.websocket.events import Ping, Pong
 from kirsch.wire.websocket.protocol import Protocol
 
-from .dialing import Deadline, Opened, Refused, dial, fields_of, settings_of, shake, split
+from .compression import settings_of
+from .dialing import Deadline, Opened, Refused, dial, fields_of, shake, split
 
 __all__ = ("BadAnswer", "Client", "ConnectionClosed", "Refused", "connect")
 

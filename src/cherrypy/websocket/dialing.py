@@ -19,7 +19,7 @@ from kirsch.wire.websocket.client import (
 )
 from kirsch.wire.websocket.handshake import Acceptance
 
-__all__ = ("Deadline", "Opened", "Refused", "dial", "fields_of", "settings_of", "shake", "split")
+__all__ = ("Deadline", "Opened", "Refused", "dial", "fields_of", "shake", "split")
 
 MOST_HEAD = 65536  # bytes of an answer's head
 MOST_BODY = 1 << 20  # bytes of a refusal's body that are kept
@@ -160,13 +160,6 @@ def fields_of(
         secret = unquote_to_bytes(f"{parts.username}:{parts.password or ''}")
         fields.append(("Authorization", f"Basic {b64encode(secret).decode('ascii')}"))
     return fields
-
-
-def settings_of(compression: bool | Mapping[str, Any]) -> deflate.Settings | None:
-    """What permessage-deflate is offered with; None: it is not."""
-    if not compression:
-        return None
-    return deflate.Settings(**(compression if isinstance(compression, Mapping) else {}))
 
 
 def shake(

@@ -20,9 +20,9 @@ from kirsch.server.exchange import Exchange
 from kirsch.server.gateway import FileWrapper
 from kirsch.server.link import Link
 from kirsch.server.upgrades import upgrade
-from kirsch.wire.websocket import deflate
 from kirsch.wire.websocket.handshake import SAME_HOST, Acceptance, Refusal, Rules, judge
 
+from .compression import settings_of
 from .handlers import WebSocket
 from .sockets import PageSocket
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ("WebSocketTool",)
 
 _options = lru_cache(maxsize=512)(Options)
+_usual = Options()  # what the server takes where nothing else is said
 
 #: What a 101 does not say (RFC 9110, 8.6 and 15.2), or says in its own words.
 _NOT_IN_101 = frozenset(
@@ -76,12 +77,12 @@ def open_websocket(
     host: str | None = None,
     subprotocol_required: bool = False,
     compression: Any = None,
-    max_message: int = 1 << 20,
-    ping_interval: float = 20.0,
-    ping_timeout: float = 20.0,
-    close_timeout: float = 10.0,
-    max_output: int = 1 << 20,
-    max_queue: int = 32,
+    max_message: int = _usual.max_message,
+    ping_interval: float = _usual.ping_interval,
+    ping_timeout: float = _usual.ping_timeout,
+    close_timeout: float = _usual.close_timeout,
+    max_output: int = _usual.max_output,
+    max_queue: int = _usual.max_queue,
 ) -> None:
     """Open a WebSocket in answer to this request, when the page has returned.
 
@@ -114,7 +115,7 @@ def open_websocket(
             origins=[origins] if isinstance(origins, str) else origins,
             subprotocols=[protocols] if isinstance(protocols, str) else protocols or (),
             subprotocol_required=subprotocol_required,
-            compression=_settings(compression),
+            compression=settings_of(compression),
         ),
         host,
     )
@@ -161,12 +162,6 @@ def _judged(rules: Rules, host: str | None) -> Acceptance:
         for name, value in refusal.headers:
             serving.response.headers[name] = value
         raise HTTPError(refusal.status, refusal.text) from None
-
-
-def _settings(compression: Any) -> deflate.Settings | None:
-    if not compression:
-        return None
-    return deflate.Settings(**(compression if isinstance(compression, dict) else {}))
 
 
 def _can_switch(request: Any) -> bool:
