@@ -400,24 +400,3 @@ def test_nothing_may_follow_the_last_body(site):
     serve(site, app)
     assert site.ask("/api") == (200, "whole")
     until(lambda: raised, "the error")
-
-
-def test_websockets_are_refused_in_words(site):
-    called = []
-
-    async def app(scope, receive, send):
-        called.append(scope["type"])
-
-    serve(site, app)
-    for _ in range(2):
-        status, text = site.ask(
-            "/api/ws",
-            Upgrade="websocket",
-            Connection="Upgrade",
-            Sec_WebSocket_Version="13",
-            Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ==",
-        )
-        assert status == 403
-        assert "WebSocket" in text
-    assert called == []
-    assert site.text().count("A WebSocket for the ASGI application at '/api' was refused") == 1

@@ -106,11 +106,13 @@ def upgrade(
     options: Options,
     attach: Callable[[WebSocket], object],
     more: Iterable[tuple[str, str]] = (),
+    kind: type[WebSocket] = WebSocket,
 ) -> Upgrade:
     """Return what a gateway returns in place of a body to open a WebSocket.
 
     :param attach: called with the WebSocket before anything happens on it.
     :param more: further fields of the 101. Raises ValueError for those that cannot be sent.
+    :param kind: how its handler is served: see `Detached`.
     """
     head = acceptance.head(more)
 
@@ -118,7 +120,7 @@ def upgrade(
         conn.last = conn.template = conn.template_head = None
         conn.__class__ = switched(type(conn))
         core = Protocol(max_message=options.max_message, agreement=acceptance.agreement)
-        ws = WebSocket(conn, core, handler, options, acceptance.agreement is not None)
+        ws = kind(conn, core, handler, options, acceptance.agreement is not None)
         conn.upgraded = ws
         attach(ws)
         worker.counts[SOCKETS] += 1

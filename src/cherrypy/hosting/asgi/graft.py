@@ -11,12 +11,17 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
+from kirsch.http.status import response_codes
+from kirsch.server.gateway import FileWrapper, Upgrade
+from kirsch.wire.websocket.handshake import Refusal, judge
+
 from ...framework.site import site
 from .lifespan import Lifespan
 from .loop import shared
 from .peer import ConnectedPeer, Peer
-from .scope import http_scope, is_websocket
-from .talk import Chunks, Talk
+from .scope import http_scope, is_websocket, websocket_scope
+from .sockets import SocketSettings, SocketTalk
+from .talk import PLAIN_TEXT, Chunks, Talk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +32,10 @@ __all__ = ("GraftedASGI",)
 
 LIFESPANS = ("auto", "on", "off")
 
-NO_WEBSOCKET = b"This server does not open WebSockets for ASGI applications."
+ELSEWHERE = "This server cannot switch to WebSocket: it is not kirsch."
+
+#: Seconds that coroutines get to end by themselves when their WebSockets are closed by a stop.
+GRACE = 1.0
 
 #: Fields that are no business of a WSGI application (PEP 3333, "Other HTTP Features").
 HOP_BY_HOP = frozenset(
@@ -68,6 +76,8 @@ class GraftedASGI:
         self.mode = lifespan
         self.loop: asyncio.AbstractEventLoop | None = None
         self.lifespan: Lifespan | None = None
+        self.websockets = SocketSettings()
+        self.sockets: set[SocketTalk] = set()  # those that are open, or about to; for the loop
         self.warned = False
         self._lock = threading.Lock()  # started once, stopped once
 
@@ -125,11 +135,26 @@ class GraftedASGI:
             if loop is None:
                 return
             try:
+                self._await(loop, self._end_sockets())
                 if self.lifespan is not None:
                     self._await(loop, self.lifespan.shutdown(self.stop_timeout))
             finally:
                 self.lifespan = None
                 shared.release()
+
+    async def _end_sockets(self) -> None:
+        """Close the WebSockets that the servers have not, and cancel who does not end with them."""
+        tasks = set()
+        for talk in list(self.sockets):
+            talk.go_away()
+            if talk.task is not None:
+                tasks.add(talk.task)
+        if tasks:
+            tasks = (await asyncio.wait(tasks, timeout=GRACE))[1]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=GRACE)
 
     @staticmethod
     def _await(loop: asyncio.AbstractEventLoop, what: Any) -> None:
@@ -153,6 +178,9 @@ class GraftedASGI:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Serve a WSGI request."""
         status, fields, body = self._respond(environ, Peer)
+        if type(body) is Upgrade:
+            start_response(status, [])
+            return body
         start_response(
             status,
             [
@@ -188,25 +216,43 @@ class GraftedASGI:
     def _respond(
         self, environ: dict[str, Any], peer_of: Callable[[dict[str, Any]], Peer]
     ) -> tuple[str, list[tuple[bytes, bytes]], Any]:
-        if is_websocket(environ):
-            return self._refuse_websocket()
         loop = self._running()
         lifespan = self.lifespan
         state = lifespan.state if lifespan is not None and lifespan.taken else None
+        peer = peer_of(environ)
+        if is_websocket(environ):
+            return self._socket(environ, peer, loop, state)
         scope = http_scope(environ, state)
-        talk = Talk(peer_of(environ), loop, self.where)
+        talk = Talk(peer, loop, self.where)
         talk.tell(talk.begin, self.app, scope)
         return talk.response()
 
-    def _refuse_websocket(self) -> tuple[str, list[tuple[bytes, bytes]], Any]:
-        """Answer as for an application that closes before it has accepted (ASGI WebSocket spec)."""
+    def _socket(
+        self, environ: dict[str, Any], peer: Peer, loop: asyncio.AbstractEventLoop, state: Any
+    ) -> tuple[str, list[tuple[bytes, bytes]], Any]:
+        """Serve a WebSocket, or what was meant to be one."""
+        if environ.get("wsgi.file_wrapper") is not FileWrapper:
+            return self._refuse()
+        minor = 0 if environ.get("SERVER_PROTOCOL") == "HTTP/1.0" else 1
+        try:
+            acceptance = judge("GET", minor, environ, self.websockets.rules())
+        except Refusal as refusal:
+            fields = [(name.encode(), value.encode()) for name, value in refusal.headers]
+            status = f"{refusal.status} {response_codes[refusal.status][0]}"
+            return status, [*PLAIN_TEXT, *fields], [refusal.text.encode()]
+        scope = websocket_scope(environ, state)
+        talk = SocketTalk(peer, loop, self.where, self.websockets, acceptance, self.sockets)
+        talk.tell(talk.begin, self.app, scope)
+        return talk.response()
+
+    def _refuse(self) -> tuple[str, list[tuple[bytes, bytes]], Any]:
+        """Answer as the tool `websocket` does where nothing can switch."""
         if not self.warned:
             self.warned = True
             site.log(
-                f"A WebSocket for the ASGI application at {self.where!r} was refused (403): "
-                "only HTTP is hosted so far.",
+                f"A WebSocket for the ASGI application at {self.where!r} was refused (501): "
+                + ELSEWHERE,
                 "ASGI",
                 logging.WARNING,
             )
-        fields = [(b"content-type", b"text/plain; charset=utf-8")]
-        return "403 Forbidden", fields, [NO_WEBSOCKET]
+        return "501 Not Implemented", PLAIN_TEXT, [ELSEWHERE.encode()]

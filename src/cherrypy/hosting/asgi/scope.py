@@ -1,4 +1,4 @@
-"""The scope of an ASGI request, out of a WSGI environment: values only (ASGI HTTP spec, 2.3)."""
+"""The scope of an ASGI request or WebSocket, out of a WSGI environment: values only."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import re
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
-__all__ = ("ASGI", "http_scope", "is_websocket")
+from kirsch.wire.websocket.grammar import has_token, read_tokens
+
+__all__ = ("ASGI", "http_scope", "is_websocket", "websocket_scope")
 
 #: What applications may count on. `send()` raises an OSError once the peer has gone, as 2.4 asks;
 #: 2.3 is what makes frameworks listen for a disconnect while they stream.
 ASGI = {"version": "3.0", "spec_version": "2.3"}
+
+#: For WebSockets nothing speaks against the newest: 2.4 is OSErrors, 2.5 the reason of a disconnect.
+ASGI_WEBSOCKET = {"version": "3.0", "spec_version": "2.5"}
 
 #: What RFC 3986 3.3 lets a path hold unescaped.
 PLAIN = "/:@!$&'()*+,;=~"
@@ -24,14 +29,33 @@ def http_scope(environ: dict[str, Any], state: dict[str, Any] | None) -> dict[st
     state
         What the application left in the lifespan's `state`; None when it takes no part in it.
     """
+    return {
+        "type": "http",
+        "asgi": dict(ASGI),
+        "method": (environ.get("REQUEST_METHOD") or "GET").upper(),
+        "scheme": environ.get("wsgi.url_scheme") or "http",
+        "extensions": {},
+        **_common(environ, state),
+    }
+
+
+def websocket_scope(environ: dict[str, Any], state: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the scope of a handshake that asks for a WebSocket; like `http_scope`."""
+    return {
+        "type": "websocket",
+        "asgi": dict(ASGI_WEBSOCKET),
+        "scheme": "wss" if environ.get("wsgi.url_scheme") == "https" else "ws",
+        "subprotocols": read_tokens(environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL") or "") or [],
+        "extensions": {"websocket.http.response": {}},
+        **_common(environ, state),
+    }
+
+
+def _common(environ: dict[str, Any], state: dict[str, Any] | None) -> dict[str, Any]:
     root = environ.get("SCRIPT_NAME") or ""
     path, raw_path = _paths(environ, root + (environ.get("PATH_INFO") or ""))
     scope: dict[str, Any] = {
-        "type": "http",
-        "asgi": dict(ASGI),
         "http_version": (environ.get("SERVER_PROTOCOL") or "HTTP/1.1").partition("/")[2],
-        "method": (environ.get("REQUEST_METHOD") or "GET").upper(),
-        "scheme": environ.get("wsgi.url_scheme") or "http",
         "path": path.decode("utf-8", "replace"),
         "raw_path": raw_path,
         "query_string": (environ.get("QUERY_STRING") or "").encode("latin-1", "replace"),
@@ -39,7 +63,6 @@ def http_scope(environ: dict[str, Any], state: dict[str, Any] | None) -> dict[st
         "headers": _headers(environ),
         "client": _end(environ.get("REMOTE_ADDR"), environ.get("REMOTE_PORT"), 0),
         "server": _end(environ.get("SERVER_NAME"), environ.get("SERVER_PORT"), None),
-        "extensions": {},
     }
     if state is not None:
         scope["state"] = state.copy()
@@ -93,5 +116,14 @@ def _end(host: Any, port: Any, otherwise: Any) -> tuple[str, Any] | None:
 
 
 def is_websocket(environ: dict[str, Any]) -> bool:
-    """Return whether the client asks for a WebSocket (RFC 6455 4.1)."""
-    return "websocket" in (environ.get("HTTP_UPGRADE") or "").lower()
+    """Return whether the client asks for a WebSocket, if only badly (RFC 6455 4.1).
+
+    RFC 9110 7.8: an Upgrade in an HTTP/1.0 request is ignored, and any may be.
+    """
+    upgrade = environ.get("HTTP_UPGRADE")
+    return (
+        upgrade is not None
+        and has_token(upgrade, "websocket")
+        and environ.get("REQUEST_METHOD") == "GET"
+        and environ.get("SERVER_PROTOCOL") != "HTTP/1.0"
+    )

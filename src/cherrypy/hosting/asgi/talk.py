@@ -39,6 +39,8 @@ class Talk:
     Methods are marked by the thread that calls them: L, the loop; W, the worker.
     """
 
+    kinds = ("http.response.start", "http.response.body")  # the two messages of a response
+
     def __init__(self, peer: Peer, loop: asyncio.AbstractEventLoop, where: str) -> None:
         self.peer = peer
         self.loop = loop
@@ -79,14 +81,20 @@ class Talk:
         except (KeyboardInterrupt, SystemExit) as error:
             self.fatal = error  # for the server, as when a page raises it
         except Exception as error:
-            if not self._is_disconnect(error):
-                text = f"Error in the ASGI application at {self.where!r}"
-                site.log(text, "ASGI", logging.ERROR, traceback=True)
+            self.blame(error)
         finally:
             self.say(None)
 
-    def _is_disconnect(self, error: BaseException | None) -> bool:
-        """Return whether an error only says that the client has left, in a framework's words."""
+    def blame(self, error: Exception) -> bool:
+        """Log an error of the application; False when it is none (L)."""
+        if self.is_disconnect(error):
+            return False
+        text = f"Error in the ASGI application at {self.where!r}"
+        site.log(text, "ASGI", logging.ERROR, traceback=True)
+        return True
+
+    def is_disconnect(self, error: BaseException | None) -> bool:
+        """Return whether an error only says that the client has left, in a framework's words (L)."""
         while error is not None:
             if isinstance(error, ClientGone):
                 return True
@@ -114,11 +122,11 @@ class Talk:
         kind = message["type"]
         if self.broken:
             raise ClientGone("the client has gone")
-        wanted = "http.response.body" if self.started else "http.response.start"
+        wanted = self.kinds[self.started]
         if kind != wanted or self.complete:
             now = "after the whole response" if self.complete else f"where {wanted!r} is due"
             raise RuntimeError(f"Unexpected ASGI message {kind!r} {now}.")
-        if kind == "http.response.start":
+        if not self.started:
             self.say(_head(message), None)
             self.started = True
             return
@@ -224,9 +232,12 @@ class Talk:
             raise
         self.tell(self.take, data, more)
 
-    def response(self) -> tuple[str, list[tuple[bytes, bytes]], list[bytes] | Chunks]:
+    def response(self) -> tuple[str, list[tuple[bytes, bytes]], Any]:
         """Return status, fields and body: a list when it is all there (W)."""
-        head = self.hear()
+        return self.respond(self.hear())
+
+    def respond(self, head: Any) -> tuple[str, list[tuple[bytes, bytes]], list[bytes] | Chunks]:
+        """Return the response that begins with what was heard first, `head` (W)."""
         first = None if head is None else self.hear()
         if head is None or first is None:
             left = self.gone
