@@ -6,6 +6,7 @@ the inbox, and an inbox that is full pauses the peer.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..wire.websocket.events import NO_STATUS, Close
@@ -73,16 +74,19 @@ class Detached(WebSocket):
 
     def close(self, code: int | None = 1000, reason: str = "") -> None:
         """Begin to close; `take` gives what had come before, then says so. Raises ValueError."""
-        mine = self.open
-        super().close(code, reason)
-        if not mine:
-            return
         with self._lock:
+            frame = self.core.close(code, reason)
+            if not frame or self._over:
+                return
+            # Before the peer can answer: its Close repeats the code, and seldom the reason.
             self._add(Close(NO_STATUS if code is None else code, reason))
             self._deaf = True
+            self._close_by = time.monotonic() + self.options.close_timeout
+            self._put(frame, own=False)
             if self.core.ending is None and not self._over:
                 self._paused = False  # or the peer's answer would not be read
                 self._arm()
+            self._schedule()
             self._wake_waiter()
 
     # -- in place of what calls handlers ---------------------------------------------------------

@@ -71,7 +71,6 @@ class SocketSettings:
         """Return them as the server wants them."""
         return Options(
             "asgi websocket",
-            blocking=True,
             max_message=self.max_message,
             max_queue=self.max_queue,
             max_output=self.max_output,
