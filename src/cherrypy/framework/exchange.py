@@ -126,6 +126,10 @@ class Served:
     A server may pull and close in another thread than the one that ran the request.
     """
 
+    feed: Any = None
+    """How to have a body sent that others make while no thread waits; set by the room that knows
+    the servers. Called with what to call at its beginning and at its end, and with its limits."""
+
     iter_response: Any = None
     _request: Any = None
     _response: Any = None
@@ -360,6 +364,10 @@ def answer(
         # The request ends here, and with it all that it holds; the connection goes on without it.
         served.close()
         return status, pairs, body.give_upgrade(pairs)
+    give_feed = getattr(body, "give_feed", None)
+    if give_feed is not None and served.feed is not None and hasattr(origin, "hands_over"):
+        serving.__dict__.clear()  # the request goes on, but not in this thread
+        return status, pairs, give_feed(served)
     return status, pairs, served
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kirsch.server.gateway import FileWrapper
 from kirsch.server.wsgi import WSGIGateway
 
-from ..framework.exchange import answer
+from ..framework.exchange import Served, answer
 from ..framework.tree import Tree
 
 if TYPE_CHECKING:
@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     from .httpserver import HTTPServer
 
 __all__ = ("DirectGateway",)
+
+
+def _feed(*args: Any, **kwargs: Any) -> Any:
+    """Make a feed; what few programs use is imported when they do."""
+    from kirsch.server.feeds import Feed
+
+    return Feed(*args, **kwargs)
+
+
+Served.feed = staticmethod(_feed)
 
 
 class DirectGateway:

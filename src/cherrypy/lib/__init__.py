@@ -141,6 +141,7 @@ _ROOMS = frozenset(
         "reprconf",
         "secureheaders",
         "sessions",
+        "sse",
         "static",
         "xmlrpcutil",
     ]

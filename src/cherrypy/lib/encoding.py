@@ -187,6 +187,8 @@ class ResponseEncoder:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         headers = serving.response.headers
         result = self.oldhandler(*args, **kwargs)
+        if hasattr(result, "give_feed"):
+            return result  # has no end, and knows its charset
         body = self.body = prepare_iter(result)
         content_type = headers.get("Content-Type")
         if not content_type:

@@ -36,6 +36,9 @@ NAMES = (
     "websocket_messages",
     "websocket_slow_peers",
     "websocket_unanswered_pings",
+    "feeds",
+    "feed_slow_peers",
+    "parked",
 )
 (
     ACCEPTED,
@@ -66,6 +69,9 @@ NAMES = (
     MESSAGES,
     SLOW_PEERS,
     UNANSWERED,
+    FEEDS,
+    SLOW_FEEDS,
+    PARKED,
 ) = range(len(NAMES))
 # Responses that began, all classes. Successes are what remains: the commonest answer costs nothing.
 RESPONSES = len(NAMES)

@@ -22,6 +22,8 @@ class Exchange:
 
     __slots__ = ("body", "connection", "head", "stream")
 
+    hands_over = True  # the server knows what to do with a `Handover`
+
     def __init__(self, connection: Connection, head: RequestHead, body: Any) -> None:
         self.connection = connection
         self.head = head

@@ -89,6 +89,28 @@ class Upgrade:
         raise RuntimeError("a response that switches protocols has no body")
 
 
+class Handover:
+    """In place of a body: somebody else answers from here on, and no thread waits for that.
+
+    `begin` is called with the connection, the worker, the exchange, the status and the fields, and
+    owns the connection; `lost` instead, when somebody has answered already.
+    """
+
+    __slots__ = ("begin", "lost")
+
+    def __init__(
+        self,
+        begin: Callable[[Any, Any, Exchange, str, Headers], object],
+        lost: Callable[[], object],
+    ) -> None:
+        self.begin = begin
+        self.lost = lost
+
+    def __iter__(self) -> Iterator[bytes]:
+        # Something between gateway and server takes it for a body.
+        raise RuntimeError("a response that is made elsewhere has no body here")
+
+
 def single(body: Any) -> Closing | None:
     """The only item of a body whose len() is 1, with its close(); None for any other body.
 

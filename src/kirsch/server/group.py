@@ -361,3 +361,5 @@ class Group:
         if self.reserve >= 0:
             os.close(self.reserve)
             self.reserve = -1
+        while self.errands:  # those of whoever did not know yet that nobody is left
+            self.errands.popleft()(last)

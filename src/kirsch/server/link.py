@@ -75,6 +75,7 @@ class Link:
         "worker",
     )
 
+    hands_over = True  # as `Exchange` has it
     worker: Worker
     head: RequestHead
     upgraded: Any  # what it speaks after a 101; set by that

@@ -12,7 +12,7 @@ from ..wire.http1.responses import ResponseHead, response_head
 from .counters import BYTES_OUT, CLASS, HANDLER_ERRORS, REQUESTS, RESETS, RESPONSES
 from .deadlines import GRAIN
 from .exchange import Exchange
-from .gateway import Closing, FileWrapper, Upgrade, close_body, single
+from .gateway import Closing, FileWrapper, Handover, Upgrade, close_body, single
 from .input import StreamInput
 from .link import RUNNING, Link
 from .output import Pending, Truncated, as_bytes, open_stream
@@ -39,6 +39,16 @@ class Replies(Link):
         except BaseException as error:
             self.failed(worker, exchange, error)
             return
+        if type(body) is bytes and exchange.stream is None:
+            if worker.back():
+                self.respond(worker, exchange, status, headers, body, None)
+            return
+        self.reply(worker, exchange, status, headers, body)
+
+    def reply(
+        self, worker: Worker, exchange: Exchange, status: str, headers: Any, body: Any
+    ) -> None:
+        """Send what a gateway has returned, whatever kind of body it is."""
         kind = type(body)
         if exchange.stream is None:
             if kind is bytes:
@@ -67,6 +77,12 @@ class Replies(Link):
             elif kind is Upgrade:
                 if worker.back():  # else somebody has answered in our place
                     self.switch(worker, body)
+                return
+            elif kind is Handover:
+                if worker.back():
+                    body.begin(self, worker, exchange, status, headers)
+                else:
+                    body.lost()
                 return
             elif hasattr(kind, "__len__"):
                 try:
