@@ -257,7 +257,7 @@ def test_many_requests_wait_in_one_loop(site):
     for thread in threads:
         thread.join(15)
     assert answers == [(200, "all here")] * 30
-    assert names == {"asgi-loop"}
+    assert names == {"event-loop"}
 
 
 def test_status_and_headers(site):

@@ -21,7 +21,7 @@ from starlette.routing import Route
 import cherrypy
 from cherrypy.hosting.asgi.graft import GraftedASGI
 from cherrypy.hosting.asgi.lifespan import LifespanFailed
-from cherrypy.hosting.asgi.loop import shared
+from cherrypy.process.loops import shared
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def site(monkeypatch):
 
 
 def loops():
-    return [thread for thread in threading.enumerate() if thread.name == "asgi-loop"]
+    return [thread for thread in threading.enumerate() if thread.name == "event-loop"]
 
 
 class Recorder:
@@ -188,7 +188,7 @@ def test_a_failing_shutdown_is_logged(site, fail, line):
 
 
 def test_the_loop_does_not_wait_for_stubborn_tasks(site, monkeypatch):
-    monkeypatch.setattr("cherrypy.hosting.asgi.loop.PATIENCE", 0.2)
+    monkeypatch.setattr("cherrypy.process.loops.PATIENCE", 0.2)
     cancelled = []
 
     async def app(scope, receive, send):
@@ -339,7 +339,7 @@ def test_fastapi_serves_beside_pages(site, told):
     assert site.ask("/api/items/x")[0] == 422
     assert site.ask("/api/nothing")[0] == 404
     assert json.loads(site.ask("/api/openapi.json")[1])["servers"] == [{"url": "/api"}]
-    assert "asgi-loop" not in site.ask("/api/blocking")[1]
+    assert "event-loop" not in site.ask("/api/blocking")[1]
     assert site.ask("/api/stream") == (200, "0\n1\n2\n")
     assert site.ask("/api/later") == (200, '"now"')
     until(lambda: "later" in told, "the background task")

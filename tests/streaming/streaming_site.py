@@ -72,7 +72,10 @@ class Client:
     def _decode(self) -> None:
         """Move what is there of the body from `data` to `body`."""
         if "chunked" not in self.fields.get("transfer-encoding", ""):
-            self.body, self.data = self.body + self.data, b""
+            length = self.fields.get("content-length")
+            most = len(self.data) if length is None else int(length) - len(self.body)
+            self.body, self.data = self.body + self.data[:most], self.data[most:]
+            self.ended = length is not None and len(self.body) == int(length)
             return
         while b"\r\n" in self.data and not self.ended:
             size, _, rest = self.data.partition(b"\r\n")
@@ -100,8 +103,7 @@ class Client:
 
     def whole(self) -> bytes:
         """Read a body to its end."""
-        length = self.fields.get("content-length")
-        return self.read(lambda body: length is not None and len(body) >= int(length))
+        return self.read(lambda body: False)
 
     def get(self, path: str, *lines: str) -> tuple[int, str]:
         self.ask(path, *lines)

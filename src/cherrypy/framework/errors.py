@@ -63,6 +63,22 @@ class TimeoutError(CherryPyException):
         timeout_error(serving.response).set_response()
 
 
+class Suspended(BaseException):
+    """A page has to wait, and its thread need not: the request goes on when there is a result.
+
+    Raised through the stages of a request, which handle no such thing. `leave` of what it holds
+    makes the response that a server takes for "later".
+    """
+
+    park: Any = None
+    """How a server lets go of a request; set by the room that knows the servers. Called with what
+    begins the waiting and what ends it early."""
+
+    def __init__(self, waiting: Any) -> None:
+        super().__init__(waiting)
+        self.waiting = waiting
+
+
 class InternalRedirect(CherryPyException):
     """Go on with another page of this server, without telling the client.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from kirsch.http.hosts import Host, urljoin
 
-from .errors import InternalRedirect, bare_error, format_exc
+from .errors import InternalRedirect, Suspended, bare_error, format_exc
 from .request import Request
 from .response import bare_pairs, late, look_at_time
 from .serving import serving
@@ -130,6 +130,9 @@ class Served:
     """How to have a body sent that others make while no thread waits; set by the room that knows
     the servers. Called with what to call at its beginning and at its end, and with its limits."""
 
+    held: dict[str, Any] = {}
+    """What else the thread was serving that has handed the request on."""
+
     iter_response: Any = None
     _request: Any = None
     _response: Any = None
@@ -216,6 +219,7 @@ class Served:
         before = None
         if serving.request is not request:
             before = dict(serving.__dict__)
+            serving.__dict__.update(self.held)
             serving.load(request, self._response)
         try:
             body = self._response._body
@@ -343,13 +347,10 @@ def answer(
         else:
             status = response.status if response._output_status is None else status_text(response)
             pairs = response.pairs()
+    except Suspended as away:
+        return away.waiting.leave(app, asked, origin, file_wrapper, highest)  # type: ignore[no-any-return]  # a triple
     except BaseException as exc:
-        if isinstance(exc, (KeyboardInterrupt, SystemExit)):
-            _given_up(app, request, response)
-            raise
-        last_resort = trapped()
-        _given_up(app, request, response)
-        return last_resort
+        return _failed(app, request, response, exc)
     body = response._body
     kind = type(body)
     if kind is bytes or kind is list:
@@ -357,18 +358,71 @@ def answer(
             return status, pairs, Served(app, request, response).whole()
         app.release_serving()
         return status, pairs, body
+    return status, pairs, outgoing(app, request, response, origin, file_wrapper, pairs)
+
+
+def _failed(
+    app: Any, request: Any, response: Any, error: BaseException
+) -> tuple[str, list[tuple[str, str]], Any]:
+    """Answer when even the error page has failed (while `error` is being handled)."""
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        _given_up(app, request, response)
+        raise error
+    last_resort = trapped()
+    _given_up(app, request, response)
+    return last_resort
+
+
+def outgoing(
+    app: Any,
+    request: Any,
+    response: Any,
+    origin: Any,
+    file_wrapper: Any,
+    pairs: list[tuple[str, str]],
+) -> Any:
+    """Return the body as the server is to get it, of whatever kind it is."""
+    body = response._body
+    kind = type(body)
     served = Served(app, request, response)
+    if kind is bytes or kind is list:
+        return served.whole()
     if file_wrapper is not None and hasattr(kind, "give_file"):
-        return status, pairs, served.whole(file_wrapper)
+        return served.whole(file_wrapper)
     if hasattr(kind, "give_upgrade"):
         # The request ends here, and with it all that it holds; the connection goes on without it.
         served.close()
-        return status, pairs, body.give_upgrade(pairs)
+        return body.give_upgrade(pairs)
     give_feed = getattr(body, "give_feed", None)
     if give_feed is not None and served.feed is not None and hasattr(origin, "hands_over"):
-        serving.__dict__.clear()  # the request goes on, but not in this thread
-        return status, pairs, give_feed(served)
-    return status, pairs, served
+        # The request goes on, but not in this thread.
+        served.held = dict(serving.__dict__)
+        serving.__dict__.clear()
+        return give_feed(served)
+    return served
+
+
+def resumed(
+    app: Any, asked: Any, origin: Any, file_wrapper: Any, highest: str, request: Any, go_on: Any
+) -> tuple[str, list[tuple[str, str]], Any]:
+    """Return the response to a request that was suspended: `go_on` takes the stages still due.
+
+    The other arguments are those of `answer`; the request is that of this thread again.
+    """
+    response = serving.response
+    try:
+        try:
+            go_on()
+        except InternalRedirect as redirect:
+            first, request = request, None
+            request, response = _followed(app, asked, origin, highest, first, redirect)
+        status = response.status if response._output_status is None else status_text(response)
+        pairs = response.pairs()
+    except Suspended as away:
+        return away.waiting.leave(app, asked, origin, file_wrapper, highest)  # type: ignore[no-any-return]  # a triple
+    except BaseException as exc:
+        return _failed(app, request, response, exc)
+    return status, pairs, outgoing(app, request, response, origin, file_wrapper, pairs)
 
 
 def _begun(app: Any, origin: Any, highest: str) -> tuple[Any, Any]:
@@ -418,6 +472,8 @@ def _followed(
             return request, response
         except InternalRedirect as again:
             redirect = again
+        except Suspended:
+            raise
         except BaseException:
             _given_up(app, request, response)
             raise

@@ -32,8 +32,13 @@ _own = threading.local()  # holds the thread's Life
 _lives: set[weakref.ref[Life]] = set()
 
 
+def watch(life: Any) -> None:
+    """Count in somebody who is no thread and serves something: it has `held`, `ident` and `take`."""
+    _lives.add(weakref.ref(life, _lives.discard))
+
+
 def lives() -> list[Life]:
-    """The threads that have served something and are still there."""
+    """The threads that have served something and are still there, and others like them."""
     found = (ref() for ref in _lives.copy())
     return [life for life in found if life is not None]
 

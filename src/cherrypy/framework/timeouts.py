@@ -126,8 +126,9 @@ class TimeoutMonitor(Monitor):
                 return True
             return type(response._body) not in (bytes, list)
 
+        own = getattr(life, "take", None)  # of a request that no thread is at
         try:
-            taken = self.take(life.ident, wanted)
+            taken = self.take(life.ident, wanted) if own is None else own(wanted)
         except Exception:
             self.bus.log("Could not answer in place of a handler.", 40, traceback=True)
             return now + self.frequency
@@ -135,7 +136,8 @@ class TimeoutMonitor(Monitor):
             return now + min(self.frequency, AGAIN)
         self.answered += 1
         try:
-            work = _Answer(request, response, taken, _where(life.ident))
+            where = _where(life.ident) if own is None else life.where()  # type: ignore[attr-defined]  # it has `take`
+            work = _Answer(request, response, taken, where)
         except Exception:  # classes of the program's own
             self.bus.log("Could not make the answer in place of a handler.", 40, traceback=True)
             if taken is not True:

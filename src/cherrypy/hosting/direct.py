@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kirsch.server.gateway import FileWrapper
 from kirsch.server.wsgi import WSGIGateway
 
+from ..framework.errors import Suspended
 from ..framework.exchange import Served, answer
 from ..framework.tree import Tree
 
@@ -28,7 +29,15 @@ def _feed(*args: Any, **kwargs: Any) -> Any:
     return Feed(*args, **kwargs)
 
 
+def _park(*args: Any) -> Any:
+    """Make what parks a request."""
+    from kirsch.server.parked import Parked
+
+    return Parked(*args)
+
+
 Served.feed = staticmethod(_feed)
+Suspended.park = staticmethod(_park)
 
 
 class DirectGateway:

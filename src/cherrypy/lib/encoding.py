@@ -106,6 +106,7 @@ class ResponseEncoder:
 
     body: Any
     oldhandler: Callable[..., Any]
+    changes_results = True  # and does nothing before it calls `oldhandler`
 
     def __init__(self, **kwargs: Any) -> None:
         for name, value in kwargs.items():

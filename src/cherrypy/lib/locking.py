@@ -87,8 +87,9 @@ class NamedLock:
 class NamedLocks(dict[str, NamedLock]):
     """Locks by name; only those that somebody holds exist.
 
-    The thread that holds a lock may take it again; any thread may give it back, since the end of
-    a response can come in another one than its beginning. Whoever waits longest is next.
+    Who holds a lock may take it again: the request, or, for whoever names none, the thread. Any
+    thread may give it back, since the end of a response can come in another one than its beginning.
+    Whoever waits longest is next.
     """
 
     def __init__(self) -> None:
@@ -101,9 +102,12 @@ class NamedLocks(dict[str, NamedLock]):
 
         Args:
             timeout: None waits for ever, 0 does not wait.
-            holder: what to show to others who wait in vain.
+            holder: the request that wants it; shown to others who wait in vain.
         """
-        me = threading.get_ident()
+        # Requests of coroutines share a thread, and go from one to another. Without an application
+        # it is but the request that threads see which serve none.
+        own = getattr(holder, "app", None) is not None
+        me = id(holder) if own else threading.get_ident()
         with self._guard:
             entry = self.get(name)
             if entry is None:

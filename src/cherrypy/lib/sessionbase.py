@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -318,6 +319,9 @@ class Session:
     # ------------------------------------------------------------------------------ locks
 
     def _lock_limit(self) -> float | None:
+        events = sys.modules.get("asyncio.events")
+        if events is not None and events._get_running_loop() is not None:
+            return 0.0  # who waits here stops all coroutines, perhaps the one that has the lock
         limit = self.lock_timeout
         if isinstance(limit, datetime.timedelta):
             return limit.total_seconds()

@@ -126,7 +126,7 @@ class Away:
     # -- any thread ------------------------------------------------------------------------------
 
     def call_holder(self) -> None:
-        """Have the holder call `go_on`."""
+        """Have the holder of the baton call `go_on`."""
         group = self.conn.group
         group.ready.append(self.conn)
         group.poller.wake()

@@ -141,8 +141,9 @@ class Feed(Away):
 
     # -- the worker that begins it ---------------------------------------------------------------
 
-    def refused(self) -> None:
+    def refused(self, conn: Any) -> None:
         """Somebody has answered in our place."""
+        self.conn = conn
         self.over = self.told = True
         self.ended()
 
@@ -155,7 +156,7 @@ class Feed(Away):
         try:
             head = conn.make_head(exchange, status, headers, None)
         except Exception as error:
-            self.refused()
+            self.refused(conn)
             conn.failed(worker, exchange, error)
             return
         counts = worker.counts

@@ -93,7 +93,7 @@ class Handover:
     """In place of a body: somebody else answers from here on, and no thread waits for that.
 
     `begin` is called with the connection, the worker, the exchange, the status and the fields, and
-    owns the connection; `lost` instead, when somebody has answered already.
+    owns the connection; `lost` instead, with the connection, when somebody has answered already.
     """
 
     __slots__ = ("begin", "lost")
@@ -101,7 +101,7 @@ class Handover:
     def __init__(
         self,
         begin: Callable[[Any, Any, Exchange, str, Headers], object],
-        lost: Callable[[], object],
+        lost: Callable[[Any], object],
     ) -> None:
         self.begin = begin
         self.lost = lost

@@ -82,7 +82,7 @@ class Replies(Link):
                 if worker.back():
                     body.begin(self, worker, exchange, status, headers)
                 else:
-                    body.lost()
+                    body.lost(self)
                 return
             elif hasattr(kind, "__len__"):
                 try:

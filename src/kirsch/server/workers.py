@@ -392,6 +392,11 @@ class Worker:
             except IndexError:
                 return
             errand(self)
+            if self.lost or self.strayed:  # somebody else is to go on
+                if other.errands:
+                    other.called = True
+                    other.poller.wake()
+                return
 
     def step_aside(self) -> None:
         """Pass the baton on from within a handler that has no request, and is about to wait."""

@@ -5,6 +5,7 @@ Law: arguments live on the request, so a tool sees and may change them until the
 
 from __future__ import annotations
 
+from types import AsyncGeneratorType, CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HTTPError
@@ -61,8 +62,9 @@ class PageHandler:
             if type(self) is LateParamPageHandler and not self._kwargs:
                 request = serving.request
                 # The call itself makes a dict of its own.
-                return self.callable(*request.args, **request.params)
-            return self.callable(*self.args, **self.kwargs)
+                result = self.callable(*request.args, **request.params)
+            else:
+                result = self.callable(*self.args, **self.kwargs)
         except TypeError as exc:
             try:
                 test_callable_spec(self.callable, self.args, self.kwargs)
@@ -71,6 +73,20 @@ class PageHandler:
             except Exception:  # no signature to be had: the page's own error says more
                 pass
             raise
+        if type(result) in AWAITED:
+            return awaited(self, result)
+        return result
+
+
+#: What a page gives that has yet to run, on the event loop.
+AWAITED = frozenset((CoroutineType, AsyncGeneratorType))
+
+
+def awaited(handler: PageHandler, made: Any) -> Any:
+    """Return what comes of a coroutine or an asynchronous generator that a page has given."""
+    from ..coroutines import result_of  # loads asyncio, which few programs need
+
+    return result_of(handler, made)
 
 
 class LateParamPageHandler(PageHandler):

@@ -16,8 +16,8 @@ from kirsch.server.gateway import FileWrapper, Upgrade
 from kirsch.wire.websocket.handshake import Refusal, judge
 
 from ...framework.site import site
+from ...process.loops import shared
 from .lifespan import Lifespan
-from .loop import shared
 from .peer import ConnectedPeer, Peer
 from .scope import http_scope, is_websocket, websocket_scope
 from .sockets import SocketSettings, SocketTalk

@@ -6,8 +6,9 @@ ends, with its line in the access log, when the stream does.
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from typing import Any
 
 from cherrypy.framework.errors import HTTPError
@@ -283,8 +284,47 @@ class PulledStream(Stream):
                 pass  # it runs, and its next event will be the last
 
 
+def _encoded(item: Any) -> bytes:
+    return event_of(item).encode()
+
+
+class PumpedStream(PulledStream):
+    """A stream whose events an asynchronous iterator makes, on the event loop."""
+
+    def __init__(self, source: Any, *args: Any) -> None:
+        from cherrypy.framework.asyncbodies import AsyncBody
+
+        # Behind other servers a thread waits for each.
+        super().__init__(AsyncBody(source, _encoded), *args)
+        self._items = source
+        self._pump: Any = None
+
+    def _give_feed(self, served: Any) -> Any:
+        from cherrypy.framework.asyncbodies import Pump
+
+        self._pump = pump = Pump(self._items, served.held, _encoded)
+        options = {**self._options, "most": sys.maxsize, "most_bytes": sys.maxsize}
+        self.feed = served.feed(self._begin, served.close, room=pump.room, **options)
+        return self.feed.handover()
+
+    give_feed: Any = _give_feed
+
+    def _begin(self) -> None:
+        super()._begin()
+        if self._pump is not None:
+            self._pump.start(self.feed)
+
+    def close(self) -> None:
+        """End the stream, and what makes its events."""
+        if self._pump is None:
+            super().close()
+        else:
+            Stream.close(self)
+            self._pump.stop()
+
+
 def stream(
-    source: Room | Iterable[Any] | None = None,
+    source: Room | Iterable[Any] | AsyncIterable[Any] | None = None,
     *,
     channel: str | None = None,
     format: Callable[..., Any] | None = None,
@@ -301,7 +341,7 @@ def stream(
 
     source
         A `Room`, or an iterable of events. None: whoever has the stream sends, see `Stream.send`.
-        An iterable holds a thread.
+        An asynchronous iterable waits for the client, on the event loop; any other holds a thread.
     channel
         A channel of the bus in place of it: what is published there is sent.
     format
@@ -347,4 +387,6 @@ def stream(
     rest = (request, last_id, recent, options, retry)
     if source is None or isinstance(source, Room):
         return Stream(source, *rest)
+    if hasattr(source, "__aiter__"):
+        return PumpedStream(source, *rest)
     return PulledStream(source, *rest)

@@ -1,4 +1,4 @@
-"""The event loop that all hosted ASGI applications share, in a thread of its own."""
+"""The event loop that all coroutines share, of pages and of ASGI applications, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class LoopThread:
             if self._loop is None:
                 loop = self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(
-                    target=self._run, args=(loop,), name="asgi-loop", daemon=True
+                    target=self._run, args=(loop,), name="event-loop", daemon=True
                 )
                 self._thread.start()
             return self._loop
