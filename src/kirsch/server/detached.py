@@ -31,12 +31,12 @@ class Detached(WebSocket):
     From then on `take`, `offer`, `close` and `abort` may be called in any thread, and nothing blocks.
     """
 
-    __slots__ = ("_deaf", "_mine")
+    __slots__ = ("_deaf", "_offered")
 
     def __init__(self, conn: Link, core: Core, handler: Any, options: Options, packs: bool) -> None:
         super().__init__(conn, core, handler, options, packs)
         self._deaf = False  # we have said that we close: nobody wants what still comes
-        self._mine = 0  # bytes of the frame that was offered last
+        self._offered = 0  # bytes of the frame that was offered last
 
     @property
     def over(self) -> bool:
@@ -61,10 +61,11 @@ class Detached(WebSocket):
         UnicodeEncodeError for text that UTF-8 cannot hold.
         """
         with self._lock:
-            self._check_open()
             core = self.core
+            if self._over or core.close_sent:
+                raise self._closed()
             frame = core.text(message) if isinstance(message, str) else core.binary(message)
-            self._mine = len(frame)
+            self._offered = len(frame)
             self._put(frame)
             out = self._out
             if out is None or out.weight <= self.options.max_output // 2:
@@ -118,7 +119,7 @@ class Detached(WebSocket):
         # What the handler offers, one message at a time, is kept whatever its size. A peer that does
         # not read cannot make us queue pongs beyond that.
         out = self._out
-        if out is not None and (own or out.weight <= self.options.max_output + self._mine):
+        if out is not None and (own or out.weight <= self.options.max_output + self._offered):
             out.add(frame)
             return False
         return super()._put(frame, own)

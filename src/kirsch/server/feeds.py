@@ -11,9 +11,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..wire.http1.responses import LAST_CHUNK, encode_chunk
+from .away import Away
 from .counters import BYTES_OUT, CLASS, FEEDS, RESETS, RESPONSES, SLOW_FEEDS, TIMEOUTS_WRITE
 from .deadlines import NEVER
-from .away import Away
 from .gateway import Handover
 from .outqueue import OutQueue
 from .poller import OUT

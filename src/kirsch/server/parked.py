@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .away import Away
 from .counters import HANDLER_ERRORS, PARKED, TIMEOUTS_RESPONSE
 from .deadlines import NEVER
-from .away import Away
 from .gateway import Handover, close_body
 from .input import StreamInput
 from .link import RUNNING
