@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import builtins
 import gc
+import re
+import sys
 import threading
 import time
 from typing import Any
@@ -14,7 +16,7 @@ from spine_kit import call
 import cherrypy
 from cherrypy.framework import response as responses
 from cherrypy.framework.serving import lives, serving
-from cherrypy.framework.timeouts import TimeoutMonitor
+from cherrypy.framework.timeouts import TimeoutMonitor, _where
 from cherrypy.process.plugins import Monitor
 from cherrypy.process.wspbus import Bus
 
@@ -306,3 +308,60 @@ def test_a_time_out_without_sense_harms_nobody_else() -> None:
     finally:
         serving.clear()
     assert any("no time-out that makes sense" in msg for msg in told)
+
+
+def test_the_stack_of_another_thread_is_read_while_it_runs() -> None:
+    """All of it, from where the thread began, however fast it moves and when it ends meanwhile."""
+    ready, done = threading.Event(), threading.Event()
+
+    def bottom():
+        ready.set()
+        done.wait(10)
+
+    thread = threading.Thread(target=lambda: bottom() or None)
+    thread.start()
+    ready.wait(10)
+    text = _where(thread.ident)
+    names = re.findall(r"line \d+, in (\S+)", text)
+    assert names[:2] == ["_bootstrap", "_bootstrap_inner"]
+    assert names[names.index("<lambda>") + 1] == "bottom"
+    assert "done.wait(10)" in text and text.count("\n") == 2 * len(names)
+    done.set()
+    thread.join(10)
+    assert _where(thread.ident) == ""
+
+    def deep(levels):
+        return [deep(levels - 1) for _ in range(1 if levels else 0)] and next(iter([levels]))
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(100):
+            thread = threading.Thread(target=lambda: [deep(30) for _ in range(20)])
+            thread.start()
+            while thread.is_alive():
+                text = _where(thread.ident)
+                assert text == "" or "_bootstrap" in text.splitlines()[0]
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def test_no_more_of_a_stack_is_read_than_can_be_shown() -> None:
+    ready, done = threading.Event(), threading.Event()
+
+    def deep(levels):
+        if levels:
+            deep(levels - 1)
+        else:
+            ready.set()
+            done.wait(10)
+
+    thread = threading.Thread(target=deep, args=(300,))
+    thread.start()
+    ready.wait(10)
+    try:
+        assert "done.wait(10)" in _where(thread.ident)
+        assert "_bootstrap" not in _where(thread.ident)
+    finally:
+        done.set()
+        thread.join(10)

@@ -350,7 +350,7 @@ def test_no_worker_belongs_to_an_open_socket(site):
     pool = site.server.httpserver.requests
     until(lambda: pool.idle == pool.size, "all workers to be free")
     names = {thread.name for thread in threading.enumerate() if "asgi" in thread.name}
-    assert names == {"asgi-loop"}
+    assert names == {"event-loop"}
     assert len(opened(site)) == 30
     for client in clients:
         client.send("x")

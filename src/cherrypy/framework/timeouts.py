@@ -10,6 +10,8 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from itertools import accumulate, chain, repeat, starmap
+from operator import attrgetter, itemgetter
 from time import time
 from typing import Any
 
@@ -180,14 +182,32 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
+#: Frames shown at most.
+_DEPTH = 100
+
+
 def _where(ident: int) -> str:
-    """The stack of another thread, as text."""
+    """The stack of another thread, as text; '' when there is none to be had."""
     import traceback
 
+    # Who steps from frame to frame while that thread may run reads what is no longer there, and
+    # the process is gone. So it is one call in C, in which the interpreter lets nobody else run.
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        return ""
+    top = map(itemgetter(ident), starmap(sys._current_frames, [()]))
+    frames = accumulate(chain(top, repeat("f_back", _DEPTH)), getattr)
+    found: list[tuple[Any, int]] = []
     # Before 3.12.3 a collection within this call may bring the process to a stop (gh-106883).
-    with _no_collection():
-        frame = sys._current_frames().get(ident)
-    return "" if frame is None else "".join(traceback.format_stack(frame))
+    with _no_collection(), contextlib.suppress(AttributeError, KeyError):
+        found.extend(map(attrgetter("f_code", "f_lineno"), frames))  # to the frame that is None
+    return "".join(
+        traceback.format_list(
+            [
+                traceback.FrameSummary(code.co_filename, line, code.co_name)
+                for code, line in reversed(found)
+            ]
+        )
+    )
 
 
 class _TooLate(HTTPError):
