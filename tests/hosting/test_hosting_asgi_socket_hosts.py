@@ -349,7 +349,11 @@ def test_no_worker_belongs_to_an_open_socket(site):
     clients = [call(site) for _ in range(30)]
     pool = site.server.httpserver.requests
     until(lambda: pool.idle == pool.size, "all workers to be free")
-    names = {thread.name for thread in threading.enumerate() if "asgi" in thread.name}
+    names = {
+        thread.name
+        for thread in threading.enumerate()
+        if "asgi" in thread.name or "loop" in thread.name
+    }
     assert names == {"event-loop"}
     assert len(opened(site)) == 30
     for client in clients:
