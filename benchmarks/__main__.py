@@ -15,8 +15,7 @@ from typing import Any
 from . import costs, load, report, servers, websocket
 from .workloads import CONTENDERS, WORKLOADS
 
-COSTS = ("import", "memory", "idle")
-ALL = (*WORKLOADS, "websocket", *COSTS)
+ALL = (*WORKLOADS, "websocket", *report.COSTS)
 
 
 def names(text: str) -> list[str]:
@@ -31,6 +30,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--only", type=names, default=[], metavar="hello,raw,import")
     parser.add_argument("--contenders", type=names, default=[], metavar="kirsch,cherrypy")
     parser.add_argument("--connections", type=int, default=5000, help="idle ones (5000)")
+    parser.add_argument(
+        "--merge", action="store_true", help="with --only: put these sections into the kept results"
+    )
     parser.add_argument("--output", default=None, metavar="FOLDER", help="for the results")
     chosen = parser.parse_args()
     for name in chosen.only:
@@ -39,6 +41,8 @@ def options() -> argparse.Namespace:
     for name in chosen.contenders:
         if not {name, f"raw:{name}", f"ws:{name}"} & CONTENDERS.keys():
             parser.error(f"no contender {name}; there are {', '.join(CONTENDERS)}")
+    if chosen.merge and (not chosen.only or chosen.contenders or chosen.quick):
+        parser.error("--merge is for whole sections, chosen with --only, of the usual length")
     if not shutil.which("wrk"):
         parser.error("wrk is not installed")
     chosen.rounds = chosen.rounds or (1 if chosen.quick else 3)
@@ -106,7 +110,7 @@ class Run:
         self.results["websocket"] = turns
 
     def cost(self, name: str) -> None:
-        """One of COSTS, for us and for CherryPy."""
+        """What it costs to be there, for us and for CherryPy."""
         measure: Callable[[str], Any] = {
             "import": lambda who: asdict(costs.importing(who, 2 * self.chosen.rounds + 1)),
             "memory": costs.memory_after_start,
@@ -135,16 +139,19 @@ def main() -> int:
             run.workload(name)
     if not chosen.only or "websocket" in chosen.only:
         run.websocket()
-    for name in COSTS:
+    for name in report.COSTS:
         if not chosen.only or name in chosen.only:
             run.cost(name)
     # A partial run must not pass for a whole one.
-    whole = not (chosen.only or chosen.contenders or chosen.quick)
+    whole = chosen.merge or not (chosen.only or chosen.contenders or chosen.quick)
     default = servers.TOP / "benchmarks" if whole else servers.CACHE
     folder = default if chosen.output is None else servers.Path(chosen.output)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(run.results, indent=1) + "\n")
-    (folder / "RESULTS.md").write_text(report.markdown(run.results))
+    results = run.results
+    if chosen.merge:
+        results = report.merged(json.loads((folder / "results.json").read_text()), results)
+    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    (folder / "RESULTS.md").write_text(report.markdown(results))
     print()
     for what, goal, figure, reached in report.goals(run.results):
         verdict = {True: "reached", False: "NOT REACHED", None: "not measured"}[reached]

@@ -31,6 +31,34 @@ def machine() -> dict[str, Any]:
     }
 
 
+def merged(kept: Results, new: Results) -> Results:
+    """The kept results with the sections of a later run in place of their own; each says when that was."""
+    both = {**kept, "absent": {**kept["absent"], **new["absent"]}}
+    facts = {"date": new["date"], "load_before": new["machine"]["load_before"], **new["options"]}
+    again = dict(kept.get("again", {}))
+    for part in ("workloads", "costs"):
+        both[part] = {**kept[part], **new[part]}
+        again.update(dict.fromkeys(new[part], facts))
+    both["workloads"] = {
+        name: both["workloads"][name] for name in WORKLOADS if name in both["workloads"]
+    }
+    if "websocket" in new:
+        both["websocket"] = new["websocket"]
+        again["websocket"] = facts
+    return {**both, "again": again}
+
+
+def _again(results: Results, name: str) -> Iterator[str]:
+    """A line about a section that was measured later than the others."""
+    facts = results.get("again", {}).get(name)
+    if facts:
+        yield (
+            f"Measured by itself on {facts['date']}: load {facts['load_before']} before,"
+            f" {facts['rounds']} rounds of {facts['seconds']:g} s."
+        )
+        yield ""
+
+
 def median(results: Results, workload: str, contender: str, key: str = "rate") -> float | None:
     turns = results["workloads"].get(workload, {}).get(contender)
     return statistics.median(turn[key] for turn in turns) if turns else None
@@ -144,32 +172,42 @@ def markdown(results: Results) -> str:
         for what, goal, figure, reached in goals(results)
     ]
     for name in results["workloads"]:
-        lines += ["", f"## {WORKLOADS[name].title}", "", *_table(results, WORKLOADS[name])]
+        lines += ["", f"## {WORKLOADS[name].title}", "", *_again(results, name)]
+        lines += _table(results, WORKLOADS[name])
     if "websocket" in results:
-        lines += websocket.table(results)
-    lines += _costs(results["costs"])
+        lines += ["", "## WebSockets", "", *_again(results, "websocket"), *websocket.table(results)]
+    for name, title in COSTS.items():
+        if name in results["costs"]:
+            lines += ["", f"## {title}", "", *_again(results, name)]
+            lines += _cost(name, results["costs"][name])
     if results["absent"]:
         lines += ["", "## Not measured", ""]
         lines += [f"* {name}: {why}" for name, why in sorted(results["absent"].items())]
     return "\n".join(lines) + "\n"
 
 
-def _costs(costs: dict[str, Any]) -> Iterator[str]:
-    if "import" in costs:
-        yield from ("", "## `import cherrypy`", "", "| | ms | modules |", "|---|---:|---:|")
-        for name, row in costs["import"].items():
-            yield f"| {name} | {row['milliseconds']:.0f} | {row['modules']} |"
-    if "memory" in costs:
-        yield from ("", "## Memory after start", "", "| | MB |", "|---|---:|")
-        for name, value in costs["memory"].items():
-            yield f"| {name} | {value / 2**20:.1f} |"
-    if "idle" in costs:
-        yield from ("", "## Idle keep-alive connections", "")
+COSTS = {
+    "import": "`import cherrypy`",
+    "memory": "Memory after start",
+    "idle": "Idle keep-alive connections",
+}
+
+
+def _cost(name: str, rows: dict[str, Any]) -> Iterator[str]:
+    if name == "import":
+        yield from ("| | ms | modules |", "|---|---:|---:|")
+        for who, row in rows.items():
+            yield f"| {who} | {row['milliseconds']:.0f} | {row['modules']} |"
+    elif name == "memory":
+        yield from ("| | MB |", "|---|---:|")
+        for who, value in rows.items():
+            yield f"| {who} | {value / 2**20:.1f} |"
+    else:
         yield "| | open | KiB each | new request before, after (ms) | threads | idle CPU % |"
         yield "|---|---:|---:|---:|---:|---:|"
-        for name, row in costs["idle"].items():
+        for who, row in rows.items():
             yield (
-                f"| {name} | {row['open']:,} of {row['wanted']:,} | {row['bytes_each'] / 1024:.2f}"
+                f"| {who} | {row['open']:,} of {row['wanted']:,} | {row['bytes_each'] / 1024:.2f}"
                 f" | {row['latency_before']:.2f}, {row['latency_after']:.2f}"
                 f" | {row['threads_before']} → {row['threads_after']} | {row['idle_cpu']:.2f} |"
             )

@@ -133,3 +133,20 @@ def test_the_client_of_websockets_speaks_their_language(
     assert core.feed(masked(message)) == [message]
     answer = core.text(message) if isinstance(message, str) else core.binary(message)
     assert len(answer) == frame_size(len(message))
+
+
+def test_a_section_that_was_measured_later_says_so(
+    modules: tuple[ModuleType, ModuleType],
+) -> None:
+    report = modules[1]
+    kept = results(kirsch=turns(10), cherrypy=turns(2))
+    kept["websocket"] = {"kirsch": [{"echo_125": 99.0}]}
+    later = results(kirsch=turns(90), cherrypy=turns(2))
+    later["date"], later["costs"] = "2026-02-02", {"memory": {"kirsch": 2**24}}
+    page = report.markdown(report.merged(kept, later))
+    assert "Made by `scripts/bench` on 2026-01-01." in page
+    assert page.count("Measured by itself on 2026-02-02: load 0 before") == 2
+    assert "| **kirsch** | 90 |" in page and "| **kirsch** | 10 |" not in page
+    assert "| kirsch | 16.0 |" in page
+    assert "| echo of 125 B, µs | 99.0 |" in page
+    assert "by itself" not in report.markdown(kept)
