@@ -59,6 +59,7 @@ class Peer:
             head += data
         if not head.startswith(b"HTTP/1.1 101"):
             raise servers.Unavailable(f"it answered {head[:40]!r} to a handshake")
+        sock.settimeout(None)  # with a time-out, Python would ask poll() before each call
         self.got = 0
 
     def close(self) -> None:
