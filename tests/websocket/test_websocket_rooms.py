@@ -138,3 +138,9 @@ print(type(cherrypy.engine.websocket).__name__, cherrypy.engine.websocket.redis_
     )
     assert done.stdout.split() == ["False", "False", "Relay", "2"], done.stderr
     assert Relay.redis is None
+
+
+def test_a_setting_that_there_is_not() -> None:
+    done = run('cherrypy.config.update({"engine.websocket.redis_chanel": "x"})')
+    assert done.returncode == 1
+    assert "engine.websocket has no setting 'redis_chanel'" in done.stderr

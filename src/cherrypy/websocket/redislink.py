@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ("RedisLink",)
 
-FIRST_PAUSE, LAST_PAUSE = 0.1, 5.0  # seconds between attempts to connect
+FIRST_PAUSE, LAST_PAUSE = 0.1, 2.0  # seconds between attempts to connect
+GRACE = LAST_PAUSE + 0.5  # seconds that the other processes may take to listen again after we do
 LATE = 10.0  # seconds after which a message that waits for Redis is no news any more
 BATCH = 256 * 1024  # bytes that are published in one go
+FRESH = 1.0  # seconds for which a connection that has worked is believed to do so still
 BURDEN = 100  # bytes that a waiting message is taken to cost beside its own
 QUIET = 10.0  # seconds without a word, after which Redis is asked for one
 TURN = 1.0  # seconds in which the listener looks whether it shall stop, should nobody wake it
@@ -66,6 +68,7 @@ class RedisLink:
         self._said_lost = -NEWS
         self._up: set[str] = set()  # which of the two are connected
         self._down = False  # and has been told in the log
+        self._hold = 0.0  # nothing is published before
         self._listening: socket.socket | None = None
         self.threads = [
             threading.Thread(target=self._keep, args=(half,), name=f"websocket-redis-{half}")
@@ -155,6 +158,9 @@ class RedisLink:
             if len(self._up) < 2:
                 return
             again, self._down = self._down, False
+            if again:
+                self._hold = time.monotonic() + GRACE
+            self._changed.notify_all()
         words = " again" if again else ""
         self._log(f"Redis ({self.where}) serves WebSocket broadcasts{words}: {self.channel!r}.", 20)
 
@@ -163,37 +169,56 @@ class RedisLink:
     def _publish(self) -> None:
         self.client.ping()
         self._rose("publisher")
-        while batch := self._next_batch():
-            pipe = self.client.pipeline(transaction=False)
-            for message in batch:
-                pipe.publish(self.channel, message)
-            try:
-                pipe.execute()
-            except Exception:
-                # It may have got them or not. To send them once more could be once too often.
-                with self._changed:
-                    self._lost += len(batch)
-                raise
+        worked = time.monotonic()
+        while self._wait_for_messages():
+            if time.monotonic() > worked + FRESH:
+                # Before anything is taken: what a dead connection is given is lost.
+                self.client.ping()
+            batch = self._next_batch()
+            if batch:
+                self._publish_all(batch)
             self._tell_lost()
+            worked = time.monotonic()
+
+    def _publish_all(self, batch: list[bytes]) -> None:
+        pipe = self.client.pipeline(transaction=False)
+        for message in batch:
+            pipe.publish(self.channel, message)
+        try:
+            pipe.execute()
+        except Exception:
+            # It may have got them or not. To send them once more could be once too often.
+            with self._changed:
+                self._lost += len(batch)
+            raise
+
+    def _wait_for_messages(self) -> bool:
+        """Wait until there are some, and others can be believed to listen, as we do ourselves.
+
+        False when there are none and it is over.
+        """
+        with self._changed:
+            while not self._ended.is_set():
+                held = self._hold - time.monotonic()
+                if self._queue and held <= 0 and len(self._up) == 2:
+                    return True
+                self._changed.wait(held if self._queue and held > 0 else None)
+            return bool(self._queue)
 
     def _next_batch(self) -> list[bytes]:
-        """Wait for messages; none when it is over."""
+        """Take the messages that go out together; those that are too old are lost."""
+        batch: list[bytes] = []
+        size = 0
         with self._changed:
-            while True:
-                while not self._queue and not self._ended.is_set():
-                    self._changed.wait()
-                oldest = time.monotonic() - LATE
-                while self._queue and self._queue[0][0] < oldest:
-                    self._drop_oldest()
-                batch: list[bytes] = []
-                size = 0
-                while self._queue and size < BATCH:
-                    message = self._queue.popleft()[1]
-                    self._weight -= len(message) + BURDEN
-                    size += len(message)
-                    batch.append(message)
-                if batch or self._ended.is_set():
-                    return batch
+            oldest = time.monotonic() - LATE
+            while self._queue and self._queue[0][0] < oldest:
+                self._drop_oldest()
+            while self._queue and size < BATCH:
+                message = self._queue.popleft()[1]
+                self._weight -= len(message) + BURDEN
+                size += len(message)
+                batch.append(message)
+        return batch
 
     def _drop_oldest(self) -> None:
         message = self._queue.popleft()[1]
@@ -207,7 +232,7 @@ class RedisLink:
             if not lost or now < self._said_lost + NEWS:
                 return
             self._lost, self._said_lost = 0, now
-        self._log(f"{lost} WebSocket broadcasts did not reach the other processes.", WARNING)
+        self._log(f"WebSocket broadcasts that did not reach the other processes: {lost}.", WARNING)
 
     # -- the listener ----------------------------------------------------------------------------
 

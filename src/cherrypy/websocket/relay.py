@@ -55,6 +55,12 @@ class Relay(SimplePlugin):
         self._said = -COMPLAIN
         self._skipped = 0
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse a setting that there is not: a wrong name must not pass for the default."""
+        if name[0] != "_" and not hasattr(type(self), name):
+            raise AttributeError(f"engine.websocket has no setting {name!r}")
+        super().__setattr__(name, value)
+
     @property
     def connected(self) -> bool:
         """Whether Redis carries messages at present."""
