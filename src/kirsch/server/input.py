@@ -78,9 +78,25 @@ class StreamInput:
             # Reading on would take bytes of the next request from whoever serves it.
             raise ValueError(OVER)
         data = receive_body(conn, conn.worker.counts, self)
-        self.chunk = data
+        self.chunk = data or b""
         self.pos = 0
         return bool(data)
+
+    def arrive(self) -> bool:
+        """Take in what has come, without waiting; False when more is due and nothing is here.
+
+        Raises as `read` does, at its deadline too.
+        """
+        if self.pos < len(self.chunk) or self.decoder.done:
+            return True
+        conn = self.conn
+        if conn is None or conn.decoder is not self.decoder or conn.state != RUNNING:
+            raise ValueError(OVER)
+        data = receive_body(conn, conn.worker.counts, self, False)
+        if data is None:
+            return False
+        self.chunk, self.pos = data, 0
+        return True
 
     def read(self, size: int | None = -1) -> bytes:
         """Read `size` bytes, fewer only at the end; all that is left when negative or None."""
@@ -147,8 +163,10 @@ class StreamInput:
             self.conn = None
 
 
-def receive_body(conn: Any, counts: list[int], body: StreamInput) -> bytes:
-    """Block until more of the body is there; b'' at its end.
+def receive_body(
+    conn: Any, counts: list[int], body: StreamInput, wait: bool = True
+) -> bytes | None:
+    """Block until more of the body is there, or without `wait` return None; b'' at its end.
 
     The worker owns `conn`, unless that is taken away from it while it waits.
     """
@@ -167,6 +185,8 @@ def receive_body(conn: Any, counts: list[int], body: StreamInput) -> bytes:
             if conn.patience <= 0:
                 counts[TIMEOUTS_BODY] += 1
                 raise BodyTimeout(408, "The request body came too slowly.") from None
+            if not wait:
+                return None
             wait_socket(conn.sock, False, min(conn.patience, SLICE))
             conn.patience -= time.monotonic() - began
             continue

@@ -129,8 +129,8 @@ class Peer:
         """Return whether `read` is to be called without waiting for the socket."""
         return True
 
-    def read(self) -> tuple[bytes, bool]:
-        """Return the next bytes of the body, and whether there may be more.
+    def read(self) -> tuple[bytes, bool] | None:
+        """Return the next bytes of the body, and whether there may be more; None: not yet.
 
         Raises ConnectionError when the client left within it, and whatever the server raises.
         """
@@ -183,25 +183,25 @@ class ConnectedPeer(Peer):
     def ready(self) -> bool:
         """Return whether `read` is to be called without waiting for the socket."""
         body = self.input
-        return (
-            type(body) is not StreamInput
-            or body.pos < len(body.chunk)
-            or body.decoder.done
-            or not self.connection.plain  # decrypted bytes may wait where no poller sees them
-        )
+        # TLS leaves nothing decrypted behind (`kirsch.server.tls`): its socket tells as much.
+        return type(body) is not StreamInput or body.pos < len(body.chunk) or body.decoder.done
 
-    def read(self) -> tuple[bytes, bool]:
-        """Return what is there of the body, and whether there may be more."""
+    def read(self) -> tuple[bytes, bool] | None:
+        """Return what is there of the body, and whether there may be more.
+
+        None when what has come is but the head of a chunk, or half a record of TLS.
+        """
         body: Any = self.input
-        if type(body) is StreamInput:
-            data = body.read(1)  # the first byte brings its block along
-            if data:
-                data += body.read(min(len(body.chunk) - body.pos, BLOCK))
-            more = body.pos < len(body.chunk) or not body.decoder.done
+        found: tuple[bytes, bool] | None
+        if type(body) is not StreamInput:
+            found = super().read()
+        elif body.arrive():
+            data = body.read(min(len(body.chunk) - body.pos, BLOCK))
+            found = data, body.pos < len(body.chunk) or not body.decoder.done
         else:
-            data, more = super().read()
-        self.watching = self.can_watch and not more
-        return data, more
+            found = None
+        self.watching = self.can_watch and found is not None and not found[1]
+        return found
 
     def wait(self, bell: Bell, reading: bool) -> tuple[bool, bool]:
         """Wait for the bell and the client."""

@@ -222,15 +222,17 @@ class Talk:
         return what, more
 
     def feed(self) -> None:
-        """Read some of the body for the application (W)."""
-        self.wanted = False
+        """Read some of the body for the application, if there is any (W)."""
         try:
-            data, more = self.peer.read()
+            found = self.peer.read()
         except BaseException:
+            self.wanted = False
             self.broken = True
             self.tell(self.leave)
             raise
-        self.tell(self.take, data, more)
+        if found is not None:
+            self.wanted = False
+            self.tell(self.take, *found)
 
     def response(self) -> tuple[str, list[tuple[bytes, bytes]], Any]:
         """Return status, fields and body: a list when it is all there (W)."""
