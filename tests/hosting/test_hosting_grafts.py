@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
+import socket
 
 import bottle
 import falcon
 import flask
 import pytest
-from hosting_kit import hosted, read_all, until
+from hosting_kit import hosted, read_all, read_until, until
 
 import cherrypy
 
@@ -195,21 +197,109 @@ def test_bodies(site, closed, size):
     assert site.ask("/there/size", "POST", b"x" * size) == (200, str(size))
 
 
-#: Werkzeug reads what `wsgi.input_terminated` marks. Falcon and Django trust CONTENT_LENGTH alone, and
-#: Bottle wants to decode the chunks itself, as it does behind other servers: nobody hangs.
-CHUNKED = {
-    "flask": (200, "3000"),
-    "falcon": (200, "0"),
-    "django": (200, "0"),
-    "bottle": (400, None),
-}
+def in_blocks(data, size=70_000):
+    return (data[at : at + size] for at in range(0, len(data), size))
 
 
-def test_chunked_bodies(request, site, closed):
-    status, text = site.ask("/there/size", "POST", iter([b"x" * 1000] * 3))
-    wanted = CHUNKED[request.node.callspec.params["closed"]]
-    assert (status, text if status == 200 else None) == wanted
+@pytest.mark.parametrize("size", [0, 1, 3000, 65536, 300_000, 2_000_000])
+def test_bodies_in_chunks(site, closed, size):
+    """Falcon, Django and Bottle know a body by its length alone: so it has one."""
+    data = b"x" * size
+    assert site.ask("/there/size", "POST", in_blocks(data)) == (200, str(size))
     assert site.ask("/") == (200, "a page")
+
+
+def test_bodies_in_chunks_of_a_graft_that_is_the_whole_site(site):
+    site.tree.graft(falcon_app([]), "/")
+    site.start()
+    assert site.ask("/size", "POST", in_blocks(b"x" * 100_000)) == (200, "100000")
+
+
+def test_a_body_in_chunks_beyond_the_limit_is_refused(site, closed):
+    site.server.max_request_body_size = 1_000_000
+    peer = site.connect(
+        b"POST /there/size HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    block = b"c350\r\n" + b"x" * 50_000 + b"\r\n"
+    with peer:
+        try:
+            for _ in range(40):
+                peer.sendall(block)
+        except OSError:
+            pass
+        assert read_all(peer).startswith(b"HTTP/1.1 413 ")
+    assert site.ask("/") == (200, "a page")
+
+
+def test_what_a_graft_is_told_of_a_body_in_chunks(site):
+    told = []
+
+    def app(environ, start_response):
+        body = environ["wsgi.input"]
+        lines = [body.readline(3), *body.readlines()[:1]]
+        body.seek(0)
+        told.append((environ.get("CONTENT_LENGTH"), "HTTP_TRANSFER_ENCODING" in environ, lines))
+        start_response("200 OK", [])
+        return [b"%d %d" % (len(body.read()), len(list(body)))]
+
+    site.tree.graft(app, "/whole")
+    site.tree.graft(asking, "/streamed", whole_bodies=False)
+    site.start()
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    for size in (10, 100_000, 1_000_000):
+        data = b"a line\n" * size
+        assert site.ask("/whole", "POST", in_blocks(data)) == (200, f"{len(data)} 0")
+        assert told.pop() == (str(len(data)), False, [b"a l", b"ine\n"])
+        assert site.ask("/streamed", "POST", in_blocks(data)) == (200, f"None True {len(data)}")
+    assert site.ask("/whole", "POST", b"a line\n") == (200, "7 0")
+    if before:
+        until(
+            lambda: len(os.listdir("/proc/self/fd")) <= before, "the temporary files to be closed"
+        )
+
+
+def asking(environ, start_response):
+    """As Flask does, and others that know of `wsgi.input_terminated`."""
+    size = len(environ["wsgi.input"].read()) if environ["wsgi.input_terminated"] else -1
+    start_response("200 OK", [])
+    chunked = environ.get("HTTP_TRANSFER_ENCODING") == "chunked"
+    return [f"{environ.get('CONTENT_LENGTH')} {chunked} {size}".encode()]
+
+
+def test_a_graft_may_answer_while_chunks_still_come(site):
+    def app(environ, start_response):
+        write = start_response("200 OK", [])
+        write(b"<" + environ["wsgi.input"].read(70_000)[:1])
+        write(environ["wsgi.input"].read()[:1] + b">")
+        return []
+
+    site.tree.graft(app, "/streamed", whole_bodies=False)
+    site.start()
+    with site.connect(
+        b"POST /streamed HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"11170\r\n" + b"a" * 70_000 + b"\r\n"
+    ) as peer:
+        data = read_until(peer, b"<a")
+        peer.sendall(b"1\r\nb\r\n0\r\n\r\n")
+        read_until(peer, b"b>", data)
+
+
+def test_a_body_that_ends_early_calls_nobody(site):
+    called = []
+
+    def app(environ, start_response):
+        called.append(1)
+        start_response("200 OK", [])
+        return [b""]
+
+    site.tree.graft(app, "/there")
+    site.start()
+    head = b"POST /there HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for rest, answer in ((b"zz\r\n", b"HTTP/1.1 400 "), (b"", b"")):
+        with site.connect(head + b"11170\r\n" + b"a" * 70_000 + b"\r\n" + rest) as peer:
+            peer.shutdown(socket.SHUT_WR)
+            assert read_all(peer).startswith(answer)
+    assert called == []
 
 
 def test_streams(site, closed):

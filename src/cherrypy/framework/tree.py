@@ -95,8 +95,17 @@ class Tree:
         except (AttributeError, TypeError):
             pass  # A root that takes no attributes does without.
 
-    def graft(self, wsgi_callable: Any, script_name: str = "") -> None:
-        """Mount any WSGI callable."""
+    def graft(self, wsgi_callable: Any, script_name: str = "", whole_bodies: bool = True) -> None:
+        """Mount any WSGI callable.
+
+        whole_bodies
+            A request body that comes in chunks is gathered first, so that it has a CONTENT_LENGTH;
+            False: the callable reads it as it comes, and knows no length.
+        """
+        if not whole_bodies:
+            from .gathered import Streamed
+
+            wsgi_callable = Streamed(wsgi_callable)
         self.apps[script_name.rstrip("/")] = wsgi_callable
 
     def graft_asgi(self, app: Any, script_name: str = "", lifespan: str = "auto") -> Any:
@@ -138,6 +147,8 @@ class Tree:
         if len(apps) == 1 and not environ.get("SCRIPT_NAME") and "//" not in path:
             app = apps.get("")
             if app is not None:
+                if "HTTP_TRANSFER_ENCODING" in environ:
+                    environ = _fit(app, environ)
                 return app(environ, start_response)
         found = self._find(urljoin(environ.get("SCRIPT_NAME") or "", path))
         # None, too, when another thread has taken it away since.
@@ -150,6 +161,8 @@ class Tree:
             environ = environ.copy()
             environ["SCRIPT_NAME"] = script_name
             environ["PATH_INFO"] = rest
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            environ = _fit(app, environ)
         return app(environ, start_response)
 
     def _find(self, path: str) -> tuple[str, str] | None:
@@ -206,6 +219,15 @@ class Tree:
         if turn is not None:
             app._direct = turn
         return app
+
+
+def _fit(app: Any, environ: dict[str, Any]) -> dict[str, Any]:
+    """Return the environment for an application that may know a body by its length alone."""
+    if isinstance(app, Application) or not getattr(app, "whole_bodies", True):
+        return environ
+    from .gathered import gather
+
+    return gather(environ)
 
 
 _CALL = Tree.__call__

@@ -57,6 +57,8 @@ class GraftedASGI:
     Raises ValueError for another `lifespan`, TypeError for an `app` that cannot be called.
     """
 
+    whole_bodies = False  # for the tree: they are read as they come
+
     start_timeout = 60.0
     """Seconds that the application's startup may take."""
 
