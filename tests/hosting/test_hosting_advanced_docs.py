@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from cherrypy.hosting.asgi.sockets import SocketSettings
 from cherrypy.lib import reprconf
 from docs_kit import check_program, page, programs, samples
 
@@ -42,3 +43,11 @@ def test_it_has_the_sections_of_the_original():
         "No need for the WSGI interface?",
         "WebSocket support",
     ]
+
+
+def test_the_table_has_every_setting_of_asgi_websockets_and_its_default():
+    block = TEXT.partition("<!-- settings -->")[2].partition("<!-- end of settings -->")[0]
+    shown = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", block, re.MULTILINE))
+    assert shown == {
+        name: repr(getattr(SocketSettings, name)) for name in SocketSettings.__annotations__
+    }
