@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from chromium import Browser
@@ -99,6 +101,37 @@ def test_a_chat_is_not_for_pages_of_others(browser: Browser, served: Site) -> No
             headers=[("Origin", "https://evil.example")],
         )
     assert refused.value.status == 403
+
+
+def test_a_board_that_others_see(browser: Browser, served: Site) -> None:
+    """The browser listens; it pins something, and so does somebody who would like to inject markup."""
+    browser.open(served.url + "/board/")
+    browser.until("document.querySelector('#state').innerText === 'Listening'")
+    browser.until("document.querySelectorAll('.price').length === 4")
+    price = (
+        "[...document.querySelectorAll('.spark')].map((one) => one.getAttribute('points')).join()"
+    )
+    before = browser.run(price)
+    browser.until(f"{price} !== {json.dumps(before)}")
+    browser.run("document.querySelector('#fruit').value = 'plum'; null")
+    browser.type("#text", "Leiter gefunden: grün!")
+    browser.click("#send")
+    browser.until("document.querySelector('.note .text')?.innerText === 'Leiter gefunden: grün!'")
+    assert browser.run("document.querySelector('.note').classList.contains('plum')")
+    browser.until("document.querySelector('#sent').innerText.startsWith('Only you were told')")
+    assert browser.run("document.querySelector('#text').value") == ""
+    form = urlencode({"text": "<img src=x onerror=alert(1)>", "fruit": "quince"})
+    typed = {"Content-Type": "application/x-www-form-urlencoded"}
+    told = served.ask("/board/pin", "POST", form, {**typed, "Origin": served.url})
+    assert told.status == 200 and json.loads(told.text)["readers"] == 1
+    browser.until("!!document.querySelector('.note.quince .text')")
+    assert browser.text(".note.quince .text") == "<img src=x onerror=alert(1)>"
+    # Who comes later sees what was pinned before.
+    browser.open(served.url + "/board/")
+    browser.until("document.querySelectorAll('.note').length >= 2")
+    refused = served.ask("/board/pin", "POST", form, {**typed, "Origin": "https://evil.example"})
+    assert refused.status == 403
+    assert served.ask("/board/pin", "POST", "text=x&fruit=stone", typed).status == 400
 
 
 def test_files_are_asked_for(browser: Browser, served: Site) -> None:

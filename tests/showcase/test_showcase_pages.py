@@ -21,6 +21,7 @@ PAGES = (
     "/live/",
     "/stream/",
     "/chat/",
+    "/board/",
     "/files",
     "/errors/",
     "/generate",

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import cherrypy
 
+from .board import Board
 from .chat import Chat
 from .live import Live
 from .settings import HERE
@@ -104,6 +105,7 @@ class Showcase:
         self.live = Live()
         self.stream = Stream()
         self.chat = Chat()
+        self.board = Board()
         self.errors = Errors()
 
     @cherrypy.expose

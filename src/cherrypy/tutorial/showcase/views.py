@@ -19,6 +19,7 @@ PAGES = (
     ("/live/", "Live"),
     ("/stream/", "Stream"),
     ("/chat/", "Chat"),
+    ("/board/", "Board"),
     ("/files", "Files"),
     ("/errors/", "Errors"),
     ("/generate", "Aliases"),
