@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import select
+import signal
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,3 +134,30 @@ def test_waitress(site: Site) -> None:
                     client.close()
 
         talk(Elsewhere, pages, parked=False)
+
+
+def test_a_child_process_has_a_loop_of_its_own(site: Site) -> None:
+    if not hasattr(os, "fork"):
+        pytest.skip("only on systems with fork")
+    app = site.mount(pages := Pages())
+    assert site.get("/?name=x") == (200, "x at /")  # the parent's loop runs
+    reader, writer = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of fork in a process with threads
+        child = os.fork()
+    if child == 0:
+        try:
+            environ: dict[str, Any] = {"PATH_INFO": "/", "HTTP_HOST": "x", "REQUEST_METHOD": "GET"}
+            body = app(environ, lambda *args: None)
+            os.write(writer, b"".join(body))
+        finally:
+            os._exit(0)
+    os.close(writer)
+    try:
+        assert select.select([reader], [], [], 10)[0], "the child hangs"
+        assert os.read(reader, 100) == b"nobody at /"
+    finally:
+        os.close(reader)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert pages.threads == {"event-loop"}

@@ -97,6 +97,8 @@ class Pages:
         if how == "cancels":
             asyncio.current_task().cancel()  # type: ignore[union-attr]  # there is one
             await asyncio.sleep(0)
+        if how == "exits":
+            raise SystemExit(3)
         if how == "type":
             raise TypeError("not the arguments")
         raise ValueError("of the page")
@@ -211,6 +213,19 @@ def test_or_fails_like_any_other(
     assert found == status and text in body
 
 
+def test_a_page_may_end_the_process_as_others_do(site: Site, pages: Pages) -> None:
+    ended = threading.Event()
+    cherrypy.engine.subscribe("exit", ended.set)
+    kirsch = site.kirsch
+    client = site.ask("/fails?how=exits")
+    try:
+        assert not client.more()
+        assert until(lambda: isinstance(kirsch.interrupt, SystemExit))
+        assert ended.wait(5)
+    finally:
+        cherrypy.engine.unsubscribe("exit", ended.set)
+
+
 def test_bodies_are_read_before(site: Site, pages: Pages) -> None:
     client = site.client()
     kind = "Content-Type: application/x-www-form-urlencoded"
@@ -229,6 +244,40 @@ def test_head_and_the_same_connection_again(site: Site, pages: Pages) -> None:
     client.ask("/sleep/0").ask("/").ask("/json")  # one behind the other
     for body in (b"slept", b"hello", b'{"a": 1}'):
         assert client.head() == 200 and client.whole() == body
+
+
+def test_what_streams_is_no_json(site: Site) -> None:
+    class Streams:
+        _cp_config = {"tools.json_out.on": True}
+
+        @cherrypy.expose
+        def events(self) -> Any:
+            return cherrypy.lib.sse.stream(timeout=0.1)
+
+        @cherrypy.expose
+        async def pieces(self) -> Any:
+            yield "a"
+            yield b"b"
+
+    site.mount(Streams())
+    assert site.get("/events") == (200, ":\n\n")
+    assert site.get("/pieces") == (200, "ab")
+    assert site.counters["feeds"] == 2
+
+
+def test_a_websocket_page_is_no_coroutine(site: Site) -> None:
+    from cherrypy.websocket.client import connect
+
+    class Talk:
+        @cherrypy.expose
+        @cherrypy.tools.websocket()
+        async def index(self, ws: Any) -> None:
+            ws.send("never")
+
+    site.mount(Talk())
+    host, port = site.address
+    with connect(f"ws://{host}:{port}/") as client:
+        assert client.wait_closed() == 1011
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ within a coroutine, and whatever tasks and threads it starts, `cherrypy.request`
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from concurrent import futures
 from contextvars import ContextVar, copy_context
@@ -61,10 +62,13 @@ def _show(held: dict[str, Any]) -> None:
         return
     with _guard:
         for name in held:
-            if name not in _known:
-                default = (vars(Serving)[name],) if name in vars(Serving) else ()
-                setattr(Serving, name, _FromContext(name, *default))
-                _known.add(name)
+            if name in _known:
+                continue
+            _known.add(name)
+            if name in ("request", "response"):
+                setattr(Serving, name, _FromContext(name, vars(Serving)[name]))
+            elif not hasattr(Serving, name):
+                setattr(Serving, name, _FromContext(name))
 
 
 def in_context(held: dict[str, Any], call: Any, *args: Any) -> Any:
@@ -106,11 +110,19 @@ class Pages:
             if loop is not None:
                 shared.release()
 
+    def forget(self) -> None:
+        """In a forked child: the loop has stayed with the parent."""
+        self._lock = threading.Lock()
+        self._loop = None
+
     # After the servers (25) have answered.
     stop.priority = 45  # type: ignore[attr-defined]  # the bus reads it
 
 
 pages = Pages()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=pages.forget)
 
 
 def result_of(handler: Any, made: Any) -> Any:
@@ -292,7 +304,8 @@ class Waiting:
 
     def take(self, wanted: Any) -> Any:
         """Give up the connection to who answers in place of the page, which is cancelled."""
-        answer = self.parked.take(wanted)
+        parked = self.parked
+        answer = None if parked is None else parked.take(wanted)
         if answer is not None:
             self.cancel()
         return answer
@@ -318,6 +331,7 @@ class Waiting:
         serving.__dict__.update(self.held)
         site.engine.publish("acquire_thread")
         app, asked, origin, file_wrapper, highest = self.arguments
+        self.parked = self.task = None  # they have us, too
         return resumed(app, asked, origin, file_wrapper, highest, self.request, self._take_stages)
 
     def _take_stages(self) -> None:
@@ -353,8 +367,12 @@ class Waiting:
         if late:
             look_at_time(request)
         request.stage = "handler"
+        page = self.handler.callable
         self.handler.callable = self._result
-        result = request.handler()
+        try:
+            result = request.handler()
+        finally:
+            self.handler.callable = page
         if late:
             look_at_time(request, result)
         held = request._template

@@ -142,7 +142,13 @@ def json_in(
 
 def json_handler(*args: Any, **kwargs: Any) -> Iterable[bytes]:
     """Call the page handler and return its value as JSON."""
-    return encode(serving.request._json_inner_handler(*args, **kwargs))
+    value = serving.request._json_inner_handler(*args, **kwargs)
+    try:
+        return encode(value)
+    except TypeError:
+        if hasattr(value, "give_feed"):
+            return value  # type: ignore[no-any-return]  # a body that has no end, and no JSON
+        raise
 
 
 # As of `ResponseEncoder`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from typing import Any
 
@@ -51,6 +52,12 @@ class LoopThread:
         """Return whether the calling thread is the loop's own, which cannot wait for the loop."""
         return threading.current_thread() is self._thread
 
+    def forget(self) -> None:
+        """In a forked child: the thread has stayed with the parent."""
+        self._lock = threading.Lock()
+        self._users = 0
+        self._loop = self._thread = None
+
     @staticmethod
     def _run(loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
@@ -79,3 +86,6 @@ async def _tidy() -> None:
 
 #: The loop of this process.
 shared = LoopThread()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=shared.forget)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from kirsch.server.endpoints import ConnectionClosed
@@ -192,7 +193,10 @@ class PageSocket(Socket):
         request = self.request
         serving.load(request, None)
         try:
-            page(self, *args, **kwargs)
+            made = page(self, *args, **kwargs)
+            if isinstance(made, CoroutineType):
+                made.close()
+                raise TypeError("A WebSocket page has a thread of its own: it is no coroutine.")
         finally:
             serving.clear()
         self.close()

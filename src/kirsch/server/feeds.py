@@ -32,7 +32,7 @@ FAREWELL = 1.0  # seconds that a peer which lags behind has when the server stop
 class Feed(Away):
     """One response whose body comes bit by bit, and its end.
 
-    :param began: called in the worker once the head is on its way; from then on `send` serves.
+    :param began: called once in some worker, when the head is on its way; from then on `send` serves.
     :param ended: called once in some worker when all is over, however it ended.
     :param most: pieces that may wait for a peer that does not read.
     :param most_bytes: and their bytes.
@@ -181,6 +181,13 @@ class Feed(Away):
                 self._schedule()
         if bodiless:
             self.call_holder()
+        if worker.holding:
+            self.run_errand(self._begin)  # it may have to wait for its turn
+        else:
+            self.begun()
+
+    def _begin(self, worker: Any) -> None:
+        """Say that it has begun (some worker)."""
         self.begun()
 
     @staticmethod
@@ -308,8 +315,9 @@ class Feed(Away):
             self._schedule()
         if finished:
             self.complete(worker)
-        if half and self.room is not None:
-            self.room()
+        room = self.room
+        if half and room is not None:
+            room()
 
     def on_deadline(self, worker: Worker, now: float) -> None:
         """The peer lags, the time is up, or a beat is due."""
@@ -383,9 +391,10 @@ class Feed(Away):
             if self.told:
                 return
             self.told = True
+        room = self.room
         self.run_errand(self._end)
-        if self.room is not None:
-            self.room()
+        if room is not None:
+            room()
 
     def _end(self, worker: Any) -> None:
         """Say that all is over (some worker)."""
@@ -396,3 +405,9 @@ class Feed(Away):
             self.ended()
         except BaseException as error:
             self.conn.group.server.log_error("error at the end of a feed", error)
+        self.begun = self.ended = _nothing  # who made us has us, too
+        self.room = None
+
+
+def _nothing() -> None:
+    """What there is to do for a feed that is over."""

@@ -178,6 +178,7 @@ class Parked(Away):
         else:
             conn.reply(worker, exchange, status, headers, body)
         worker.current = None
+        self._forget()
 
     def _discard(self, worker: Any) -> None:
         """Do the work, of which nobody wants to see the result."""
@@ -197,3 +198,13 @@ class Parked(Away):
             if worker is not None:
                 worker.counts[HANDLER_ERRORS] += 1
             server.log_error("error in the application", error)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Whose work it was has us, too: no cycle shall keep the request in memory."""
+        self.started = self.gone = _nothing
+        self.work = self.exchange = None
+
+
+def _nothing() -> None:
+    """What there is to do for a request that is over."""

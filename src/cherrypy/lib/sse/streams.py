@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import weakref
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from typing import Any
 
@@ -76,7 +77,7 @@ limits = Limits()
 class Stream:
     """One client's stream; `stream()` makes it. `send` and `close` may be called from any thread.
 
-    `request` is the request it answers, `last_id` what the client has heard before it came back.
+    `last_id` is what the client has heard before it came back.
     """
 
     feed: Any = None  # where events go: kirsch's, or a queue that a thread waits at
@@ -92,7 +93,7 @@ class Stream:
         retry: float | None,
     ) -> None:
         self.room = room
-        self.request = request
+        self._request = weakref.ref(request)  # it has us
         self.last_id = last_id
         self._recent = recent
         self._options = options
@@ -116,6 +117,11 @@ class Stream:
         """Whether events still get anywhere."""
         feed = self.feed
         return not self._ended and (feed is None or feed.open)
+
+    @property
+    def request(self) -> Any:
+        """The request that is answered; None when all is over."""
+        return self._request()
 
     @property
     def dropped(self) -> int:
