@@ -46,7 +46,9 @@ def test_it_has_the_sections_of_the_original():
 
 
 def test_the_table_has_every_setting_of_asgi_websockets_and_its_default():
-    block = TEXT.partition("<!-- settings -->")[2].partition("<!-- end of settings -->")[0]
+    block = (
+        page("advanced").partition("<!-- settings -->")[2].partition("<!-- end of settings -->")[0]
+    )
     shown = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", block, re.MULTILINE))
     assert shown == {
         name: repr(getattr(SocketSettings, name)) for name in SocketSettings.__annotations__
