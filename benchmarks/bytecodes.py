@@ -3,7 +3,8 @@
     python benchmarks/bytecodes.py [PATH] [LINES]      PATH / by default; LINES of the table, 15 by default
 
 What is counted is a request to the application of the benchmarks, from the gateway of the default server to its
-answer: all that the framework does. The server around it (receiving, parsing, sending) is not in it.
+answer: all that the framework does. The server around it (receiving, parsing, sending) is not in it. A request comes
+alone, or is one of sixteen that the server takes up at once.
 """
 
 from __future__ import annotations
@@ -23,24 +24,27 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "apps"))
 
 import cherrypy_app
 
-ROUNDS = 10
+from cherrypy.framework.exchange import Asked, Origin, answer
+
+ROUNDS = 16
+FIELDS = {"HTTP_HOST": "127.0.0.1:8080"}
+ORIGIN = Origin(("127.0.0.1", 8080), ("127.0.0.1", 50000), "http")
 
 
-def call(path: str) -> None:
+def call(path: str, turn: object) -> None:
     """Ask the application as the server does, and take the answer."""
-    app = cherrypy.tree.direct(path)
+    app = cherrypy.tree.direct(path, turn)
     assert app is not None
     path, _, query = path.partition("?")
-    fields = {"HTTP_HOST": "127.0.0.1:8080"}
-    local, remote = ("127.0.0.1", 8080), ("127.0.0.1", 50000)
-    _, _, body = app.respond("GET", path, query, fields, io.BytesIO(), local, remote)
+    asked = Asked("GET", path, query, FIELDS, 1)
+    _, _, body = answer(app, asked, io.BytesIO(), ORIGIN, None, "HTTP/1.1", True, turn)
     close = getattr(body, "close", None)
     if close is not None:
         close()
 
 
-def count(path: str) -> Counter[str]:
-    """Count the bytecodes of ROUNDS requests by function."""
+def count(path: str, turns: list[object]) -> Counter[str]:
+    """Count the bytecodes of a request in each of the turns, by function."""
     counts: Counter[str] = Counter()
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
@@ -51,9 +55,13 @@ def count(path: str) -> Counter[str]:
         return trace
 
     sys.settrace(trace)
-    for _ in range(ROUNDS):
-        call(path)
+    for turn in turns:
+        call(path, turn)
     sys.settrace(None)
+    for name in [
+        name for name in counts if name.startswith("bytecodes.") or name == "exchange.__init__"
+    ]:
+        del counts[name]  # what is only here
     return counts
 
 
@@ -66,12 +74,13 @@ def main() -> None:
         static = {"tools.staticdir.on": True, "tools.staticdir.dir": os.path.realpath(files)}
         cherrypy.tree.mount(cherrypy_app.Root(), "", {"/static": static})
         for _ in range(20):  # until everything is known that is remembered
-            call(path)
-        counts = count(path)
-    ours = {name: n for name, n in counts.items() if not name.startswith("bytecodes.")}
-    print(f"{sum(ours.values()) / ROUNDS:8.0f}  {path}, of which:")
-    for name, n in sorted(ours.items(), key=lambda item: -item[1])[:lines]:
-        print(f"{n / ROUNDS:8.0f}  {name}")
+            call(path, object())
+        alone = count(path, [object() for _ in range(ROUNDS)])
+        joined = count(path, [object()] * ROUNDS)
+    print("   alone  of many")
+    print(f"{alone.total() / ROUNDS:8.0f} {joined.total() / ROUNDS:8.0f}  {path}, of which:")
+    for name, n in alone.most_common(lines):
+        print(f"{n / ROUNDS:8.0f} {joined[name] / ROUNDS:8.0f}  {name}")
 
 
 if __name__ == "__main__":

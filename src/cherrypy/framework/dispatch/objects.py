@@ -136,7 +136,9 @@ class Dispatcher:
         page = None
         at = 0
         for name in names:
-            if not (name.isidentifier() or name.isalnum()) or name[:2] == "__":
+            if name != "index" and (
+                not (name.isidentifier() or name.isalnum()) or name[:2] == "__"
+            ):
                 return None
             child = getattr(node, name, None)
             if child is None:
