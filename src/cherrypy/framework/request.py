@@ -436,7 +436,7 @@ class Request:
             if (
                 held is not None
                 and held.known[0] is turn
-                and held.known[1] is self.app
+                and held.known[1] is self.app.toolboxes
                 and type(self) is Request
                 and self._config is self._namespaces is self._hooks is None
             ):
@@ -472,7 +472,7 @@ class Request:
             self._hook_all(cls, held)
             return
         if self._turn is not None:
-            held.known = (self._turn, self.app)
+            held.known = (self._turn, toolboxes)
         self._points = held.points
         self._quiet = held.quiet
         for handler, key, value in held.calls:

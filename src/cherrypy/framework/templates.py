@@ -77,7 +77,7 @@ class Template:
     def __init__(self, namespaces: dict[str, Any], toolboxes: dict[str, Any]) -> None:
         # It holds while these are what they were: one comparison in C.
         self.made_of = (revision.now, dict(namespaces), dict(toolboxes))
-        # The turn in which this was last found to hold, and for whom (see `Request._turn`).
+        # The turn in which this was last found to hold, and for which toolboxes.
         self.known: tuple[object, Any] = (False, None)
         self.settings: dict[str, dict[str, dict[str, Any]]] = {}
         self.steps: list[tuple[Any, Any]] = []
