@@ -331,6 +331,46 @@ def test_a_password_is_used_and_not_shown(start: Start, redis_server: RedisServe
     assert "cret" not in first.log() + third.log()
 
 
+def test_a_redis_that_lets_nobody_publish(start: Start, redis_server: RedisServer) -> None:
+    with redis_server.client() as admin:
+        admin.execute_command("ACL SETUSER mute on >secret ~* &* +@all -publish")
+        first = start(f"unix://mute:secret@{redis_server.path}")
+        second = start()
+        here, there = first.connect("/room"), second.connect("/room")
+        for number in range(5):
+            first.ask("say", text=str(number))
+            assert here.recv() == f"{number} 0"
+            assert until(lambda: not first.carried())
+            time.sleep(0.1)  # so that it is tried each time
+        second.ask("say", text="heard")
+        assert here.recv() == there.recv() == "heard 0"
+        assert first.log().count("does not serve WebSocket broadcasts") == 1
+        assert first.log().count("serves WebSocket broadcasts again") == 0
+        admin.execute_command("ACL SETUSER mute +publish")
+
+    def goes_through() -> bool:
+        first.ask("say", text="at last")
+        return first.carried()
+
+    assert until(goes_through, 10)
+    assert until(lambda: there.recv() == "at last 0")  # behind what has waited
+    assert first.log().count("serves WebSocket broadcasts again") == 1
+
+
+def test_connections_that_redis_ends(start: Start, redis_server: RedisServer) -> None:
+    """As it does with who does not keep up, or by a rule of its own."""
+    first, second = start(), start()
+    here, there = first.connect("/room"), second.connect("/room")
+    with redis_server.client() as admin:
+        for kind in ("pubsub", "normal"):
+            admin.execute_command(f"CLIENT KILL TYPE {kind} SKIPME yes")
+            assert until(lambda: first.carried() and second.carried(), 10)
+            assert until(lambda: redis_server.subscribers() == 2, 10)
+            first.ask("say", text=kind)
+            assert here.recv() == there.recv() == f"{kind} 0"
+    assert "Traceback" not in first.log() + second.log()
+
+
 def test_a_redis_on_tcp(start: Start) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

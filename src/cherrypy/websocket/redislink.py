@@ -69,6 +69,7 @@ class RedisLink:
         self._up: set[str] = set()  # which of the two are connected
         self._down = False  # and has been told in the log
         self._hold = 0.0  # nothing is published before
+        self._denied = False  # Redis answers, but does not take what is published
         self._listening: socket.socket | None = None
         self.threads = [
             threading.Thread(target=self._keep, args=(half,), name=f"websocket-redis-{half}")
@@ -168,7 +169,8 @@ class RedisLink:
 
     def _publish(self) -> None:
         self.client.ping()
-        self._rose("publisher")
+        if not self._denied:
+            self._rose("publisher")
         worked = time.monotonic()
         while self._wait_for_messages():
             if time.monotonic() > worked + FRESH:
@@ -186,11 +188,17 @@ class RedisLink:
             pipe.publish(self.channel, message)
         try:
             pipe.execute()
-        except Exception:
+        except Exception as error:
+            from redis.exceptions import ResponseError
+
             # It may have got them or not. To send them once more could be once too often.
             with self._changed:
                 self._lost += len(batch)
+            self._denied = isinstance(error, ResponseError)
             raise
+        if self._denied:
+            self._denied = False
+            self._rose("publisher")
 
     def _wait_for_messages(self) -> bool:
         """Wait until there are some, and others can be believed to listen, as we do ourselves.
@@ -200,7 +208,7 @@ class RedisLink:
         with self._changed:
             while not self._ended.is_set():
                 held = self._hold - time.monotonic()
-                if self._queue and held <= 0 and len(self._up) == 2:
+                if self._queue and held <= 0 and "listener" in self._up:
                     return True
                 self._changed.wait(held if self._queue and held > 0 else None)
             return bool(self._queue)
