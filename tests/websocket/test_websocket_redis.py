@@ -16,7 +16,8 @@ from redis_kit import Process, RedisServer
 from websocket_site import until
 
 from cherrypy.process.wspbus import Bus
-from cherrypy.websocket import Relay
+from cherrypy.websocket import Relay, Room
+from cherrypy.websocket.envelopes import unpack
 
 pytest.importorskip("redis")
 
@@ -392,10 +393,31 @@ def test_wrong_settings_are_told_at_the_start() -> None:
     relay.redis = "http://localhost"
     with pytest.raises(ValueError, match="scheme"):
         relay.start()
+    relay.redis = "unix:///nowhere?decode_responses=True"
+    with pytest.raises(ValueError, match="decode_responses"):
+        relay.start()
     relay.redis = None
     relay.start()
     assert not relay.connected
     relay.stop()
+
+
+def test_a_client_of_the_programs_own(redis_server: RedisServer) -> None:
+    relay = Relay(Bus())
+    with redis_server.client() as client, client.pubsub() as pubsub:
+        pubsub.subscribe("cherrypy.websocket")
+        assert pubsub.get_message(timeout=5)["type"] == "subscribe"
+        relay.redis = client
+        relay.start()
+        try:
+            assert until(lambda: relay.connected)
+            Room("any", shared=True).send(b"\xff")
+            message = until(lambda: pubsub.get_message(timeout=0.1))
+            assert unpack(message["data"], 1)[:2] == ("any", b"\xff")
+        finally:
+            relay.stop()
+        assert client.ping()  # it is not ours to close
+    assert Room("any", shared=True).send("nobody carries it") == 0
 
 
 def resident(pid: int) -> int:

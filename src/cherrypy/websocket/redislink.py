@@ -140,12 +140,18 @@ class RedisLink:
             self._ended.wait(pause * random.uniform(0.5, 1.0))  # not all processes at once
             pause = min(pause * 2, LAST_PAUSE)
 
+    def _say(self, words: str, level: int) -> None:
+        try:
+            self._log(words, level)
+        except Exception:  # of whoever listens to the log: it must not end the thread
+            pass
+
     def _fell(self, half: str, error: Exception) -> None:
         with self._changed:
             self._up.discard(half)
             first, self._down = not self._down, True
         if first:
-            self._log(
+            self._say(
                 f"Redis ({self.where}) does not serve WebSocket broadcasts ({error}). Until it does, "
                 "what is sent reaches the sockets of this process only.",
                 WARNING,
@@ -156,14 +162,14 @@ class RedisLink:
             if half in self._up:
                 return  # a client that connects anew by itself
             self._up.add(half)
+            self._changed.notify_all()
             if len(self._up) < 2:
                 return
             again, self._down = self._down, False
             if again:
                 self._hold = time.monotonic() + GRACE
-            self._changed.notify_all()
         words = " again" if again else ""
-        self._log(f"Redis ({self.where}) serves WebSocket broadcasts{words}: {self.channel!r}.", 20)
+        self._say(f"Redis ({self.where}) serves WebSocket broadcasts{words}: {self.channel!r}.", 20)
 
     # -- the publisher ---------------------------------------------------------------------------
 
@@ -240,7 +246,7 @@ class RedisLink:
             if not lost or now < self._said_lost + NEWS:
                 return
             self._lost, self._said_lost = 0, now
-        self._log(f"WebSocket broadcasts that did not reach the other processes: {lost}.", WARNING)
+        self._say(f"WebSocket broadcasts that did not reach the other processes: {lost}.", WARNING)
 
     # -- the listener ----------------------------------------------------------------------------
 

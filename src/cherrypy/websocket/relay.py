@@ -77,6 +77,8 @@ class Relay(SimplePlugin):
         from .redislink import RedisLink
 
         client, where = self._client()
+        if client.get_encoder().decode_responses:
+            raise ValueError("engine.websocket.redis: bytes are needed, not decode_responses")
         # Made here, and not before: a daemon has forked by now.
         self._sender = os.urandom(8).hex()
         self._link = RedisLink(

@@ -127,8 +127,9 @@ class Room:
         Raises ValueError, with nothing sent, for what is too large for the other processes.
         """
         data = payload_of(message, binary)
-        if self.shared and carry is not None:
-            carry(self.name, data)
+        take = carry  # once: a relay may stop meanwhile
+        if take is not None and self.shared:
+            take(self.name, data)
         return self._members.deliver(data, but)
 
     def send_json(self, value: Any, but: Any = None) -> int:
