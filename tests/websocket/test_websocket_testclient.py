@@ -66,6 +66,18 @@ class Root:
         time.sleep(0.5)
         return "x"
 
+    @cherrypy.expose
+    @cherrypy.config(**{"response.stream": True})
+    def endless(self) -> Any:
+        while True:
+            time.sleep(0.01)
+            yield "more "
+
+    @cherrypy.expose
+    @cherrypy.config(**{"response.stream": True})
+    def pieces(self) -> Any:
+        yield from ("a" * 100_000, "b", "c" * 100_000)
+
 
 CONFIG = {"/": {"tools.sessions.on": True, "tools.proxy.on": False}}
 
@@ -104,6 +116,8 @@ def test_a_conversation_without_a_port() -> None:
 
 def test_requests_and_cookies() -> None:
     with TestClient(Root(), CONFIG, headers={"Accept-Language": "de"}) as client:
+        assert client.get("/pieces").text == "a" * 100_000 + "b" + "c" * 100_000
+        assert client.request("HEAD", "/pieces").body == b""
         assert client.get("/?a=1&b=2").text == "[('a', '1'), ('b', '2')]"
         assert client.request("POST", "/double", json=[1, "ü"]).json() == {
             "twice": [1, "ü", 1, "ü"]
@@ -143,6 +157,8 @@ def test_an_answer_that_takes_too_long() -> None:
     with TestClient(Root(), timeout=0.1) as client:
         with pytest.raises(TimeoutError):
             client.get("/sleepy")
+        with pytest.raises(TimeoutError, match=r"no end of the answer within 0\.1 s"):
+            client.get("/endless")
         with client.websocket_connect("/echo") as ws:
             with pytest.raises(TimeoutError, match=r"no message came within 0\.1 s"):
                 ws.recv()

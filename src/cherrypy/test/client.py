@@ -19,6 +19,7 @@ from cherrypy.framework.tree import Tree
 from cherrypy.hosting.adapter import Server
 from cherrypy.hosting.wsgi import CPWSGIServer
 from cherrypy.websocket.client import Client, connect
+from cherrypy.websocket.dialing import Deadline
 from kirsch.http.dates import parse_date
 
 __all__ = ("Answer", "TestClient")
@@ -72,11 +73,11 @@ class _Door(_End):
 class Answer:
     """A response: `status`, `reason`, `headers` (as `http.client` has them), `body`."""
 
-    def __init__(self, response: http.client.HTTPResponse) -> None:
+    def __init__(self, response: http.client.HTTPResponse, body: bytes) -> None:
         self.status = response.status
         self.reason = response.reason
         self.headers = response.headers
-        self.body = response.read()
+        self.body = body
 
     @property
     def text(self) -> str:
@@ -89,6 +90,21 @@ class Answer:
 
     def __repr__(self) -> str:
         return f"<Answer {self.status} {self.body[:80]!r}>"
+
+
+def _whole(response: http.client.HTTPResponse, sock: socket.socket, deadline: Deadline) -> bytes:
+    """The body. Some have no end: the deadline is for all of it."""
+    pieces: list[bytes] = []
+    what = "no end of the answer"
+    try:
+        while True:
+            sock.settimeout(deadline.left(what))
+            piece = response.read1(65536)
+            if not piece:
+                return b"".join(pieces)
+            pieces.append(piece)
+    except TimeoutError:
+        raise TimeoutError(f"{what} within {deadline.seconds:g} s") from None
 
 
 class TestClient:
@@ -174,7 +190,7 @@ class TestClient:
         json
             A value to send as JSON in place of a body.
 
-        Raises TimeoutError, and what `http.client` raises.
+        Raises TimeoutError when it has not come as a whole in time, and what `http.client` raises.
         """
         fields = {**self.headers, **dict(headers)}
         if "json" in more:
@@ -186,13 +202,16 @@ class TestClient:
             body = body.encode()
         if self.cookies:
             fields.setdefault("Cookie", "; ".join(f"{k}={v}" for k, v in self.cookies.items()))
+        deadline = Deadline(self.timeout)
         connection = http.client.HTTPConnection("localhost")
-        connection.sock = self._connection()
+        connection.sock = sock = self._connection()
         try:
             connection.request(method, path, body, fields)
-            answer = Answer(connection.getresponse())
+            response = connection.getresponse()
+            answer = Answer(response, _whole(response, sock, deadline))
         finally:
             connection.close()
+            sock.close()
         for field in answer.headers.get_all("Set-Cookie") or ():
             self._keep(field)
         return answer
