@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import threading
 import time
@@ -172,7 +173,13 @@ def test_a_short_absence_of_redis_loses_nothing(start: Start, redis_server: Redi
     assert until(lambda: not first.carried() and not second.carried(), 10)
     for number in range(3):
         first.ask("say", text=str(number))
-    redis_server.start()
+    # The second process comes back later than the first.
+    second.process.send_signal(signal.SIGSTOP)
+    try:
+        redis_server.start()
+        assert until(first.carried, 15)
+    finally:
+        second.process.send_signal(signal.SIGCONT)
     assert [there.recv(15) for _ in range(3)] == ["0 0", "1 0", "2 0"]
 
 
