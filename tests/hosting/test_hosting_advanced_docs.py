@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from cherrypy.hosting.asgi.sockets import SocketSettings
+from cherrypy.hosting.asgi.settings import SocketSettings
 from cherrypy.lib import reprconf
 from docs_kit import check_program, page, programs, samples
 

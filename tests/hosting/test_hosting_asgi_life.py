@@ -231,6 +231,45 @@ def test_the_application_may_take_the_engine_down(site, kind):
     until(lambda: loops() == [], "the end of the loop", 10)
 
 
+EXITS = """
+import asyncio
+import cherrypy
+from cherrypy.websocket.client import connect
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        for kind in ("startup", "shutdown"):
+            await receive()
+            await asyncio.sleep(0.2)
+            print(kind)
+            await send({"type": f"lifespan.{kind}.complete"})
+        return
+    await receive()
+    await send({"type": "websocket.accept"})
+    await receive()
+    cherrypy.engine.exit()
+    print((await receive())["code"])
+
+cherrypy.config.update({"server.socket_port": 0, "log.screen": False})
+cherrypy.config.update({"engine.autoreload.on": False})
+cherrypy.tree.graft_asgi(app, "/api")
+cherrypy.engine.start()
+host, port = cherrypy.server.bound_addr
+client = connect(f"ws://{host}:{port}/api")
+client.send("exit")
+client.wait_closed()
+cherrypy.engine.block()
+"""
+
+
+def test_the_process_waits_for_a_shutdown_that_a_coroutine_began():
+    done = subprocess.run(
+        [sys.executable, "-c", EXITS], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["startup", "1001", "shutdown"]
+
+
 def test_a_coroutine_cannot_start_one(site):
     site.start()
     app = Recorder()

@@ -20,7 +20,8 @@ from ...process.loops import shared
 from .lifespan import Lifespan
 from .peer import ConnectedPeer, Peer
 from .scope import http_scope, is_websocket, websocket_scope
-from .sockets import SocketSettings, SocketTalk
+from .settings import SocketSettings
+from .sockets import SocketTalk
 from .talk import PLAIN_TEXT, Chunks, Talk
 
 if TYPE_CHECKING:
@@ -123,8 +124,9 @@ class GraftedASGI:
     def stop(self) -> None:
         """Shut the application down, and the event loop if nobody else uses it."""
         if shared.is_here():
-            # A coroutine takes the bus down. The process waits for this thread (`Bus.block`).
-            threading.Thread(target=self._stop, name="asgi-stop").start()
+            # A coroutine takes the bus down. The process waits for this thread (`Bus.block`), which
+            # shall not be a daemon because ours is.
+            threading.Thread(target=self._stop, name="asgi-stop", daemon=False).start()
         else:
             self._stop()
 
