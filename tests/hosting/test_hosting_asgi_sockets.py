@@ -7,7 +7,7 @@ import threading
 
 import pytest
 from asgi_kit import accept, call, echo, echoes, refused, serve_sockets
-from hosting_kit import hosted, read_all, until
+from hosting_kit import hosted, read_all, read_until, until
 
 from cherrypy.websocket.client import Refused
 from kirsch.wire.websocket.client import make_key, request_head
@@ -334,6 +334,26 @@ def test_a_denial_response(site):
     assert data.startswith(b"HTTP/1.1 401 ")
     assert data.count(b"~") == 300_000
     assert "ASGI" not in site.text()
+
+
+def test_the_connection_lives_on_after_a_refusal(site):
+    async def app(scope, receive, send):
+        await receive()
+        if scope["type"] == "websocket":
+            if scope["path"] == "/api/raises":
+                raise LookupError
+            await send({"type": "websocket.close"})
+        else:
+            await send({"type": "http.response.start", "status": 200})
+            await send({"type": "http.response.body", "body": b"still here"})
+
+    serve_sockets(site, app)
+    with site.connect(request_head("/api", "x", make_key())) as peer:
+        assert read_until(peer, b"refused the WebSocket.").startswith(b"HTTP/1.1 403 ")
+        peer.sendall(request_head("/api/raises", "x", make_key()))
+        assert read_until(peer, b"condition.").startswith(b"HTTP/1.1 500 ")
+        peer.sendall(b"GET /api HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert read_until(peer, b"still here").startswith(b"HTTP/1.1 200 ")
 
 
 def test_handshakes_that_are_none(site):

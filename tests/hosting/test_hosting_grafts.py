@@ -266,6 +266,33 @@ def asking(environ, start_response):
     return [f"{environ.get('CONTENT_LENGTH')} {chunked} {size}".encode()]
 
 
+class Reader:
+    @cherrypy.expose
+    @cherrypy.config(**{"request.process_request_body": False})
+    def index(self):
+        request = cherrypy.request
+        size = len(request.rfile.read())
+        return f"{request.headers.get('Content-Length')} {size}"
+
+
+def test_pages_among_grafts_read_chunks_as_they_come(site):
+    """Behind a dispatcher by domain, and in a tree in the tree, too."""
+    pages = cherrypy.Application(Reader(), "/hosts")
+    hosts = cherrypy.wsgi.VirtualHost(pages, {"falcon": falcon_app([])})
+    inner = type(site.tree)()
+    inner.mount(Reader(), "/inner/pages")
+    inner.graft(falcon_app([]), "/inner/falcon")
+    site.tree.mount(Reader(), "/pages")
+    site.tree.graft(hosts, "/hosts")
+    site.tree.graft(inner, "/inner")
+    site.start()
+    data = b"x" * 100_000
+    for path in ("/pages/", "/hosts/", "/inner/pages/"):
+        assert site.ask(path, "POST", in_blocks(data)) == (200, "None 100000")
+    assert site.ask("/hosts/size", "POST", in_blocks(data), Host="falcon") == (200, "100000")
+    assert site.ask("/inner/falcon/size", "POST", in_blocks(data)) == (200, "100000")
+
+
 def test_a_graft_may_answer_while_chunks_still_come(site):
     def app(environ, start_response):
         write = start_response("200 OK", [])

@@ -42,6 +42,9 @@ class Application:
     wsgiapp: Any = None
     request_class: Any = Request
     response_class: Any = Response
+    whole_bodies = False
+    """Whether `Tree` has to gather bodies that come in chunks: pages read them as they come."""
+
     relative_urls = False
     """What `cherrypy.url` gives unless told otherwise: absolute URLs, relative ones (True) or
     'server'."""

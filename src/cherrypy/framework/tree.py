@@ -9,7 +9,7 @@ from kirsch.http.hosts import urljoin
 from .application import Application
 from .serving import serving
 from .site import site
-from .wsgi import AppResponse, CPWSGIApp
+from .wsgi import AppResponse, CPWSGIApp, fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +31,7 @@ class Tree:
     """
 
     apps: dict[str, Any] = {}
+    whole_bodies = False  # see `graft`: of a tree in a tree, those that want them get them
 
     def __init__(self) -> None:
         self.apps = {}
@@ -148,7 +149,7 @@ class Tree:
             app = apps.get("")
             if app is not None:
                 if "HTTP_TRANSFER_ENCODING" in environ:
-                    environ = _fit(app, environ)
+                    environ = fit(app, environ)
                 return app(environ, start_response)
         found = self._find(urljoin(environ.get("SCRIPT_NAME") or "", path))
         # None, too, when another thread has taken it away since.
@@ -162,7 +163,7 @@ class Tree:
             environ["SCRIPT_NAME"] = script_name
             environ["PATH_INFO"] = rest
         if "HTTP_TRANSFER_ENCODING" in environ:
-            environ = _fit(app, environ)
+            environ = fit(app, environ)
         return app(environ, start_response)
 
     def _find(self, path: str) -> tuple[str, str] | None:
@@ -219,15 +220,6 @@ class Tree:
         if turn is not None:
             app._direct = turn
         return app
-
-
-def _fit(app: Any, environ: dict[str, Any]) -> dict[str, Any]:
-    """Return the environment for an application that may know a body by its length alone."""
-    if isinstance(app, Application) or not getattr(app, "whole_bodies", True):
-        return environ
-    from .gathered import gather
-
-    return gather(environ)
 
 
 _CALL = Tree.__call__

@@ -36,6 +36,15 @@ def downgrade_wsgi_ux_to_1x(environ: dict[str, Any]) -> dict[str, Any]:
     return env1x
 
 
+def fit(app: Any, environ: dict[str, Any]) -> dict[str, Any]:
+    """Return the environment of a body in chunks for an application, which may want it whole."""
+    if not getattr(app, "whole_bodies", True):
+        return environ
+    from .gathered import gather
+
+    return gather(environ)
+
+
 class VirtualHost:
     """A WSGI application for each domain.
 
@@ -50,6 +59,7 @@ class VirtualHost:
     default: Any = None
     use_x_forwarded_host = True
     domains: dict[str, Any] = {}
+    whole_bodies = False  # its applications may, each for itself
 
     def __init__(
         self, default: Any, domains: dict[str, Any] | None = None, use_x_forwarded_host: bool = True
@@ -63,7 +73,11 @@ class VirtualHost:
         if self.use_x_forwarded_host:
             domain = environ.get("HTTP_X_FORWARDED_HOST", domain)
         app = self.domains.get(domain)
-        return (self.default if app is None else app)(environ, start_response)
+        if app is None:
+            app = self.default
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            environ = fit(app, environ)
+        return app(environ, start_response)
 
 
 class InternalRedirector:
