@@ -16,6 +16,7 @@ __all__ = [
     "PING",
     "PONG",
     "RSV1",
+    "SHORT",
     "TEXT",
     "Flaw",
     "build",
@@ -116,7 +117,7 @@ def read_header(
 
 
 # First byte -> length -> header, of the short frames that a server sends most.
-_SHORT: Final = {
+SHORT: Final = {
     first: tuple(bytes((first, length)) for length in range(126))
     for first in (FIN | TEXT, FIN | BINARY, FIN | PING, FIN | PONG)
 }
@@ -134,8 +135,8 @@ def build(first: int, payload: bytes, key: bytes = b"") -> bytes:
     if key:
         head = build_head(first, length, _MASKED) + key
         return head + mask(payload, key)
-    if length < 126 and first in _SHORT:
-        return _SHORT[first][length] + payload
+    if length < 126 and first in SHORT:
+        return SHORT[first][length] + payload
     return build_head(first, length, 0) + payload
 
 

@@ -20,6 +20,7 @@ from kirsch.wire.websocket.frames import (
     PING,
     PONG,
     RSV1,
+    SHORT,
     TEXT,
     build,
 )
@@ -28,6 +29,8 @@ from kirsch.wire.websocket.receiver import Receiver
 __all__ = ["Protocol"]
 
 Bytes: TypeAlias = "bytes | bytearray | memoryview"
+
+_SHORT_TEXT: Final = SHORT[FIN | TEXT]
 
 _OPEN, _WITHIN_MESSAGE, _CLOSED = range(3)
 
@@ -49,7 +52,7 @@ class Protocol(Receiver):
     ``close_sent``: whether our Close frame was built; nothing but a Pong may follow it.
     """
 
-    __slots__ = ("_client", "_deflater", "_sending", "close_sent")
+    __slots__ = ("_bare", "_client", "_deflater", "_sending", "close_sent")
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class Protocol(Receiver):
         super().__init__(masked=not client, max_message=max_message, agreement=agreement)
         self._client = client
         self._deflater = Deflater(agreement) if agreement else None
+        self._bare = not (client or agreement)  # payloads go out as they are
         self._sending = _OPEN
         self.close_sent = False
 
@@ -84,17 +88,18 @@ class Protocol(Receiver):
         :raise UnicodeEncodeError: for a lone surrogate, which UTF-8 cannot hold.
         """
         data = text.encode()
-        if self._sending or self._client or self._deflater is not None or not last:
+        if self._sending or not self._bare or not last:
             return self._send_message(TEXT, data, last)
-        return build(0x81, data)
+        length = len(data)
+        return _SHORT_TEXT[length] + data if length < 126 else build(FIN | TEXT, data)
 
     def binary(self, data: Bytes, *, last: bool = True) -> bytes:
         """Return the frame of a binary message; like `text`."""
         if not isinstance(data, bytes):
             data = memoryview(data).tobytes()  # its length counts bytes, not items
-        if self._sending or self._client or self._deflater is not None or not last:
+        if self._sending or not self._bare or not last:
             return self._send_message(BINARY, data, last)
-        return build(0x82, data)
+        return build(FIN | BINARY, data)
 
     def more(self, data: str | Bytes, *, last: bool = False) -> bytes:
         """Return the next frame of a fragmented message (RFC 6455 5.4); *last* ends it.
