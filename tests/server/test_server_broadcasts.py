@@ -6,6 +6,7 @@ import threading
 import time
 from typing import Any
 
+import pytest
 from server_kit import Bench, until
 from websocket_kit import Client, Echo, Site
 
@@ -27,8 +28,8 @@ class Sends:
         return int(self.real(data))
 
 
-def gathered(bench: Bench, count: int = MANY, **options: Any) -> tuple[Site, list[Client]]:
-    site = Site(bench, options=Options("members", **options))
+def gathered(bench: Bench, count: int = MANY, **settings: Any) -> tuple[Site, list[Client]]:
+    site = Site(bench, options=Options("members"), **settings)
     clients = [site.client() for _ in range(count)]
     assert until(lambda: sum(handler.told == ["opened"] for handler in site.handlers) == count)
     return site, clients
@@ -45,8 +46,10 @@ def quick(client: Client) -> None:
         assert client.next() == "x"
 
 
-def test_a_burst_arrives_in_order_and_whole_in_few_sends(bench: Bench) -> None:
-    site, clients = gathered(bench)
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_burst_arrives_in_order_and_whole_in_few_sends(bench: Bench, groups: int) -> None:
+    site, clients = gathered(bench, pollers=groups, threads=4)
+    assert len(site.server.groups) == groups
     sends = [Sends(wire.conn) for wire in wires(site)]
     caster = Broadcaster()
     messages = [f"message {i}" for i in range(200)]
