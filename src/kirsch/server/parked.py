@@ -203,7 +203,7 @@ class Parked(Away):
     def _forget(self) -> None:
         """Whose work it was has us, too: no cycle shall keep the request in memory."""
         self.started = self.gone = _nothing
-        self.work = self.exchange = None
+        self.work = None
 
 
 def _nothing() -> None:
