@@ -64,7 +64,10 @@ def _guess_type(path: str) -> str | None:
     types = _types
     if types is None:
         types = _setup_mimetypes()
-    return types.get(os.path.splitext(path)[1].lower())
+    stem, _, extension = path.rpartition(".")
+    if not stem or stem[-1] in "./\\" or "/" in extension or "\\" in extension:
+        extension = os.path.splitext(path)[1][1:]  # a name that begins with a dot, or has none
+    return types.get("." + extension.lower())
 
 
 def _make_content_disposition(disposition: str, file_name: str) -> str:
@@ -453,13 +456,15 @@ def _contained(base: str, branch: str) -> str | None:
             # "file.txt::$DATA", "C:", "aux.html", "secret.txt." and "secret.txt "
             if ":" in segment or segment[-1:] in (".", " ") or _RESERVED.fullmatch(segment):
                 return None
-    path = os.path.join(base, *[segment for segment in segments if segment not in ("", ".")])
+    if "" in segments or "." in segments:
+        segments = [segment for segment in segments if segment not in ("", ".")]
+    path = os.sep.join([base.rstrip(os.sep) if segments else base, *segments])
     root = _normal(base)
     # The last word: whatever came before, the result lies in the directory.
     normal = os.path.normpath(path)
     if normal != root and not normal.startswith(root if root.endswith(os.sep) else root + os.sep):
         raise HTTPError(403)
-    return path + os.sep if branch.endswith("/") and segments != [""] else path
+    return path + os.sep if branch.endswith("/") else path
 
 
 def staticdir(

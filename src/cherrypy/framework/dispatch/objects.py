@@ -78,7 +78,7 @@ class Dispatcher:
         if found is not None:
             handler, sources, rest, request.is_index = found
             merged = plan(tuple(sources), None, request._turn)
-            if "tools.staticdir.dir" not in merged.config:
+            if handler is None or "tools.staticdir.dir" not in merged.config:
                 request._plan = merged
                 request._config = None  # copied from the plan when somebody looks
                 return handler, rest
@@ -106,7 +106,8 @@ class Dispatcher:
             handler = None
         merged = plan(tuple(sources), None, request._turn)
         if "tools.staticdir.dir" in merged.config:
-            merged = plan(tuple(sources), _static_section(full, sources, trail), request._turn)
+            if extra := _static_section(full, sources, trail):
+                merged = plan((*sources, extra), None, request._turn)
         request._plan = merged
         request._config = None
         if handler is None:
@@ -116,11 +117,12 @@ class Dispatcher:
 
     def _follow(
         self, path: str, node: Any, sections: dict[str, dict[str, Any]]
-    ) -> tuple[Any, list[dict[str, Any]], list[str], bool] | None:
+    ) -> tuple[Any, list[dict[str, Any]], list[str], bool | None] | None:
         """Follow a path of which all is usual: attributes lead on, and the last of them is a page.
 
         Returns the page, the config dicts met, the segments left over, and whether it is an index;
-        None when there is more to it, which `_walk` knows all about.
+        None as the page when nothing at all leads on from the root. None when there is more to it,
+        which `_walk` knows all about.
         """
         sources: list[dict[str, Any]] = [site.config]
         if conf := getattr(node, "_cp_config", None):
@@ -152,9 +154,10 @@ class Dispatcher:
                 where += "/" + name
                 if conf := sections.get(where):
                     sources.append(conf)
+        if page is None:
+            return self._nobody(node, names, sections if deep else {}, sources)
         if (
-            page is None
-            or self.translate is not punctuation_to_underscores
+            self.translate is not punctuation_to_underscores
             or not getattr(node, "exposed", False)
             or getattr(node, "default", None) is not None
         ):
@@ -172,6 +175,37 @@ class Dispatcher:
                     if where in sections:
                         return None
         return page, sources, rest, False
+
+    def _nobody(
+        self,
+        root: Any,
+        names: list[str],
+        sections: dict[str, dict[str, Any]],
+        sources: list[dict[str, Any]],
+    ) -> tuple[None, list[dict[str, Any]], list[str], None] | None:
+        """Return what `_follow` does for a path that only sections of the config may know.
+
+        sources
+            The config dicts met so far, those of the root.
+        """
+        if (
+            self.translate is not punctuation_to_underscores
+            or getattr(root, "exposed", False)
+            or getattr(root, "default", None) is not None
+            or callable(getattr(root, self.dispatch_method_name, None))
+        ):
+            return None
+        trail: list[_Step] = [(root, 0, len(sources))]
+        where = ""
+        if sections:
+            for at, name in enumerate(names, 1):
+                where += "/" + name
+                if conf := sections.get(where):
+                    sources.append(conf)
+                    trail.append((None, at, len(sources)))
+        if len(sources) > 1 and (extra := _static_section(names, sources, trail)):
+            sources.append(extra)
+        return None, sources, [], None
 
     def _walk(
         self, path: str, node: Any, sections: dict[str, dict[str, Any]]
@@ -287,7 +321,20 @@ def _static_section(
                 if "tools.staticdir.section" in conf:
                     where = None
             done = upto
-    return None if where is None else {"tools.staticdir.section": "/" + "/".join(names[:where])}
+    if where is None:
+        return None
+    section = "/" + "/".join(names[:where])
+    found = _sections_of_static.get(section)
+    if found is None:
+        # The same one each time: plans are found by the identity of what they are made of.
+        if len(_sections_of_static) >= _MAX_SECTIONS:
+            _sections_of_static.clear()
+        found = _sections_of_static[section] = {"tools.staticdir.section": section}
+    return found
+
+
+_sections_of_static: dict[str, dict[str, Any]] = {}
+_MAX_SECTIONS = 1000
 
 
 def _decoded(vpath: list[str]) -> list[str]:
