@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import select
 import socket
@@ -14,6 +15,7 @@ from asgi_kit import body_of, say, serve, show_scope
 from hosting_kit import hosted, read_all, read_until, until
 
 from cherrypy.hosting.asgi.peer import ConnectedPeer
+from cherrypy.hosting.asgi.talk import Talk
 
 
 @pytest.fixture
@@ -183,3 +185,45 @@ def test_a_body_is_whole_though_its_client_has_closed_its_half(site):
         peer.sendall(b"x" * size)
         peer.shutdown(socket.SHUT_WR)
         assert read_all(peer).endswith(b"\r\n\r\n150000 then http.disconnect")
+
+
+@pytest.mark.parametrize("kind", ["tasks", "cancelled"])
+def test_who_does_not_wait_for_send_makes_nothing_grow(site, kind):
+    block, sent = b"x" * 50_000, []
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200})
+
+        async def speak():
+            await send({"type": "http.response.body", "body": block, "more_body": True})
+            sent.append(1)
+
+        tasks = [asyncio.create_task(speak()) for _ in range(400)]
+        if kind == "tasks":
+            await asyncio.gather(*tasks)
+        else:
+            for task in tasks:
+                try:
+                    await asyncio.wait_for(task, 0.001)
+                except asyncio.TimeoutError:
+                    pass
+        await send({"type": "http.response.body", "body": b"end"})
+
+    serve(site, app)
+    peer = socket.socket()
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    peer.settimeout(10)
+    peer.connect(site.address)
+    with peer:
+        peer.sendall(b"GET /api HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        until(lambda: len(sent) > 3, "the first blocks")
+        seen = -1
+        while seen != len(sent):  # until it stands still
+            seen = len(sent)
+            time.sleep(0.3)
+        talks = [one for one in gc.get_objects() if type(one) is Talk and not one.over]
+        assert [one.ahead for one in talks if one.ahead > 2 * 65536] == []
+        data = read_all(peer)
+    assert data.endswith(b"end\r\n0\r\n\r\n")
+    assert data.count(b"x") // len(block) == len(sent)
+    assert len(sent) == 400 if kind == "tasks" else len(sent) < 400

@@ -133,13 +133,18 @@ class Talk:
         data, more = message.get("body", b""), bool(message.get("more_body"))
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"The body of an ASGI message must be bytes, not {data!r:.50}.")
+        # Before it is taken: so neither tasks that all send at once, nor sends that are cancelled
+        # in their wait, leave more than one message beyond the limit.
+        while self.ahead > AHEAD and not (self.broken or self.complete):
+            self.room.clear()
+            await self.room.wait()
+        if self.broken or self.complete:
+            raise ClientGone("the client has gone, or the response is whole")
         self.complete = not more
         self.say(bytes(data), more, len(data) + 1)
         if self.complete:
             self.news.set()
-        while more and self.ahead > AHEAD and not self.broken:
-            self.room.clear()
-            await self.room.wait()
+            self.room.set()
 
     def want(self) -> None:
         """Ask the worker for more of the body (L)."""
