@@ -54,7 +54,7 @@ def _again(results: Results, name: str) -> Iterator[str]:
     if facts:
         yield (
             f"Measured by itself on {facts['date']}: load {facts['load_before']} before,"
-            f" {facts['rounds']} rounds of {facts['seconds']:g} s."
+            f" {facts['rounds']} round{'s' * (facts['rounds'] > 1)} of {facts['seconds']:g} s."
         )
         yield ""
 

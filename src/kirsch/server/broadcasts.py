@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ..wire.websocket.copies import Copies
-from .workers import HELD
+from .workers import BATCH, HELD
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -54,7 +54,7 @@ class Broadcaster:
         now = time.monotonic()
         for group in groups:
             if group.held_till <= now:
-                while group.held:
+                for _ in range(0, len(group.held), BATCH):
                     group.release()
             elif group.wake_at > group.held_till:
                 group.poller.wake()
