@@ -327,6 +327,18 @@ def test_hooks_run_in_workers_and_the_page_on_the_loop(site: Site, pages: Pages)
     assert all(on_worker(note[1]) and note[2] == "/threads" for note in pages.notes[1:])
 
 
+def test_hooks_of_the_configuration_run_once(site: Site, pages: Pages) -> None:
+    points = ("on_start_resource", "before_handler", "before_finalize", "on_end_resource")
+    ran: list[str] = []
+
+    def note(point: str) -> Callable[[], None]:
+        return lambda: ran.append(f"{point} {cherrypy.request.stage}")
+
+    site.mount(pages, {"/": {f"hooks.{point}": note(point) for point in points}}, "/h")
+    assert site.get("/h/sleep/0") == (200, "slept")
+    assert ran == [f"{point} {point}" for point in points]
+
+
 def test_what_a_wrapper_does_before_comes_before(site: Site, pages: Pages) -> None:
     """Its thread waits, as nobody knows what else it does."""
     order: list[str] = []
@@ -471,6 +483,37 @@ def test_a_client_that_leaves_cancels_its_page(site: Site, pages: Pages) -> None
         assert time.monotonic() - began < 1
         assert until(lambda: lines) and '" 499 ' in lines[0]
     assert notes == ["/wait"] and until(lambda: site.counters["open"] == 0) is True
+
+
+def test_a_client_that_leaves_before_its_page_has_begun(site: Site) -> None:
+    entered, release = threading.Event(), threading.Event()
+    ended: list[str] = []
+
+    class Stuck:
+        @cherrypy.expose
+        async def index(self) -> str:
+            entered.set()
+            release.wait(10)  # the loop with it
+            return "late"
+
+        @cherrypy.expose
+        async def other(self) -> str:
+            await asyncio.sleep(0)
+            return "other"
+
+    def note() -> None:
+        ended.append(cherrypy.request.path_info)
+
+    site.mount(Stuck(), {"/": {"hooks.on_end_request": note}})
+    first = site.ask("/")
+    assert entered.wait(5)
+    second = site.ask("/other")
+    assert until(lambda: site.counters["parked"] == 2)
+    second.close()
+    assert until(lambda: site.counters["open"] == 1)
+    release.set()
+    assert first.head() == 200 and first.whole() == b"late"
+    assert until(lambda: sorted(ended) == ["/", "/other"])
 
 
 def test_a_stop_waits_for_pages_as_for_others(site: Site, pages: Pages) -> None:

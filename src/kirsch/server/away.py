@@ -62,8 +62,6 @@ class Away:
         conn = self.conn
         conn.upgraded = None
         conn.__class__ = _attached[type(conn)]
-        if self.unread:
-            conn.keep_alive = False  # whatever else comes belongs to a body nobody wanted
         return conn
 
     def on_event(self, mask: int, worker: Worker) -> bool:

@@ -178,9 +178,9 @@ class Stream:
     def _start(self) -> None:
         """Say what has waited for the head."""
         with self._lock:
-            early, self._early = self._early, None
-            for piece in (self._opening, *(early or ())):
+            for piece in (self._opening, *(self._early or ())):
                 self.feed.send(piece)
+            self._early = None  # from here on nobody asks for the lock
 
     # -- hooks of the request ------------------------------------------------------------------
 
