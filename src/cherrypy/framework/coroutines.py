@@ -282,7 +282,7 @@ class Waiting:
 
     def cancel(self) -> None:
         """Cancel the coroutine (any thread)."""
-        self.cancelled = True  # it may not have begun
+        self.cancelled = True  # a task that is cancelled before its first step never knows
         loop = self.loop
         if loop is not None:
             try:
@@ -292,8 +292,7 @@ class Waiting:
 
     def _cancel(self) -> None:
         if self.task is not None:
-            # Behind its first step: one that has not begun would never know.
-            self.loop.call_soon(self.task.cancel)
+            self.task.cancel()
 
     # -- the server's and the monitor's --------------------------------------------------------
 
