@@ -436,13 +436,17 @@ def test_the_client_is_answered_at_the_deadline(often: None, site: Site, pages: 
     ended: list[str] = []
     cherrypy.engine.subscribe("after_request", listener := lambda: ended.append("x"))
     try:
-        with lines_of(app.log.access_log) as lines:
+        with lines_of(app.log.access_log) as lines, lines_of(app.log.error_log) as errors:
             began = time.monotonic()
             client = site.ask("/t/wait")
             assert client.head() == 504
             assert time.monotonic() - began < 2
             assert b"did not make the response in time" in client.whole()
             assert until(lambda: pages.gate.cancelled == 1) and until(lambda: ended)
+            # The log says where the page was waiting.
+            assert until(lambda: any("in its place" in line for line in errors))
+            (line,) = (line for line in errors if "in its place" in line)
+            assert ", in wait\n" in line and __file__ in line
         assert len(lines) == 1 and '" 504 ' in lines[0]
         assert site.counters["timeouts_response"] == 1 and len(ended) == 1
     finally:

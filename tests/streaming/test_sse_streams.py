@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
@@ -534,6 +535,38 @@ def test_threads_forget_the_request_when_it_goes_on_without_them(site: Site) -> 
     client.close()
     assert until(lambda: sse.limits.open == 0) or sse.limits.open == 0
     assert cherrypy._cprequest.Request is not None and kept[0] == {}
+
+
+def test_a_stream_answers_one_request(site: Site) -> None:
+    class Keeper:
+        kept: Any = None
+
+        @cherrypy.expose
+        def index(self) -> Any:
+            self.kept = self.kept or sse.stream(heartbeat=0)
+            return self.kept
+
+    site.mount(Keeper())
+    site.stream("/")
+    status, text = site.get("/")
+    assert status == 500 and "one request" in text
+
+
+def test_a_coroutine_may_return_a_stream(site: Site, pages: Pages) -> None:
+    class Later:
+        @cherrypy.expose
+        async def index(self) -> Any:
+            await asyncio.sleep(0)
+            return sse.stream(pages.room)
+
+    app = site.mount(Later(), path="/later")
+    with lines_of(app.log.access_log) as lines:
+        client = site.stream("/later/")
+        pages.room.send("one", id=1)
+        assert client.event() == {"data": "one", "id": "1"}
+        client.close()
+        assert until(lambda: lines) and f" 200 {3 + len('id: 1data: one') + 3} " in lines[0]
+    assert until(lambda: len(pages.room) == 0) is True
 
 
 def test_settings_that_make_no_sense(site: Site) -> None:

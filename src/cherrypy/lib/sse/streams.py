@@ -166,6 +166,11 @@ class Stream:
                     return True
         return bool(self.feed.send(piece))
 
+    def _fresh(self) -> None:
+        """Make sure that this is the first time that somebody wants to send us."""
+        if self.feed is not None:
+            raise RuntimeError("An event stream answers one request: make one for each.")
+
     def _begin(self) -> None:
         """The head is on its way."""
         if self.room is None:
@@ -238,11 +243,13 @@ class Stream:
 
     def give_feed(self, served: Any) -> Any:
         """Return what our own server sends while no thread waits."""
+        self._fresh()
         self.feed = served.feed(self._begin, served.close, **self._options)
         return self.feed.handover()
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the stream for other servers, whose thread waits here."""
+        self._fresh()
         self.feed = Queue(**self._options)
         self._begin()
         return self._drain(self.feed)
