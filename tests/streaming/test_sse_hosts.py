@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -123,9 +124,13 @@ class Passing:
 def test_behind_a_middleware(site: Site) -> None:
     pages = Pages()
     pages.options = {"heartbeat": 0.1}
-    site.mount(pages, {"/": {"wsgi.pipeline": [("passing", Passing)]}})
+    site.mount(pages, {"/": {"wsgi.pipeline": [("passing", Passing)], "response.timeout": 0.05}})
     talk(site.address, pages)
     assert until(lambda: len(pages.room) == 0)
+    client = site.stream("/news")
+    time.sleep(0.1)
+    cherrypy.engine.timeout_monitor.run()
+    assert [next(client.events()) for _ in range(5)] == [{"#": ""}] * 5  # it goes on
     site.stream("/news")
     cherrypy.engine.stop()  # the thread that waits is told
 

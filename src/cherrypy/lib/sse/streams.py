@@ -209,10 +209,10 @@ class Stream:
         response.headers.update(_FIELDS)
         response.body = self
         response.stream = True
+        response.timeout = None  # what it has to say may take days
 
     def _hold_line(self) -> None:
-        # The line is written when all has been sent. The timeout monitor stays away as well: it
-        # answers, or cuts, only those whose line it may write.
+        # The line is written when all has been sent.
         request = serving.request
         if serving.response._body is self and request.method != "HEAD":
             self._line = True
