@@ -292,7 +292,8 @@ class Waiting:
 
     def _cancel(self) -> None:
         if self.task is not None:
-            self.task.cancel()
+            # Behind its first step, which `_start` may have queued behind us just now.
+            self.loop.call_soon(self.task.cancel)
 
     # -- the server's and the monitor's --------------------------------------------------------
 
