@@ -105,9 +105,10 @@ class Dispatcher:
         else:
             handler = None
         merged = plan(tuple(sources), None, request._turn)
-        if "tools.staticdir.dir" in merged.config:
-            if extra := _static_section(full, sources, trail):
-                merged = plan((*sources, extra), None, request._turn)
+        if "tools.staticdir.dir" in merged.config and (
+            extra := _static_section(full, sources, trail)
+        ):
+            merged = plan((*sources, extra), None, request._turn)
         request._plan = merged
         request._config = None
         if handler is None:
