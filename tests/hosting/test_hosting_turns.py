@@ -1,7 +1,9 @@
 """What the server takes up at once is looked at once; what changes is seen by all that comes after."""
 
+import http.client
 import logging
 import socket
+import threading
 
 import pytest
 from cherrypy._cpconfig import merge
@@ -177,3 +179,34 @@ def test_nobody_who_wants_the_log_is_forgotten_beyond_a_turn():
         assert access_logged(app)
     finally:
         app.log.access_log.removeHandler(records)
+
+
+def test_a_change_is_seen_by_all_that_comes_after_it_while_others_keep_the_server_busy(site):
+    """Turns are made and forgotten all the time; no request is served by what was known before it came."""
+    app = cherrypy.tree.apps[""]
+    app.merge({"/": {"tools.response_headers.on": True}})
+    busy = threading.Event()
+
+    def press():
+        piece = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 10
+        with socket.create_connection(site.bound_addr, timeout=10) as peer:
+            while not busy.is_set():
+                peer.sendall(piece)
+                peer.recv(65536)
+
+    others = [threading.Thread(target=press) for _ in range(4)]
+    for thread in others:
+        thread.start()
+    connection = http.client.HTTPConnection(*site.bound_addr, timeout=10)
+    try:
+        for number in range(300):
+            app.config["/"]["tools.response_headers.headers"] = [("X-Now", str(number))]
+            connection.request("GET", "/")
+            response = connection.getresponse()
+            assert response.read() == b"Hello"
+            assert response.getheader("X-Now") == str(number)
+    finally:
+        busy.set()
+        for thread in others:
+            thread.join(10)
+        connection.close()
