@@ -414,6 +414,7 @@ def test_errors_in_the_midst_of_many(site):
     until(lambda: not opened(site), "the end of all tasks")
     assert threading.active_count() <= before + 2
     assert site.text().count("Error in the ASGI application at '/api'") == 75
+    assert kirsch(site).counters["handler_errors"] == 75
 
 
 def test_receivers_that_are_cancelled_lose_no_message(site):

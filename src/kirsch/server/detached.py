@@ -10,7 +10,8 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..wire.websocket.events import NO_STATUS, Close
-from .websockets import WebSocket
+from .counters import HANDLER_ERRORS
+from .websockets import INTERNAL_ERROR, WebSocket
 
 if TYPE_CHECKING:
     from ..wire.websocket.protocol import Protocol as Core
@@ -89,6 +90,14 @@ class Detached(WebSocket):
                 self._arm()
             self._schedule()
             self._wake_waiter()
+
+    def fail(self) -> None:
+        """The handler has raised: count it, and begin to close with 1011."""
+        counters = self.conn.group.server.counters_
+        counts = counters.shard()
+        counts[HANDLER_ERRORS] += 1
+        counters.retire(counts)
+        self.close(INTERNAL_ERROR)
 
     # -- in place of what calls handlers ---------------------------------------------------------
 

@@ -14,6 +14,7 @@ from kirsch.server.detached import Detached
 from kirsch.server.endpoints import ConnectionClosed
 from kirsch.server.gateway import Upgrade
 from kirsch.server.upgrades import upgrade
+from kirsch.server.websockets import INTERNAL_ERROR
 from kirsch.wire.websocket.events import ABNORMAL, GOING_AWAY, NORMAL
 from kirsch.wire.websocket.handshake import Acceptance
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from .settings import SocketSettings
 
 __all__ = ("SocketTalk",)
-
-INTERNAL_ERROR = 1011
 
 #: What has happened last: nothing, the application has accepted, refused by a response, ended.
 CONNECTING, ACCEPTED, REFUSING, ENDED = range(4)
@@ -160,11 +159,13 @@ class SocketTalk(Talk):
             self._part(wire)
 
     def _part(self, wire: Detached) -> None:
-        if self.fatal is None:
-            wire.close(self.code)  # which says nothing when it is closed already
-        else:
+        if self.fatal is not None:
             wire.abort()
             wire.conn.group.server.interrupt = self.fatal
+        elif self.code == INTERNAL_ERROR:
+            wire.fail()
+        else:
+            wire.close(self.code)  # which says nothing when it is closed already
 
     def is_disconnect(self, error: BaseException | None) -> bool:
         """Return whether an error only says that the WebSocket is closed (L).
