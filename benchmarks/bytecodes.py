@@ -9,11 +9,13 @@ alone, or is one of sixteen that the server takes up at once.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -65,14 +67,21 @@ def count(path: str, turns: list[object]) -> Counter[str]:
     return counts
 
 
-def main() -> None:
-    path = sys.argv[1] if len(sys.argv) > 1 else "/"
-    lines = int(sys.argv[2]) if len(sys.argv) > 2 else 15
+@contextlib.contextmanager
+def mounted() -> Iterator[None]:
+    """The application of the benchmarks, with a folder of static files."""
     cherrypy.config.update({"log.screen": False})
     with tempfile.TemporaryDirectory() as files:
         Path(files, "ten.txt").write_text("0123456789" * 1000)
         static = {"tools.staticdir.on": True, "tools.staticdir.dir": os.path.realpath(files)}
         cherrypy.tree.mount(cherrypy_app.Root(), "", {"/static": static})
+        yield
+
+
+def main() -> None:
+    path = sys.argv[1] if len(sys.argv) > 1 else "/"
+    lines = int(sys.argv[2]) if len(sys.argv) > 2 else 15
+    with mounted():
         for _ in range(20):  # until everything is known that is remembered
             call(path, object())
         alone = count(path, [object() for _ in range(ROUNDS)])
