@@ -1,1 +1,6 @@
-"""Applications to learn from; `python -m cherrypy.tutorial.showcase` serves the one that shows everything."""
+"""Applications to learn from: ten tutorials, a file each, and the showcase.
+
+`python -m cherrypy.tutorial.tut01_helloworld` serves the first of the tutorials, each of which shows one thing
+more than the one before; docs/tutorial.md walks through them. `python -m cherrypy.tutorial.showcase` serves the
+application that shows everything.
+"""
