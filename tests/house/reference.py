@@ -218,6 +218,7 @@ def config_keys() -> dict[str, Any]:
     found: dict[str, Any] = {
         "environment": None,
         "tree.graft": None,
+        "tree.<name>": NONE_SAID,
         "checker.on": cherrypy.checker.on,
         "error_page.<code>": NONE_SAID,
         "error_page.default": NONE_SAID,
