@@ -14,7 +14,7 @@ PAGE = TOP / "docs" / "architecture.md"
 MARKS = re.compile(r"(<!-- rooms:[^\n]*-->\n).*?(<!-- end of rooms -->)", re.DOTALL)
 
 #: Beside the house: they use it like any program.
-OUTSIDE = ("cherrypy/test", "cherrypy/tutorial")
+OUTSIDE = ("cherrypy/test", "cherrypy/testing", "cherrypy/tutorial")
 
 
 def rooms() -> dict[str, list[tuple[str, str]]]:

@@ -132,8 +132,8 @@ def test_requests_and_cookies() -> None:
         with client.websocket_connect("/talk") as ws:
             assert ws.receive_json()[0] is None
         assert set(client.cookies) == {"session_id"}  # of the 101
-        with pytest.raises(TypeError, match="unknown arguments: data"):
-            client.request("GET", "/", data=1)
+        with pytest.raises(TypeError, match="unknown arguments: raise_errors"):
+            client.request("GET", "/", raise_errors=True)
 
 
 def test_refusals_and_limits() -> None:

@@ -5,6 +5,7 @@ Law: whatever goes wrong ends in an answer, and the request is released exactly 
 
 from __future__ import annotations
 
+from sys import exc_info
 from types import GeneratorType
 from typing import Any
 
@@ -13,7 +14,7 @@ from kirsch.http.hosts import Host, urljoin
 from .errors import InternalRedirect, Suspended, bare_error, format_exc
 from .request import Request
 from .response import bare_pairs, late, look_at_time
-from .serving import serving
+from .serving import serving, witness
 from .site import site
 
 __all__ = ("Asked", "Origin", "Served", "answer")
@@ -77,6 +78,8 @@ class NoEntity:
 def trapped() -> tuple[str, list[tuple[str, str]], list[bytes]]:
     """Log the exception being handled and return the answer: status, fields, body."""
     trace = format_exc()
+    if witness.errors is not None:
+        witness.errors.append(exc_info()[1] or RuntimeError(trace))
     site.log("", "HTTP", 40, traceback=True)
     # The request may be gone by now; then what holds for the whole site decides.
     if not (serving.request.show_tracebacks or site.config.get("request.show_tracebacks")):

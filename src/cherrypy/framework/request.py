@@ -29,7 +29,7 @@ from .logs import access_logged
 from .reprconf import NamespaceSet
 from .response import Response, ResponseBody, kept, late, lazy, look_at_time, may_log
 from .results import settled
-from .serving import Serving, serving
+from .serving import Serving, serving, witness
 from .site import site
 from .templates import (
     ENCODE,
@@ -538,6 +538,8 @@ class Request:
         """Answer an error nobody anticipated: hooks, `error_response`, hooks."""
         response = serving.response
         error = exc_info()[1]
+        if witness.errors is not None and error is not None:
+            witness.errors.append(error)
         if not self._configured and not (self._hooks and self._hooks["before_error_response"]):
             # It came before the hook that logs it was there.
             site.log("", "HTTP", 40, traceback=True)

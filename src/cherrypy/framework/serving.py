@@ -11,7 +11,7 @@ from _thread import get_ident
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ("Serving", "ThreadData", "ThreadLocalProxy", "request", "response", "serving")
+__all__ = ("Serving", "ThreadData", "ThreadLocalProxy", "request", "response", "serving", "witness")
 
 
 class Life:
@@ -143,6 +143,13 @@ class ThreadData(threading.local):
     """A place for whatever applications keep by thread, such as database connections."""
 
 
+class Witness(threading.local):
+    """Where a test of this thread has the exceptions noted that are answered with 500; None: nowhere."""
+
+    errors: list[BaseException] | None = None
+
+
 request: Any = _RequestProxy("request")
 response: Any = _ResponseProxy("response")
 thread_data = ThreadData()
+witness = Witness()

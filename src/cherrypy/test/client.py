@@ -6,28 +6,26 @@ Law: nothing is simulated. What answers is the server that serves visitors, with
 from __future__ import annotations
 
 import http.client
-import json
 import socket
-import time
 from collections import deque
-from collections.abc import Iterable, Mapping
-from http.cookies import CookieError, SimpleCookie
+from collections.abc import Iterator
+from http.client import HTTPMessage
 from typing import Any
 
 import cherrypy
-from cherrypy.framework.tree import Tree
 from cherrypy.hosting.adapter import Server
 from cherrypy.hosting.wsgi import CPWSGIServer
+from cherrypy.testing.answers import Answer
+from cherrypy.testing.asking import Asker
+from cherrypy.testing.inside import tree_of
+from cherrypy.testing.packing import Fields
 from cherrypy.websocket.client import Client, connect
 from cherrypy.websocket.dialing import Deadline
-from kirsch.http.dates import parse_date
 
 __all__ = ("Answer", "TestClient")
 
 #: Where the server believes itself to be, and its visitors to come from.
 HERE, THERE = ("127.0.0.1", 80), ("127.0.0.1", 50000)
-
-Fields = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
 class _End(socket.socket):
@@ -70,56 +68,49 @@ class _Door(_End):
             self._waiting.popleft().close()
 
 
-class Answer:
-    """A response: `status`, `reason`, `headers` (as `http.client` has them), `body`."""
+class _Pieces:
+    """A body as it comes. Some have no end: the deadline is for all of it."""
 
-    def __init__(self, response: http.client.HTTPResponse, body: bytes) -> None:
-        self.status = response.status
-        self.reason = response.reason
-        self.headers = response.headers
-        self.body = body
+    def __init__(
+        self, response: http.client.HTTPResponse, sock: socket.socket, deadline: Deadline
+    ) -> None:
+        self.response = response
+        self.sock = sock
+        self.deadline = deadline
 
-    @property
-    def text(self) -> str:
-        """The body as a text, in the encoding that it names, or UTF-8."""
-        return self.body.decode(self.headers.get_content_charset("utf-8"), "replace")
+    def __iter__(self) -> Iterator[bytes]:
+        what = "no end of the answer"
+        try:
+            while True:
+                self.sock.settimeout(self.deadline.left(what))
+                piece = self.response.read1(65536)
+                if not piece:
+                    return
+                yield piece
+        except TimeoutError:
+            raise TimeoutError(f"{what} within {self.deadline.seconds:g} s") from None
+        finally:
+            self.close()
 
-    def json(self) -> Any:
-        """Return the body read as JSON. Raises ValueError when it is none."""
-        return json.loads(self.body)
-
-    def __repr__(self) -> str:
-        return f"<Answer {self.status} {self.body[:80]!r}>"
-
-
-def _whole(response: http.client.HTTPResponse, sock: socket.socket, deadline: Deadline) -> bytes:
-    """The body. Some have no end: the deadline is for all of it."""
-    pieces: list[bytes] = []
-    what = "no end of the answer"
-    try:
-        while True:
-            sock.settimeout(deadline.left(what))
-            piece = response.read1(65536)
-            if not piece:
-                return b"".join(pieces)
-            pieces.append(piece)
-    except TimeoutError:
-        raise TimeoutError(f"{what} within {deadline.seconds:g} s") from None
+    def close(self) -> None:
+        """Hang up."""
+        self.response.close()
+        self.sock.close()
 
 
-class TestClient:
+class TestClient(Asker):
     """Asks an application, and speaks with its WebSockets, without a port and without the engine.
 
     A context manager: its server runs from `with` to the end of the block. `cookies` are kept from
     one answer to the next request, and may be read and changed.
 
     app
-        An `Application`, or a root object, to be mounted with `config`. None: `cherrypy.tree`, with
-        all that is mounted there.
+        An `Application`, or a root object, to be mounted with `config`, or a `Tree`. None:
+        `cherrypy.tree`, with all that is mounted there.
     timeout
         Seconds for each answer, and for each wait on a WebSocket that names none of its own.
-    headers
-        Fields of every request, unless it has its own.
+    headers, follow, base_url, max_body
+        See `cherrypy.testing.Client`, which has the same methods and needs no server.
     """
 
     __test__ = False  # for pytest: no test, whatever its name
@@ -131,25 +122,21 @@ class TestClient:
         *,
         timeout: float = 10.0,
         headers: Fields = (),
+        **more: Any,
     ) -> None:
+        super().__init__(headers=headers, **more)
         self.timeout = timeout
-        self.headers = dict(headers)
-        self.cookies: dict[str, str] = {}
-        self._app, self._config = app, config
+        self._tree = tree_of(app, config)
         self._door: _Door | None = None
         self._server: Any = None
         self._clients: list[Client] = []
 
     def __enter__(self) -> TestClient:
-        tree = cherrypy.tree
-        if self._app is not None:
-            tree = Tree()
-            tree.mount(self._app, "", self._config)
         adapter = Server()
         adapter.thread_pool = 2
         adapter.shutdown_timeout = 1
         server = CPWSGIServer(adapter)
-        server.wsgi_app = tree
+        server.wsgi_app = cherrypy.tree if self._tree is None else self._tree
         self._door = _Door()
         server.kirsch.binds = [self._door]
         server.kirsch.start()
@@ -178,56 +165,35 @@ class TestClient:
         sock.settimeout(self.timeout)
         return sock
 
-    def request(
-        self, method: str, path: str, body: Any = None, headers: Fields = (), **more: Any
+    def _send(
+        self, method: str, target: str, body: Any, fields: HTTPMessage, options: dict[str, Any]
     ) -> Answer:
-        """Send a request and return the answer; redirects are not followed.
+        """Send a request.
 
-        path
-            With its query, as it is sent.
-        body
-            Bytes, a text, or what `http.client` takes.
-        json
-            A value to send as JSON in place of a body.
-
-        Raises TimeoutError when it has not come as a whole in time, and what `http.client` raises.
+        Raises TimeoutError when the answer has not come as a whole in time, and what `http.client`
+        raises.
         """
-        fields = {**self.headers, **dict(headers)}
-        if "json" in more:
-            body = json.dumps(more.pop("json"))
-            fields.setdefault("Content-Type", "application/json")
-        if more:
-            raise TypeError(f"unknown arguments: {', '.join(more)}")
-        if isinstance(body, str):
-            body = body.encode()
-        if self.cookies:
-            fields.setdefault("Cookie", "; ".join(f"{k}={v}" for k, v in self.cookies.items()))
+        if options:
+            raise TypeError(f"unknown arguments: {', '.join(options)}")
         deadline = Deadline(self.timeout)
         connection = http.client.HTTPConnection("localhost")
         connection.sock = sock = self._connection()
         try:
-            connection.request(method, path, body, fields)
+            connection.request(method, target, body, fields)  # type: ignore[arg-type]  # a mapping in all that counts
             response = connection.getresponse()
-            answer = Answer(response, _whole(response, sock, deadline))
-        finally:
+        except BaseException:
             connection.close()
             sock.close()
-        for field in answer.headers.get_all("Set-Cookie") or ():
-            self._keep(field)
-        return answer
-
-    def get(self, path: str, headers: Fields = ()) -> Answer:
-        """Send a GET request; see `request`."""
-        return self.request("GET", path, None, headers)
-
-    def post(self, path: str, body: Any = b"", headers: Fields = (), **more: Any) -> Answer:
-        """Send a POST request; see `request`. A dict is sent as a form."""
-        if isinstance(body, Mapping):
-            from urllib.parse import urlencode
-
-            body = urlencode(body)
-            headers = {"Content-Type": "application/x-www-form-urlencoded", **dict(headers)}
-        return self.request("POST", path, body, headers, **more)
+            raise
+        pieces = _Pieces(response, sock, deadline)
+        return Answer(
+            response.status,
+            response.reason,
+            response.headers,
+            pieces,
+            pieces.close,
+            self.max_body,
+        )
 
     def websocket_connect(self, path: str, headers: Fields = (), **options: Any) -> Client:
         """Open a WebSocket and return its client, a context manager.
@@ -252,16 +218,3 @@ class TestClient:
         # They come joined by commas, of which the dates in them have some: the first one counts.
         self._keep(client.headers.get("set-cookie", ""))
         return client
-
-    def _keep(self, field: str) -> None:
-        """Keep a cookie, or forget one that is over."""
-        try:
-            found = SimpleCookie(field)
-        except CookieError:
-            return
-        for name, morsel in found.items():
-            when = parse_date(morsel["expires"])
-            if morsel["max-age"] == "0" or (when is not None and when < time.time()):
-                self.cookies.pop(name, None)
-            else:
-                self.cookies[name] = morsel.value
