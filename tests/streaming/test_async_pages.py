@@ -52,9 +52,20 @@ class Resource:
         return f"posted {a} {cherrypy.request.body.params}"
 
 
+class CallablePage:
+    """An object that is a page."""
+
+    exposed = True
+
+    async def __call__(self, *args: str, **kwargs: str) -> str:
+        await asyncio.sleep(0)
+        return f"called {args} {kwargs}"
+
+
 class Pages:
     def __init__(self) -> None:
         self.gate = Gate()
+        self.callable = CallablePage()
         self.notes: list[Any] = []
         self.resource = Resource()
 
@@ -183,6 +194,7 @@ def on_worker(name: str) -> bool:
         ("/arguments/a/b/c?key=d", (200, "('a', ('b', 'c'), 'd')")),
         ("/some/where", (200, "default some/where")),
         ("/resource?number=7", (200, "got 7")),
+        ("/callable/a?b=c", (200, "called ('a',) {'b': 'c'}")),
         ("/json", (200, '{"a": 1}')),
         ("/seen", (200, "/seen")),
         ("/fails?how=inside", (200, "('a', (), 'b')")),
@@ -224,6 +236,39 @@ def test_a_page_may_end_the_process_as_others_do(site: Site, pages: Pages) -> No
         assert ended.wait(5)
     finally:
         cherrypy.engine.unsubscribe("exit", ended.set)
+
+
+def test_or_by_the_page_in_a_thread(site: Site) -> None:
+    class Reads:
+        @cherrypy.expose
+        async def index(self) -> str:
+            await asyncio.sleep(0.01)
+            data = await asyncio.to_thread(cherrypy.request.rfile.read)
+            return str(len(data))
+
+    site.mount(Reads(), {"/": {"request.process_request_body": False}})
+    client = site.client()
+    for _ in range(2):
+        client.ask("/", "Content-Length: 300000", method="POST")
+        client.sock.sendall(b"x" * 150_000)
+        assert until(lambda: site.counters["parked"] > 0)
+        client.sock.sendall(b"x" * 150_000)
+        assert client.head() == 200 and client.whole() == b"300000"
+    assert site.counters["parked"] == 2
+
+
+def test_routes_lead_to_coroutines(site: Site) -> None:
+    pytest.importorskip("routes")
+
+    class Controller:
+        async def show(self, number: str) -> str:
+            await asyncio.sleep(0)
+            return f"number {number}"
+
+    dispatch = cherrypy.dispatch.RoutesDispatcher()
+    dispatch.connect("show", "/show/{number}", controller=Controller(), action="show")
+    site.mount(None, {"/": {"request.dispatch": dispatch}})
+    assert site.get("/show/7") == (200, "number 7") and site.counters["parked"] == 1
 
 
 def test_bodies_are_read_before(site: Site, pages: Pages) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import waitress.server
-from streaming_site import Client, Site, until
+from streaming_site import Client, Site, lines_of, until
 
 import cherrypy
 from cherrypy.lib import sse
@@ -158,9 +158,12 @@ def waitress_host(app: Any) -> Iterator[tuple[str, int]]:
 def test_on_waitress(site: Site) -> None:
     pages = Pages()
     pages.options = {"heartbeat": 0.1}
-    with waitress_host(site.mount(pages)) as address:
+    app = site.mount(pages)
+    with waitress_host(app) as address, lines_of(app.log.access_log) as lines:
         talk(address, pages)
         assert until(lambda: len(pages.room) == 0, 10) is True
+        assert until(lambda: lines) and '"GET /news HTTP/1.1" 200 ' in lines[0]
+        assert int(lines[0].split('" 200 ')[1].split()[0]) > len(":\n\n") + len("data: one\n\n")
 
 
 GUNICORN = """

@@ -159,6 +159,7 @@ class Feed(Away):
             self.refused(conn)
             conn.failed(worker, exchange, error)
             return
+        begun = self.begun  # the end may come first
         counts = worker.counts
         counts[RESPONSES] += 1
         counts[FEEDS] += 1
@@ -182,13 +183,9 @@ class Feed(Away):
         if bodiless:
             self.call_holder()
         if worker.holding:
-            self.run_errand(self._begin)  # it may have to wait for its turn
+            self.run_errand(lambda worker: begun())  # it may have to wait for its turn
         else:
-            self.begun()
-
-    def _begin(self, worker: Any) -> None:
-        """Say that it has begun (some worker)."""
-        self.begun()
+            begun()
 
     @staticmethod
     def watch(conn: Any, patience: float) -> None:

@@ -61,20 +61,21 @@ class StreamInput:
     ValueError as any closed file when the request is over.
     """
 
-    __slots__ = ("chunk", "conn", "decoder", "lock", "pos")
+    __slots__ = ("chunk", "conn", "decoder", "lock", "pos", "state")
 
     def __init__(self, conn: Connection, gathered: bytes) -> None:
         self.conn: Connection | None = conn
         self.decoder = conn.decoder  # ours, as long as it is the connection's
         self.chunk = gathered
         self.pos = 0
+        self.state = RUNNING  # what the connection is in while the body is ours
         # Held by whoever touches the connection for this body, or takes it away; never in a wait.
         self.lock = threading.Lock()
 
     def _more(self) -> bool:
         """Replace the used-up chunk by the next bytes; False at the end of the body."""
         conn = self.conn
-        if conn is None or conn.decoder is not self.decoder or conn.state != RUNNING:
+        if conn is None or conn.decoder is not self.decoder or conn.state != self.state:
             # Reading on would take bytes of the next request from whoever serves it.
             raise ValueError(OVER)
         data = receive_body(conn, conn.worker.counts, self)

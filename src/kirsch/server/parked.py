@@ -13,7 +13,7 @@ from .counters import HANDLER_ERRORS, PARKED, TIMEOUTS_RESPONSE
 from .deadlines import NEVER
 from .gateway import Handover, close_body
 from .input import StreamInput
-from .link import RUNNING
+from .link import RUNNING, SWITCHED
 from .poller import MUTE
 
 if TYPE_CHECKING:
@@ -64,7 +64,9 @@ class Parked(Away):
         self.exchange = exchange
         self.detach(conn)
         with self.lock:
-            self.deaf = self.unread  # the handler may be reading
+            if self.unread:
+                self.deaf = True  # it is the handler that reads
+                exchange.body.state = SWITCHED
             self.arm()
         self.started()
 
@@ -130,6 +132,8 @@ class Parked(Away):
             self.taken = self.taken or works
             conn = self.give_back()
         conn.state = RUNNING
+        if self.unread:
+            self.exchange.body.state = RUNNING  # type: ignore[union-attr]  # set by then
         conn.group.wheel.set(conn, NEVER)
         conn.interest(MUTE)
         if reply is None:
