@@ -11,7 +11,7 @@ from test_hosting_servers import engine, get, server  # noqa: F401 fixtures are 
 
 import cherrypy
 from cherrypy.framework import config
-from cherrypy.framework.exchange import Asked, Origin, answer
+from cherrypy.framework.exchange import Asked, Origin, answer, resumed
 from cherrypy.framework.logs import access_logged
 
 
@@ -210,3 +210,18 @@ def test_a_change_is_seen_by_all_that_comes_after_it_while_others_keep_the_serve
         for thread in others:
             thread.join(10)
         connection.close()
+
+
+def test_a_request_that_was_parked_has_no_turn_any_more():
+    """Others have come since, and what was looked up for it may have changed."""
+    app = cherrypy.Application(Root())
+    request, _ = app.get_serving(None, None, "http", "HTTP/1.1")
+    request._turn = object()
+    seen = []
+
+    def go_on():
+        seen.append(request._turn)
+        cherrypy.serving.response.finalize()
+
+    resumed(app, None, Origin(None, None, "http"), None, "HTTP/1.1", request, go_on)
+    assert seen == [None]

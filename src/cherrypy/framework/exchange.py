@@ -413,6 +413,7 @@ def resumed(
     The other arguments are those of `answer`; the request is that of this thread again.
     """
     response = serving.response
+    request._turn = None  # what was looked up for it may have changed since
     try:
         try:
             go_on()
