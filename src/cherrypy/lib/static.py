@@ -258,7 +258,7 @@ def serve_file(
             content_type,
             status.st_size,
             debug,
-            etag=_etag(status),
+            etag=_validators(status.st_mtime_ns, status.st_size)[1],
             modified=int(status.st_mtime),
         )
     except BaseException:
@@ -296,8 +296,10 @@ def _as_file(fd: int, path: str) -> Any:
     return open(path, "rb", opener=lambda *_: fd)
 
 
-def _etag(status: os.stat_result) -> str:
-    return f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
+@lru_cache(500)
+def _validators(modified: int, size: int) -> tuple[str, str]:
+    """Return Last-Modified and ETag of a file of that age, in nanoseconds since 1970, and size."""
+    return HTTPDate(modified // 1_000_000_000), f'"{modified:x}-{size:x}"'
 
 
 def _describe(path: str, status: os.stat_result, content_type: str | None) -> str | None:
@@ -306,8 +308,7 @@ def _describe(path: str, status: os.stat_result, content_type: str | None) -> st
     Returns the content type. Raises HTTPRedirect 304 or HTTPError 412.
     """
     headers = serving.response.headers
-    etag = _etag(status)
-    headers["Last-Modified"] = HTTPDate(int(status.st_mtime))
+    headers["Last-Modified"], etag = _validators(status.st_mtime_ns, status.st_size)
     headers["ETag"] = etag
     if serving.request.headers:
         _validate_etag(etag)
@@ -354,9 +355,10 @@ def _serve_plainly(path: str, content_type: str | None) -> None:
             os.close(fd)
     response.body = body
     _set_type(path, content_type)
+    last_modified, etag = _validators(status.st_mtime_ns, status.st_size)
     fields = {
-        "Last-Modified": HTTPDate(int(status.st_mtime)),
-        "Etag": _etag(status),
+        "Last-Modified": last_modified,
+        "Etag": etag,
         "Accept-Ranges": "bytes",
         "Content-Length": str(size),
     }
@@ -441,6 +443,7 @@ def _attempt(filename: str, content_types: Mapping[str, str] | None, debug: bool
 _normal = lru_cache(100)(os.path.normpath)
 
 
+@lru_cache(500)
 def _contained(base: str, branch: str) -> str | None:
     """Return the path of `branch` (of a URL) below `base`, or None if it has no good name.
 
@@ -501,7 +504,8 @@ def staticdir(
     if section == "global":
         section = "/"
     branch = path[len(section.rstrip("\\/")) + 1 :].lstrip("\\/")
-    filename = _contained(dir, branch)
+    # What is this long is asked for once, and is not to fill the memory.
+    filename = (_contained if len(branch) < 500 else _contained.__wrapped__)(dir, branch)
     if filename is None:
         return False
     # A file has no slash behind its name.
