@@ -7,6 +7,7 @@ Only what the platform rules out may be skipped there: reasons that begin with "
 from __future__ import annotations
 
 import os
+import select
 import sys
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -61,3 +62,19 @@ def site_as_it_was() -> Iterator[None]:
     site.tree = tree
     tree.apps.clear()
     tree.apps.update(apps)
+
+
+#: What the tests cannot tell on this system, and what stands in for it.
+ELSEWHERE = {
+    "win32": "Windows: console events and the service ran against stand-ins for kernel32 and advapi32",
+    "kqueue": "the kqueue of macOS and the BSDs: the portable poller ran in its place where a test asks for it",
+}
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say at the end of each run what was not run, so that nobody takes it for tested."""
+    here = {"win32": sys.platform == "win32", "kqueue": hasattr(select, "kqueue")}
+    terminalreporter.section("not run on this system")
+    for name, what in ELSEWHERE.items():
+        if not here[name]:
+            terminalreporter.write_line(what)
