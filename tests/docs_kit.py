@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
+sys.path.append(str(DOCS))  # for docs/samples.py, which samples import
 INLINE = re.compile(r"print\(.*\)+ +# (.*)")
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 
 import pytest
-from framework_asking import ask
 
 import cherrypy
 from cherrypy.framework.site import site
@@ -14,31 +14,18 @@ from docs_kit import DOCS, samples
 PAGES = ["dispatch", "config", "logging", "bodies"]
 
 
-def get(app, path, method="GET"):
-    path, _, query = path.partition("?")
-    body = b"" if method == "PUT" else None
-    answer = ask(app, path, query, body, method=method)
-    assert answer.code == 200, answer.text
-    return answer.text
-
-
-def post(app, path, body, content_type):
-    answer = ask(app, path, "", body, content_type)
-    assert answer.code == 200, answer.text
-    return answer.text
-
-
 @pytest.mark.skipif(not hasattr(cherrypy, "expose"), reason="the front door is not there")
 @pytest.mark.parametrize("page", PAGES)
 def test_samples_run(page):
     blocks = samples(page)
     before = dict(site.config)
+    names = {name: getattr(importlib.import_module("samples"), name) for name in ("get", "post")}
     screen = site.log.screen
     site.log.screen = False
     try:
         for number, block in enumerate(blocks):
             code = compile(block, f"{page}.md, block {number + 1}", "exec")
-            exec(code, {"__name__": "sample", "get": get, "post": post})
+            exec(code, {"__name__": "sample", **names})
     finally:
         site.log.screen = screen
         dict.clear(site.config)
