@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tutorial_kit import MODULES, Tutorial
 
 from docs_kit import DOCS, page, samples
 
@@ -31,3 +33,26 @@ def test_the_samples_of_a_page(name: str, tmp_path: Path) -> None:
 
 def test_the_index_says_where_the_samples_get_it_from() -> None:
     assert "(samples.py)" in page("index")
+
+
+def test_the_program_of_the_readme() -> None:
+    readme = (DOCS.parent / "README.md").read_text("utf-8")
+    (program,) = re.findall(r"^```python\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
+    first = "import cherrypy\n"
+    assert program.startswith(first)
+    port = 'cherrypy.config.update({"server.socket_port": 0})\n'  # 8080 may be somebody else's
+    served = Tutorial("README.md", "-c", first + port + program.removeprefix(first))
+    try:
+        assert served.ask("/").text == "Hello, world!"
+        assert served.ask("/?name=Zoe").text == "Hello, Zoe!"
+    finally:
+        assert served.end() == 0
+
+
+def test_the_package_lists_its_tutorials() -> None:
+    command = [sys.executable, "-m", "cherrypy.tutorial"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    lines = [line.split("#") for line in done.stdout.splitlines()]
+    started = [command.split(".")[-1].strip() for command, _ in lines]
+    assert started == [*MODULES, "showcase"]
+    assert all(len(about) > 5 for _, about in lines)

@@ -51,13 +51,13 @@ class Answer:
 
 
 class Tutorial:
-    """A tutorial in a process of its own, on a port that the system chose."""
+    """A tutorial, or another program, in a process of its own, on a port that the system chose."""
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, *program: str) -> None:
         self.module = module
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 `end` closes it
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", f"cherrypy.tutorial.{module}"],
+            [sys.executable, *(program or ("-W", "error", "-m", f"cherrypy.tutorial.{module}"))],
             env={**os.environ, "PORT": "0"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
