@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tutorial_kit import MODULES, Tutorial
+from tutorial_kit import FOLDER, MODULES, Tutorial
 
 from docs_kit import DOCS, page, samples
 
@@ -52,7 +52,9 @@ def test_the_program_of_the_readme() -> None:
 def test_the_package_lists_its_tutorials() -> None:
     command = [sys.executable, "-m", "cherrypy.tutorial"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-    lines = [line.split("#") for line in done.stdout.splitlines()]
+    where, *rest = done.stdout.splitlines()
+    assert where.endswith(str(FOLDER.resolve()))
+    lines = [line.split("#") for line in rest]
     started = [command.split(".")[-1].strip() for command, _ in lines]
     assert started == [*MODULES, "showcase"]
     assert all(len(about) > 5 for _, about in lines)

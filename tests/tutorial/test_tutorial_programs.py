@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import http.client
+import shutil
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urljoin
 
 import pytest
@@ -64,6 +67,31 @@ def test_1_hello(serve: Serve) -> None:
     tutorial = serve("tut01_helloworld")
     assert "Hello world!" in tutorial.page("/")
     assert tutorial.ask("/more").status == 404
+
+
+def test_a_copy_starts_itself_again_when_it_is_changed(tmp_path: Path) -> None:
+    for name in ("tut01_helloworld.py", "tutorial.conf"):
+        shutil.copy(FOLDER / name, tmp_path)
+    copy = tmp_path / "tut01_helloworld.py"
+    with socket.socket() as probe:  # the same one after the restart
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    tutorial = Tutorial("a copy", str(copy), port=port)
+    try:
+        assert "Hello world!" in tutorial.page("/")
+        copy.write_text(copy.read_text("utf-8").replace("Hello world!", "Hello again!"), "utf-8")
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                changed = "Hello again!" in tutorial.ask("/").text
+                if changed and tutorial.log.count("Bus STARTED") == 2:
+                    break
+            except (OSError, http.client.HTTPException):
+                pass  # between the two
+            assert time.monotonic() < deadline, tutorial.log
+            time.sleep(0.05)
+    finally:
+        assert tutorial.end() == 0
 
 
 def test_2_pages_and_no_pages(serve: Serve) -> None:

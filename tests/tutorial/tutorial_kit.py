@@ -53,12 +53,12 @@ class Answer:
 class Tutorial:
     """A tutorial, or another program, in a process of its own, on a port that the system chose."""
 
-    def __init__(self, module: str, *program: str) -> None:
+    def __init__(self, module: str, *program: str, port: int = 0) -> None:
         self.module = module
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 `end` closes it
         self._process = subprocess.Popen(
             [sys.executable, *(program or ("-W", "error", "-m", f"cherrypy.tutorial.{module}"))],
-            env={**os.environ, "PORT": "0"},
+            env={**os.environ, "PORT": str(port)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._said,

@@ -1,4 +1,4 @@
-"""`python -m cherrypy.tutorial`: say which tutorials there are, and how to start them."""
+"""`python -m cherrypy.tutorial`: say which tutorials there are, where, and how to start them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 
 
 def listing() -> str:
-    """Return a line for each tutorial: how it is started, and what it is about."""
-    lines = []
-    for path in sorted(Path(__file__).parent.glob("tut*.py")):
+    """Return where they are and a line for each: how it is started, and what it is about."""
+    folder = Path(__file__).resolve().parent
+    lines = [f"The tutorials are in {folder}"]
+    for path in sorted(folder.glob("tut*.py")):
         doc = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
         about = doc.partition(":")[2].partition("\n")[0].strip()
         lines.append(f"python -m cherrypy.tutorial.{path.stem:28}# {about}")
