@@ -168,6 +168,17 @@ def test_packages_are_typed_and_ship_their_data() -> None:
     assert (TOP / "src/cherrypy/favicon.ico").read_bytes().startswith(b"\0\0\1\0")
 
 
+def test_data_files_are_in_the_distribution() -> None:
+    """What is no Python is left out by setuptools, unless a pattern of pyproject.toml says otherwise."""
+    project = (TOP / "pyproject.toml").read_text("utf-8")
+    line = project.partition("[tool.setuptools.package-data]\n")[2].partition("\n")[0]
+    patterns = re.findall(r'"([^"]+)"', line.partition("=")[2])
+    assert patterns
+    data = [path for path in files("src/*") if path.suffix != ".py"]
+    left_out = [shown(path) for path in data if not any(path.match(one) for one in patterns)]
+    assert left_out == []
+
+
 def test_the_commands_of_the_distribution_exist() -> None:
     """What pip puts on PATH leads to a function, and the version is told in one voice."""
     project = (TOP / "pyproject.toml").read_text("utf-8")
