@@ -23,9 +23,10 @@ from reference import (
 )
 
 import cherrypy
-from cherrypy.framework import config, response, wiring
+from cherrypy.framework import config, logs, response, wiring
 from cherrypy.framework.hooks import hookpoints
 from cherrypy.process.plugins import SignalHandler
+from cherrypy.process.wspbus import Bus
 from docs_kit import DOCS, page
 
 #: Tools whose arguments have a page of their own.
@@ -181,6 +182,21 @@ def test_channels() -> None:
     # What programs publish and we listen on.
     asked = {"websocket-broadcast", "release_thread"}
     assert named - signals == published() | asked
+
+
+def test_letters_of_the_access_log() -> None:
+    named = [line[0].strip("`") for line in lines_of("logging", "letter", "what it stands for")]
+    assert named == list(logs._ATOMS)
+
+
+def test_calls_of_the_bus() -> None:
+    named = {
+        name
+        for line in lines_of("process", "call", "does")
+        for name in re.findall(r"`(\w+)\(", line[0])
+    }
+    public_ones = {name for name in vars(Bus) if name[0] != "_" and callable(getattr(Bus, name))}
+    assert named == public_ones
 
 
 # ------------------------------------------------------------------ whatever the pages say beside
