@@ -1,10 +1,12 @@
 """The parts that need no socket: settings, counters, deadlines."""
 
+import re
 import threading
 
 import pytest
 
 from docs_kit import page, samples
+from kirsch import Server
 from kirsch.server.counters import ACCEPTED, R4XX, RESPONSES, Counters
 from kirsch.server.deadlines import GRAIN, NEVER, Wheel
 from kirsch.server.limits import TABLE, Settings, table_markdown
@@ -29,6 +31,17 @@ def test_docs_show_the_table():
     text = page("server")
     assert table_markdown() in text
     assert all(row.sentence.endswith(".") for row in TABLE)
+
+
+def test_docs_name_every_counter():
+    table = page("server").partition("| counter | counts |")[2].partition("\n\n")[0]
+    named = [
+        name
+        for line in table.strip().splitlines()
+        for name in re.findall(r"`(\w+)`", line.split("|")[1])
+    ]
+    server = Server("127.0.0.1:0", lambda environ, start_response: [])
+    assert sorted(named) == sorted(server.counters)
 
 
 def test_docs_sample_runs():
