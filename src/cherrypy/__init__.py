@@ -110,8 +110,15 @@ def _relay(engine: Any) -> Any:
     return relay
 
 
+def _systemd(engine: Any) -> Any:
+    plugin = process.plugins.Systemd(engine)
+    plugin.subscribe()
+    return plugin
+
+
 site.tools.add_late("websocket", _websocket)
 _late_plugins["websocket"] = _relay
+_late_plugins["systemd"] = _systemd
 
 # From here on the site and the front door share one namespace.
 globals().update(vars(site))

@@ -376,7 +376,7 @@ def test_safe_wait_forgives_wildcards_only():
     assert (servers.Timeouts.occupied, servers.Timeouts.free) == (5, 1)
 
 
-@pytest.mark.parametrize("kind", ["cgi", "fcgi", "scgi"])
+@pytest.mark.parametrize("kind", ["fcgi", "scgi"])
 def test_flup_is_imported_only_when_started(monkeypatch, kind):
     made = []
 
@@ -407,9 +407,8 @@ def test_flup_is_imported_only_when_started(monkeypatch, kind):
     assert (server.args, server.ran, adapter.ready) == (("app",), True, True)
     adapter.stop()
     assert adapter.ready is False
-    if kind != "cgi":
-        assert server._keepGoing is False
-        assert server._threadPool.maxSpare == 2
+    assert server._keepGoing is False
+    assert server._threadPool.maxSpare == 2
 
 
 def test_dynamic_fcgi_needs_inherited_sockets(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from ..process import plugins
@@ -48,6 +49,7 @@ class GlobalLogManager(LogManager):
 class HandleSignals:
     """`engine.signals`: the handlers of signals and of console events, switched on together.
 
+    Whoever owns the process, as these show, reports to systemd as well, where that asks for it.
     `quickstart` and `cherryd` subscribe it; a program that embeds the framework keeps its own.
     """
 
@@ -55,11 +57,15 @@ class HandleSignals:
         self.bus = bus
 
     def subscribe(self) -> None:
-        """Subscribe whichever of the handlers there are."""
+        """Subscribe whichever of the handlers there are, and tell systemd if it wants to hear."""
         for name in ("signal_handler", "console_control_handler"):
             handler = getattr(self.bus, name, None)
             if handler is not None:
                 handler.subscribe()
+        if "NOTIFY_SOCKET" in os.environ:
+            from ..process.plugins.systemd import attach
+
+            attach(self.bus)
 
 
 def wire(site: Any) -> None:

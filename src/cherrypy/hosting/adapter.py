@@ -206,6 +206,25 @@ class Server(ServerAdapter):
 
     start.priority = ServerAdapter.start.priority  # type: ignore[attr-defined]  # the bus reads it
 
+    @property
+    def bound_addr(self) -> Any:
+        """The address in use: that of a socket passed by a service manager, if there is one."""
+        if self.running and getattr(self.httpserver, "activated", False):
+            address = self.httpserver.bound_addresses[0]
+            return tuple(address[:2]) if isinstance(address, tuple) else address
+        return super().bound_addr
+
+    @property
+    def description(self) -> str:
+        """Where the server is to be found, in words or as a URL."""
+        if not getattr(self.httpserver, "activated", False):
+            return super().description
+        from kirsch.server.listeners import describe
+
+        kirsch = self.httpserver.kirsch
+        scheme = "https" if self.httpserver.ssl_adapter else "http"
+        return ", ".join(describe(address, scheme) for address in kirsch.bound_addresses)
+
     def reload_tls(self) -> None:
         """Load certificates and keys anew; connections are not dropped.
 

@@ -10,6 +10,7 @@ from kirsch.server.server import Server as Kirsch
 
 from ..framework.site import site
 from ..framework.timeouts import TimeoutMonitor
+from .activation import binds_of
 from .ssladapter import SSLAdapter, tls_settings
 
 if TYPE_CHECKING:
@@ -130,7 +131,8 @@ class HTTPServer:
         self.server_adapter = server_adapter
         self.bind_addr = address
         self.stats: dict[str, Any] = {"Enabled": server_adapter.statistics}
-        bind: Any = f"unix:{address}" if isinstance(address, str) else address
+        bind = binds_of(server_adapter, address)
+        self.activated = isinstance(bind, list)  # a service manager has opened the sockets
         self.kirsch = Kirsch(bind, app, gateway=gateway, **settings_of(server_adapter))
         self.kirsch.settings.log = self._log
         self._ssl_adapter = SSLAdapter(self.kirsch)
@@ -172,6 +174,10 @@ class HTTPServer:
     def stop(self) -> None:
         """Stop accepting, let requests in flight finish within `shutdown_timeout`, close."""
         self.kirsch.stop()
+
+    def answers(self, timeout: float = 1.0) -> bool:
+        """Whether requests are taken up, by their worker or with 503, within `timeout` seconds."""
+        return self.kirsch.answers(timeout)
 
     @property
     def ready(self) -> bool:

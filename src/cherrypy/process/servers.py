@@ -269,17 +269,28 @@ class _FlupThreaded(_FlupServer):
         server._threadPool.maxSpare = server._threadPool._idleCount
 
 
-class FlupCGIServer(_FlupServer):
-    """Adapter for ``flup.server.cgi.WSGIServer``: one request, then the end."""
+class FlupCGIServer:
+    """One CGI request, answered in this process, and the end. The arguments are those of flup's
+    `cgi.WSGIServer`: the application.
 
-    _module = "cgi"
-    _attribute = "cgiserver"
+    The standard library's handler does it: flup's writes bytes to a text stream.
+    """
+
+    cgiserver: Any = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.args = args
+        self.kwargs = kwargs
+        self.ready = False
 
     def start(self) -> None:
-        """Answer the request in this process's environment."""
-        server = self._make()
+        """Answer the request that environment and standard input are of, on standard output."""
+        from wsgiref.handlers import CGIHandler
+
+        application = self.args[0] if self.args else self.kwargs["application"]
+        self.cgiserver = CGIHandler()
         self.ready = True
-        server.run()
+        self.cgiserver.run(application)
 
     def stop(self) -> None:
         """Nothing is left to stop."""

@@ -113,6 +113,11 @@ class Bus(Channels):
             except RuntimeError:  # Somebody else woke it a moment ago.
                 pass
 
+    @property
+    def leaving(self) -> bool:
+        """Whether `exit()` is under way: what stops now is not meant to start again."""
+        return self._leaving.locked()
+
     # -------------------------------------------------------------- lifecycle
 
     def start(self) -> None:

@@ -109,6 +109,25 @@ class Server:
         counts["queued"] = pool.qsize
         return counts
 
+    def answers(self, timeout: float = 1.0) -> bool:
+        """Whether requests are taken up: somebody polls in every group within `timeout` seconds.
+
+        That all workers are busy is no failure: then somebody polls for them, and answers 503.
+        """
+        began = time.monotonic()
+        deadline = began + timeout
+        for group in self.groups:
+            while True:
+                # Again and again: one that swallows a wake-up just now need not come round for it.
+                group.poller.wake()
+                time.sleep(0.002)
+                leader = group.leader
+                if leader is not None and leader.now > began:
+                    break
+                if time.monotonic() > deadline:
+                    return False
+        return self.ready
+
     @property
     def interrupt(self) -> BaseException | type[BaseException] | None:
         """Assign an exception: serve() stops the server and raises it in its thread."""
