@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from importlib import import_module
+from importlib.util import find_spec
 
 import cherrypy
 from cherrypy.process import plugins, servers
 
-#: Gateway protocols served by `flup` in place of HTTP: option -> (adapter, word for messages).
+#: Gateway protocols in place of HTTP: option -> (adapter, word for messages).
 FLUP = {
     "fastcgi": ("FlupFCGIServer", "FastCGI"),
     "scgi": ("FlupSCGIServer", "SCGI"),
@@ -51,7 +53,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     )
     add("-f", dest="fastcgi", action="store_true", help="serve FastCGI instead of HTTP (flup)")
     add("-s", dest="scgi", action="store_true", help="serve SCGI instead of HTTP (flup)")
-    add("-x", dest="cgi", action="store_true", help="answer one CGI request (flup)")
+    add("-x", dest="cgi", action="store_true", help="answer one CGI request")
     add("--version", action="version", version=f"%(prog)s (CherryPy {cherrypy.__version__})")
     return words
 
@@ -71,15 +73,15 @@ def start(
     Raises SystemExit, with what to tell the user, when the engine does not start.
     """
     sys.path = ["", *sys.path]
-    for name in imports or ():
-        import_module(name)
+    gateway = _gateway(fastcgi=fastcgi, scgi=scgi, cgi=cgi)
+    _import(imports or ())
     for filename in configfiles or ():
-        cherrypy.config.update(filename)
-        for app in cherrypy.tree.apps.values():
-            if isinstance(app, cherrypy.Application):
-                app.merge(filename)
+        _configure(filename)
     engine = cherrypy.engine
     if environment is not None:
+        known = cherrypy.config.environments
+        if environment not in known:
+            raise SystemExit(f"No environment {environment!r}: there are {', '.join(known)}.")
         cherrypy.config.update({"environment": environment})
     if daemonize:
         # A daemon has no screen to write to.
@@ -88,17 +90,48 @@ def start(
     if pidfile:
         plugins.PIDFile(engine, pidfile).subscribe()
     engine.signals.subscribe()
-    _serve_flup(fastcgi=fastcgi, scgi=scgi, cgi=cgi)
+    if gateway is not None:
+        _serve_flup(gateway)
     try:
         engine.start()
     except Exception as exc:
         # The engine has logged why, but perhaps nobody sees the log (environment production).
         raise SystemExit(f"The engine did not start: {exc}") from None
+    if gateway == "FlupCGIServer":
+        # A process for one request, which needs no thread of its own.
+        servers.FlupCGIServer(application=cherrypy.tree).start()
+        engine.exit()
     engine.block()
 
 
-def _serve_flup(**asked: bool) -> None:
-    """Put a flup server in the HTTP server's place when one was asked for."""
+def _import(names: Iterable[str]) -> None:
+    """Import the modules that mount applications. An error within one keeps its traceback."""
+    for name in names:
+        try:
+            import_module(name)
+        except ModuleNotFoundError as exc:
+            if exc.name != name and not name.startswith(f"{exc.name}."):
+                raise
+            raise SystemExit(f"Cannot import {name!r}: {exc}") from None
+
+
+def _configure(filename: str) -> None:
+    """Read a configuration file, for the site and for what is mounted."""
+    try:
+        cherrypy.config.update(filename)
+    except OSError as exc:
+        raise SystemExit(f"Cannot read the configuration: {exc}") from None
+    for app in cherrypy.tree.apps.values():
+        if isinstance(app, cherrypy.Application):
+            app.merge(filename)
+
+
+def _gateway(**asked: bool) -> str | None:
+    """Return the name of the flup adapter that was asked for, None for HTTP.
+
+    Raises SystemExit when there is more than one, or no flup: before anything goes to the
+    background, where nobody would hear of it.
+    """
     names = [name for name, on in asked.items() if on]
     if len(names) > 1:
         cherrypy.log.error(
@@ -106,14 +139,25 @@ def _serve_flup(**asked: bool) -> None:
         )
         raise SystemExit(1)
     if not names:
-        return
+        return None
+    kind, word = FLUP[names[0]]
+    if kind != "FlupCGIServer" and find_spec("flup") is None:
+        raise SystemExit(f"{word} needs the package flup, which is not here: pip install flup")
+    return kind
+
+
+def _serve_flup(kind: str) -> None:
+    """Put a flup server in the HTTP server's place."""
     # Another server answers; ours, and reloading by exec under it, stay off.
     cherrypy.config.update({"engine.autoreload.on": False})
     cherrypy.server.unsubscribe()
-    kind, _ = FLUP[names[0]]
-    options = {} if kind == "FlupCGIServer" else {"bindAddress": cherrypy.server.bind_addr}
-    server = getattr(servers, kind)(application=cherrypy.tree, **options)
-    servers.ServerAdapter(cherrypy.engine, server, cherrypy.server.bind_addr).subscribe()
+    if kind == "FlupCGIServer":
+        # The answer goes to the standard output: a log line there would be part of it.
+        cherrypy.config.update({"log.screen": False})
+        return
+    address = cherrypy.server.bind_addr
+    server = getattr(servers, kind)(application=cherrypy.tree, bindAddress=address)
+    servers.ServerAdapter(cherrypy.engine, server, address).subscribe()
 
 
 def run(argv: list[str] | None = None) -> None:
