@@ -50,7 +50,7 @@ def assert_native(n: object) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    """Import `HTTPSConnection` for those who ask: it brings all of `http.client` and `ssl`."""
+    """Import `HTTPSConnection`, which brings `http.client` and `ssl`, and older names, when asked for."""
     if name == "HTTPSConnection":
         try:
             from http.client import HTTPSConnection
@@ -58,4 +58,9 @@ def __getattr__(name: str) -> Any:
             return None
         globals()[name] = HTTPSConnection
         return HTTPSConnection
+    if name[:2] != "__":
+        from .twopythons import find
+
+        globals()[name] = found = find(name)  # the warning comes once
+        return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -274,15 +274,19 @@ class Toolbox:
         staticfile: HandlerTool
 
     _late: dict[str, Callable[[], Any]] = {}
+    _unlisted: frozenset[str] = frozenset()
 
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
 
-    def add_late(self, name: str, make: Callable[[], Any]) -> None:
+    def add_late(self, name: str, make: Callable[[], Any], listed: bool = True) -> None:
         """Have `make` make the tool `name` when somebody first asks for it.
 
-        For tools that few programs use: what they are made of need not be imported before.
+        For tools that few programs use: what they are made of need not be imported before. Those of
+        old, which are not `listed`, are found but not shown.
         """
+        if not listed:
+            object.__setattr__(self, "_unlisted", self._unlisted | {name})
         object.__setattr__(self, "_late", {**self._late, name: make})
         _changed()
 
@@ -296,7 +300,7 @@ class Toolbox:
         return made
 
     def __dir__(self) -> list[str]:
-        return [*object.__dir__(self), *self._late]
+        return sorted({*object.__dir__(self), *self._late} - self._unlisted)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Tool):

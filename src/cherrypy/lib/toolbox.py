@@ -194,12 +194,31 @@ def _secure_headers() -> Tool:
     return SecureHeadersTool()
 
 
+def _basic_auth() -> Tool:
+    from . import auth
+
+    return Tool("on_start_resource", auth.basic_auth, "basic_auth")
+
+
+def _digest_auth() -> Tool:
+    from . import auth
+
+    return Tool("on_start_resource", auth.digest_auth, "digest_auth")
+
+
 #: Tools that are made, and whose modules are imported, when somebody first asks for them.
 _LATE: dict[str, Callable[[], Tool]] = {
     "allowed_hosts": _allowed_hosts,
     "csrf": _csrf,
     "rate_limit": _rate_limit,
     "secure_headers": _secure_headers,
+}
+
+
+#: Those of CherryPy before 16, likewise.
+_OF_OLD: dict[str, Callable[[], Tool]] = {
+    "basic_auth": _basic_auth,
+    "digest_auth": _digest_auth,
 }
 
 
@@ -216,6 +235,8 @@ def _fill(box: Toolbox) -> Toolbox:
     box.xmlrpc = ErrorTool(_xmlrpc.on_error)
     for name, make in _LATE.items():
         box.add_late(name, make)
+    for name, make in _OF_OLD.items():
+        box.add_late(name, make, listed=False)
     return box
 
 

@@ -335,3 +335,24 @@ def _safe_wait(host: str, port: int) -> Iterator[None]:
         if not timed_out or host not in ("", "0.0.0.0", "::", "::0", "0:0:0:0:0:0:0:0"):
             raise
         warnings.warn(f"Unable to verify that the server is bound on {port!r}", stacklevel=3)
+
+
+#: Of CherryPy before 10.0.
+_PORT_HELPERS = frozenset(
+    ("check_port", "client_host", "wait_for_free_port", "wait_for_occupied_port")
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PORT_HELPERS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from cherrypy.process import ports
+
+    warnings.warn(
+        f"cherrypy.process.servers.{name} is of CherryPy before 10: a started server has bound its "
+        "port, without probes.",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    globals()[name] = found = getattr(ports, name)
+    return found

@@ -49,6 +49,11 @@ class Pool:
         return len(self.workers) - self.leaders
 
     @property
+    def _threads(self) -> list[threading.Thread]:
+        """The threads of the workers, for programs that count them under this name."""
+        return [worker.thread for worker in list(self.workers) if not worker.leads]
+
+    @property
     def idle(self) -> int:
         """Workers without a handler to run."""
         return sum(group.baton.idle() for group in self.groups)

@@ -1,0 +1,155 @@
+"""The stand-alone server of CherryPy before 9.0 under its names, on kirsch.
+
+New programs say `kirsch.serve(app, 'host:port')`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from cherrypy.hosting.adapter import Server
+from cherrypy.hosting.httpserver import HTTPServer
+from cherrypy.hosting.ssladapter import SSLAdapter
+from cherrypy.hosting.wsgi import CPWSGIServer
+from kirsch.server.connection import Connection as HTTPConnection
+from kirsch.server.exchange import Exchange as HTTPRequest
+from kirsch.server.pool import Pool as ThreadPool
+from kirsch.server.workers import Worker as WorkerThread
+from kirsch.server.wsgi import WSGIGateway
+
+__all__ = (
+    "CherryPyWSGIServer",
+    "FatalSSLAlert",
+    "HTTPConnection",
+    "HTTPRequest",
+    "HTTPServer",
+    "MaxSizeExceeded",
+    "NoSSLError",
+    "SSLAdapter",
+    "ThreadPool",
+    "WSGIGateway",
+    "WSGIPathInfoDispatcher",
+    "WorkerThread",
+    "get_ssl_adapter_class",
+)
+
+warnings.warn(
+    "cherrypy.wsgiserver is of CherryPy before 9: use kirsch.Server, or kirsch.serve.",
+    DeprecationWarning,
+    stacklevel=2,
+)
+
+
+class MaxSizeExceeded(Exception):
+    """A request was too large. Nothing raises it: the peer is answered 413."""
+
+
+class NoSSLError(Exception):
+    """A peer spoke HTTP on an HTTPS port. Nothing raises it: the peer is answered."""
+
+
+class FatalSSLAlert(Exception):
+    """A TLS connection cannot go on. Nothing raises it."""
+
+
+def _ssl(name: str) -> Any:
+    def get(self: CherryPyWSGIServer) -> Any:
+        return getattr(self._ssl_adapter, name)
+
+    def put(self: CherryPyWSGIServer, value: Any) -> None:
+        setattr(self._ssl_adapter, name, value)
+
+    return property(get, put, doc=f"File name of the {name.replace('_', ' ')} (PEM); before start.")
+
+
+class CherryPyWSGIServer(CPWSGIServer):
+    """An HTTP server for a WSGI application.
+
+    bind_addr
+        `(host, port)`, or the path of a unix socket.
+    wsgi_app
+        The WSGI callable, or a dict or list of pairs of paths and such callables.
+    numthreads, max
+        Threads that are always there, and at most (-1: 256).
+    server_name
+        The name that this machine is known under; None: what it says itself.
+    request_queue_size, timeout, shutdown_timeout
+        The listen backlog; seconds a connection may be idle; seconds for requests in flight at stop.
+    accepted_queue_size, accepted_queue_timeout
+        How many requests may wait for a thread (-1: 1024), and how many seconds.
+
+    `start()` serves until `stop()` is called by another thread, or until KeyboardInterrupt.
+    """
+
+    ssl_certificate = _ssl("certificate")
+    ssl_certificate_chain = _ssl("certificate_chain")
+    ssl_private_key = _ssl("private_key")
+
+    def __init__(
+        self,
+        bind_addr: Any,
+        wsgi_app: Any,
+        numthreads: int = 10,
+        server_name: str | None = None,
+        max: int = -1,  # the historical name
+        request_queue_size: int = 5,
+        timeout: float = 10,
+        shutdown_timeout: float = 5,
+        accepted_queue_size: int = -1,
+        accepted_queue_timeout: float = 10,
+    ) -> None:
+        adapter = Server()
+        adapter.bind_addr = bind_addr
+        adapter.thread_pool = numthreads
+        adapter.thread_pool_max = max
+        adapter.socket_queue_size = request_queue_size
+        adapter.socket_timeout = timeout
+        adapter.shutdown_timeout = shutdown_timeout
+        adapter.accepted_queue_size = accepted_queue_size
+        adapter.accepted_queue_timeout = accepted_queue_timeout
+        super().__init__(adapter)
+        if isinstance(wsgi_app, (dict, list, tuple)):
+            wsgi_app = WSGIPathInfoDispatcher(wsgi_app)
+        self.wsgi_app = wsgi_app
+        self._name = server_name
+
+    @property
+    def server_name(self) -> str:
+        """The name that this machine is known under."""
+        return self._name or super().server_name
+
+    @server_name.setter
+    def server_name(self, name: str | None) -> None:
+        self._name = name
+
+
+class WSGIPathInfoDispatcher:
+    """WSGI applications by the beginning of the path; the longest that fits.
+
+    apps
+        `{'/path': app}`, or pairs of these.
+    """
+
+    def __init__(self, apps: Any) -> None:
+        pairs = list(apps.items() if hasattr(apps, "items") else apps)
+        pairs.sort(key=lambda pair: len(pair[0]), reverse=True)
+        self.apps: list[tuple[str, Any]] = [(path.rstrip("/"), app) for path, app in pairs]
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        path = environ["PATH_INFO"] or "/"
+        for prefix, app in self.apps:
+            if path.startswith(f"{prefix}/") or path == prefix:
+                environ = environ.copy()
+                environ["SCRIPT_NAME"] += prefix
+                environ["PATH_INFO"] = path[len(prefix) :]
+                return app(environ, start_response)
+        start_response("404 Not Found", [("Content-Type", "text/plain"), ("Content-Length", "0")])
+        return [b""]
+
+
+def get_ssl_adapter_class(name: str = "builtin") -> Any:
+    """Return the class of TLS adapters: there is one. Raises KeyError for a name nobody knew."""
+    from .ssl_builtin import BuiltinSSLAdapter
+
+    return {"builtin": BuiltinSSLAdapter, "pyopenssl": BuiltinSSLAdapter}[name.lower()]
