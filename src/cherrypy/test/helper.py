@@ -46,11 +46,17 @@ class LocalSupervisor(Supervisor):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         cherrypy.server.httpserver = self.httpserver_class
+        self._handlers: list[Any] = []
+        self._handle_signals()
+
+    def _handle_signals(self) -> None:
         # A page that hangs has to be stoppable from the keyboard.
         for name in ("signal_handler", "console_control_handler"):
             handler = getattr(cherrypy.engine, name, None)
-            if handler is not None:
+            # Who handles them already goes on doing so after us.
+            if handler is not None and not getattr(handler, "_previous_handlers", None):
                 handler.subscribe()
+                self._handlers.append(handler)
 
     def start(self, modulename: str | None = None) -> None:
         """Start the engine and with it the server.
@@ -60,6 +66,7 @@ class LocalSupervisor(Supervisor):
         if modulename:
             make = reprconf.attributes(self.httpserver_class)
             cherrypy.server.httpserver = make(cherrypy.server)
+        self._handle_signals()
         cherrypy.engine.start()
         self.sync_apps()
 
@@ -67,8 +74,12 @@ class LocalSupervisor(Supervisor):
         """Tell the server about applications mounted since it started."""
 
     def stop(self) -> None:
-        """Stop the engine; forget the servers that tests have added."""
-        cherrypy.engine.exit()
+        """Stop the engine; forget the servers that tests have added, and leave signals as they were."""
+        try:
+            cherrypy.engine.exit()
+        finally:
+            while self._handlers:
+                self._handlers.pop().unsubscribe()
         servers = getattr(cherrypy, "servers", {})
         for name, server in list(servers.items()):
             server.unsubscribe()
