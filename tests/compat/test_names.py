@@ -16,9 +16,6 @@ HERE = Path(__file__).parent
 NAMES: dict[str, list[str]] = json.loads((HERE / "legacy_names.json").read_text())
 RECORDED: dict[str, Any] = json.loads((HERE / "legacy_members.json").read_text())
 
-# Written by the statistics room and the diagnostics room, which come later.
-LATER = {"cherrypy.lib.cpstats", "cherrypy.lib.covercp"}
-
 # Members that are accidents of the real implementation, not interface.
 ACCIDENTS = {
     "cherrypy._cptree.Application.script_name_doc",
@@ -44,10 +41,8 @@ OTHER_PARAMETERS: dict[str, str] = {
 
 
 def in_scope(name: str) -> bool:
-    """Whether `name` is to take its old parameters, and does not come with a later room."""
-    return (
-        name not in OTHER_PARAMETERS and name not in ACCIDENTS and not name.startswith(tuple(LATER))
-    )
+    """Whether `name` is to take its old parameters."""
+    return name not in OTHER_PARAMETERS and name not in ACCIDENTS
 
 
 def resolve(name: str) -> Any:
@@ -63,9 +58,7 @@ def resolve(name: str) -> Any:
     raise ImportError(name)
 
 
-@pytest.mark.parametrize(
-    "module", sorted(n for n in NAMES if n.removesuffix(".__init__") not in LATER)
-)
+@pytest.mark.parametrize("module", sorted(NAMES))
 def test_module_offers_its_old_names(module: str) -> None:
     name = module.removesuffix(".__init__")
     held = importlib.import_module(name)
