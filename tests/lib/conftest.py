@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from typing import Any
 
 import pytest
@@ -121,9 +122,6 @@ def ask():
 @pytest.fixture(autouse=True)
 def clean_slate():
     """Leave no session, no cache and no clean-up thread to the next test."""
-    from cherrypy.lib.sessionfiles import FileSession
-
-    before = dict(vars(FileSession))
     yield
     from cherrypy.framework.serving import serving
     from cherrypy.framework.site import site
@@ -132,17 +130,44 @@ def clean_slate():
     serving.clear()
     for name in ("session", "_cache"):
         site.__dict__.pop(name, None)
-    for cls in (sessions.RamSession, sessions.FileSession):
+    for cls in [vars(sessions)[name] for name in _STORES if name in vars(sessions)]:
         thread = cls.__dict__.get("clean_thread")
         if thread is not None:
             thread.stop()
             thread.unsubscribe()
-            del cls.clean_thread
-    # setup() puts the settings on the class.
-    for name in set(vars(FileSession)) - set(before):
-        delattr(FileSession, name)
-    for name in ("storage_path", "serializer"):
-        setattr(FileSession, name, before[name])
+        # setup() puts the settings on the class.
+        before = _pristine[cls]
+        for name in set(vars(cls)) - set(before):
+            delattr(cls, name)
+        for name, value in before.items():
+            if vars(cls)[name] is not value:
+                setattr(cls, name, value)
     sessions.RamSession.cache.clear()
     sessions.RamSession.locks.clear()
     sessions._ready.clear()
+    shared = sys.modules.get("cherrypy.lib.sessionstores")
+    if shared is not None:
+        for store, _ in shared.SharedSession._stores.values():
+            site.engine.unsubscribe("exit", store.close)
+            store.close()
+        shared.SharedSession._stores.clear()
+
+
+_STORES = ("Ram", "File", "Sqlite", "Redis", "Memcached", "Postgresql")
+_STORES = tuple(f"{one}Session" for one in _STORES)
+_pristine: dict[Any, dict[str, Any]] = {}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def end_of_servers():
+    """Note how the classes are made, and end the servers that tests have started."""
+    from cherrypy.lib import sessions
+
+    for name in _STORES:
+        cls = getattr(sessions, name)
+        _pristine[cls] = dict(vars(cls))
+    yield
+    import session_kit
+
+    for server in session_kit.running.values():
+        server.close()

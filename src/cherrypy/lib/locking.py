@@ -224,6 +224,10 @@ class FileLock:
             os.unlink(self.path)
         os.close(fd)
 
+    def held(self) -> bool:
+        """Tell whether this object has the lock."""
+        return self._fd >= 0
+
     def holder(self) -> str:
         """Describe who has the lock."""
         try:

@@ -6,62 +6,45 @@ Law: an id becomes part of a path only if it consists of letters, digits, '-' an
 from __future__ import annotations
 
 import contextlib
-import datetime
 import os
-import re
 import threading
 import time
 from typing import Any
 
 from cherrypy.framework.site import site
 
-from .locking import FileLock, NamedLocks
-from .sessionbase import Session
+from .locking import FileLock
+from .sessionhealth import StoreHealth
+from .sessionrecords import SAFE_ID, RecordSession
 
 __all__ = ("FileSession",)
 
-_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _TEMPORARY = ".session-tmp-"
 
 
-class _Pickle:
-    """Any Python object; the store must be nobody else's, for pickles are programs."""
-
-    @staticmethod
-    def dumps(data: Any, protocol: int) -> bytes:
-        import pickle
-
-        return pickle.dumps(data, protocol)
-
-    @staticmethod
-    def loads(raw: bytes) -> Any:
-        import pickle
-
-        return pickle.loads(raw)
+#: By directory.
+_health: dict[str, StoreHealth] = {}
 
 
-class _Json:
-    """What JSON can say, and nothing that could run."""
-
-    @staticmethod
-    def dumps(data: Any, protocol: int) -> bytes:
-        import json
-
-        values, expiration_time = data
-        return json.dumps([values, expiration_time.isoformat()]).encode("utf-8")
-
-    @staticmethod
-    def loads(raw: bytes) -> Any:
-        import json
-
-        values, expiration_time = json.loads(raw)
-        return values, datetime.datetime.fromisoformat(expiration_time)
+def _health_of(path: str) -> StoreHealth:
+    health = _health.get(path)
+    if health is None:
+        health = _health.setdefault(path, StoreHealth(path, (OSError,)))
+    return health
 
 
-_SERIALIZERS: dict[str, Any] = {"pickle": _Pickle, "json": _Json}
+class _HealthyLock(FileLock):
+    """A lock whose directory may have become unusable."""
+
+    def __init__(self, path: str, health: StoreHealth) -> None:
+        super().__init__(path)
+        self._health = health
+
+    def _attempt(self) -> bool:
+        return bool(self._health.call(super()._attempt))
 
 
-class FileSession(Session):
+class FileSession(RecordSession):
     """Sessions in the files of a directory.
 
     Settings: `storage_path`, the directory; `serializer`, ``'pickle'`` (the default) or
@@ -70,15 +53,8 @@ class FileSession(Session):
 
     SESSION_PREFIX = "session-"
     LOCK_SUFFIX = ".lock"
-    pickle_protocol = 5
 
     storage_path: str = ""
-    serializer: Any = "pickle"
-
-    # Between the threads of this process, which is cheaper to wait for than the file lock.
-    locks: NamedLocks = NamedLocks()
-    _file_lock: FileLock | None = None
-    _raw: bytes | None = None
 
     def __init__(self, id: str | None = None, **kwargs: Any) -> None:
         if "storage_path" in kwargs:
@@ -115,7 +91,7 @@ class FileSession(Session):
     def _get_file_path(self) -> str:
         """Return the path of this session's file. Raises ValueError for an id that is none."""
         id = self._id or ""
-        if not _ID.fullmatch(id):
+        if not SAFE_ID.fullmatch(id):
             raise ValueError("The session id is not one that could be part of a path.")
         return os.path.join(self.storage_path, self.SESSION_PREFIX + id)
 
@@ -127,43 +103,39 @@ class FileSession(Session):
 
     # ------------------------------------------------------------------------------- data
 
-    def _serializer(self) -> Any:
-        serializer = self.serializer
-        if isinstance(serializer, str):
-            try:
-                return _SERIALIZERS[serializer]
-            except KeyError:
-                raise ValueError(
-                    f"tools.sessions.serializer is {serializer!r}; known are "
-                    f"{', '.join(_SERIALIZERS)}."
-                ) from None
-        return serializer
-
     def _load(self, path: str | None = None) -> Any:
         """Return ``(data, expiration time)``, or None if there is no such thing in the file."""
-        serializer = self._serializer()
+        if path is None:
+            return super()._load()
+        raw = self._read_file(path)
+        return None if raw is None else self._parse(raw[0])
+
+    def _read(self) -> tuple[bytes, float] | None:
         try:
-            with open(path or self._get_file_path(), "rb") as file:
-                raw = file.read()
-        except (OSError, ValueError):
+            return self._read_file(self._get_file_path())
+        except ValueError:
             return None
+
+    def _read_file(self, path: str) -> tuple[bytes, float] | None:
         try:
-            data, expiration_time = serializer.loads(raw)
-            if not isinstance(expiration_time, datetime.datetime):
-                raise TypeError("no expiration time")
-        except Exception as exc:  # unpickling may raise anything
-            # The request goes on with an empty session.
+            with open(path, "rb") as file:
+                # The time of change is when it expires, so that a clean-up need not read it.
+                return file.read(), os.fstat(file.fileno()).st_mtime
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
             site.log(
-                f"A session file is damaged and counts as new ({type(exc).__name__}).",
+                f"A session file cannot be read and counts as new ({exc.strerror}).",
                 "SESSION",
                 severity=30,
             )
             return None
-        return data, expiration_time
 
-    def _save(self, expiration_time: datetime.datetime) -> None:
-        path = self._get_file_path()
-        raw = self._serializer().dumps((self._data, expiration_time), self.pickle_protocol)
+    def _write(self, raw: bytes, until: float, must_exist: bool) -> bool:
+        health = _health_of(self.storage_path)
+        return bool(health.call(self._replace, self._get_file_path(), raw, until, must_exist))
+
+    def _replace(self, path: str, raw: bytes, until: float, must_exist: bool) -> bool:
         # A file of its own, then renamed: readers without the lock see all or nothing.
         temporary = os.path.join(
             self.storage_path, f"{_TEMPORARY}{os.getpid()}-{threading.get_ident()}"
@@ -172,14 +144,20 @@ class FileSession(Session):
         try:
             with open(fd, "wb") as file:
                 file.write(raw)
-            # The time of change is when it expires, so that a clean-up need not read it.
-            expires = expiration_time.timestamp()
-            os.utime(temporary, (expires, expires))
+            os.utime(temporary, (until, until))
+            if must_exist and not os.path.exists(path):
+                os.unlink(temporary)
+                return False
             os.replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
+        return True
+
+    def _touch(self, until: float) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            os.utime(self._get_file_path(), (until, until))
 
     def _delete(self) -> None:
         with contextlib.suppress(OSError, ValueError):
@@ -187,44 +165,16 @@ class FileSession(Session):
 
     # ------------------------------------------------------------------------------ locks
 
+    def _lock_between(self) -> _HealthyLock:
+        return _HealthyLock(self._get_file_path() + self.LOCK_SUFFIX, _health_of(self.storage_path))
+
     def acquire_lock(self, path: str | None = None) -> None:
         """Take the lock of this session. Raises SessionLocked when it is not to be had."""
-        if self.locked:
-            return
-        path = path or self._get_file_path()
-        limit = self._lock_limit()
-        deadline = None if limit is None else time.monotonic() + limit
-        self._lock_named(self.locks)
-        lock = FileLock(path + self.LOCK_SUFFIX)
-        entry = self.locks.get(self._id or "")
-        if entry is not None and entry.count > 1:
-            # This thread has the file lock already, through another object.
-            return
-        try:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            got = lock.acquire(left)
-        except BaseException:
-            self._unlock_named()
-            raise
-        if not got:
-            holder = lock.holder()
-            self._unlock_named()
-            self._refuse(holder)
-        self._file_lock = lock
-
-    def _unlock_named(self) -> None:
-        self.locked = False
-        self.locks.release(self._id or "")
+        super().acquire_lock()
 
     def release_lock(self, path: str | None = None) -> None:
         """Give the lock back."""
-        self._lock_on_access = False
-        if not self.locked:
-            return
-        lock, self._file_lock = self._file_lock, None
-        if lock is not None:
-            lock.release()
-        self._unlock_named()
+        super().release_lock()
 
     # --------------------------------------------------------------------------- clean-up
 
@@ -263,7 +213,8 @@ class FileSession(Session):
             return
         try:
             data = self._load(path)
-            if data is None or data[1] <= self.now():
+            expired = data is None or data[1] <= self.now()
+            if expired and os.stat(path).st_mtime <= time.time():
                 os.unlink(path)
         finally:
             lock.release()

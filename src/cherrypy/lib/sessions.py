@@ -1,13 +1,12 @@
 """Sessions: data that stays from one request of a client to the next.
 
-Storage classes are looked up in the namespace of this module: whoever plants a `RedisSession`
-here may say `storage_type = 'redis'`.
+Storage classes are looked up in the namespace of this module: whoever plants a `MongoSession`
+here may say `storage_type = 'mongo'`, and whoever plants a `RedisSession` gets it for 'redis'.
 """
 
 from __future__ import annotations
 
 import datetime
-import threading
 import time
 from typing import Any
 
@@ -21,14 +20,16 @@ from . import is_iterator
 from .locking import NamedLocks
 from .sessionbase import Session, SessionLocked, missing
 from .sessioncookie import _add_MSIE_max_age_workaround, set_response_cookie
-from .sessionfiles import FileSession
 
 __all__ = (
     "FileSession",
     "MemcachedSession",
+    "PostgresqlSession",
     "RamSession",
+    "RedisSession",
     "Session",
     "SessionLocked",
+    "SqliteSession",
     "_add_MSIE_max_age_workaround",
     "close",
     "expire",
@@ -101,69 +102,24 @@ class RamSession(Session):
         return len(self.cache)
 
 
-class MemcachedSession(Session):
-    """Sessions in memcached, through `pymemcache` or `python-memcached`.
+#: Stores whose modules are imported when somebody first asks for them.
+_LATE = {
+    "FileSession": "sessionfiles",
+    "MemcachedSession": "sessionmemcached",
+    "PostgresqlSession": "sessionpostgresql",
+    "RedisSession": "sessionredis",
+    "SqliteSession": "sessionsqlite",
+}
 
-    Settings: `servers`, a list of ``'host:port'``. Locks hold within this process.
-    """
 
-    #: For programs that use `cache` themselves, and take turns; the clients need it no more.
-    mc_lock: Any = threading.RLock()
+def __getattr__(name: str) -> Any:
+    module = _LATE.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-    servers: list[str] = ["localhost:11211"]
-    cache: Any = None
-    locks: NamedLocks = NamedLocks()
-
-    @classmethod
-    def setup(cls, **kwargs: Any) -> None:
-        """Connect. Raises ImportError when neither client library is there."""
-        for name, value in kwargs.items():
-            setattr(cls, name, value)
-        try:
-            from pymemcache import serde
-            from pymemcache.client.hash import HashClient
-        except ImportError:
-            import memcache
-
-            cls.cache = memcache.Client(cls.servers)
-        else:
-            cls.cache = HashClient(cls.servers, serde=serde.pickle_serde, use_pooling=True)
-
-    def _key(self) -> str:
-        # The protocol takes 250 bytes without blanks and control characters.
-        id = self._id or ""
-        return id if len(id) <= 200 and id.isascii() and id.isprintable() and " " not in id else ""
-
-    def _exists(self) -> bool:
-        key = self._key()
-        return bool(key) and self.cache.get(key) is not None
-
-    def _load(self) -> Any:
-        key = self._key()
-        return self.cache.get(key) if key else None
-
-    def _save(self, expiration_time: datetime.datetime) -> None:
-        expires = int(time.mktime(expiration_time.timetuple()))
-        if not self.cache.set(self._key(), (self._data, expiration_time), expires):
-            raise AssertionError("The session could not be saved in memcached.")
-
-    def _delete(self) -> None:
-        self.cache.delete(self._key())
-
-    def acquire_lock(self) -> None:
-        """Take the lock of this session. Raises SessionLocked when it is not to be had."""
-        if not self.locked:
-            self._lock_named(self.locks)
-
-    def release_lock(self) -> None:
-        """Give the lock back."""
-        self._lock_on_access = False
-        if self.locked:
-            self.locked = False
-            self.locks.release(self._id)  # type: ignore[arg-type]  # an id is set by then
-
-    def __len__(self) -> int:
-        raise NotImplementedError("Memcached does not say how many sessions it has.")
+    value = globals()[name] = getattr(import_module(f"{__package__}.{module}"), name)
+    return value
 
 
 # -------------------------------------------------------------------------- what hooks in
@@ -196,7 +152,8 @@ def close() -> None:
     """Give back the lock of a request that has not saved its session."""
     session = serving.__dict__.get("session")
     if session is not None and getattr(session, "locked", False):
-        session.release_lock()
+        # Nobody has saved it: so be it.
+        getattr(session, "abandon_lock", session.release_lock)()
 
 
 def is_locked(request: Any) -> bool:
@@ -217,12 +174,13 @@ def _storage_class(storage_type: str | None, kwargs: dict[str, Any]) -> Any:
     storage_class = kwargs.pop("storage_class", None)
     if storage_class is None:
         name = (storage_type or "ram").title() + "Session"
-        try:
-            storage_class = globals()[name]
-        except KeyError:
+        storage_class = globals().get(name)
+        if storage_class is None and name in _LATE:
+            storage_class = __getattr__(name)
+        if storage_class is None:
             raise ValueError(
                 f"There is no session storage {storage_type!r}: cherrypy.lib.sessions has no {name}."
-            ) from None
+            )
     if "session" not in site.__dict__:
         _ready.clear()
     if storage_class not in _ready:
@@ -261,7 +219,7 @@ def init(
     """Give this request a session, as `cherrypy.session` (tool `sessions`).
 
     Args:
-        storage_type: 'ram', 'file', 'memcached', or the name of a class ``<Type>Session`` that
+        storage_type: 'ram', 'file', 'sqlite', 'postgresql', 'redis', 'memcached', or the name of a class ``<Type>Session`` that
             somebody has put into this module. `storage_class` gives the class itself.
         path, domain: of the cookie. The path is ``/`` unless `path_header` names a request field
             that holds one.
