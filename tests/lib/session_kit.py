@@ -64,7 +64,11 @@ class Server:
 
     def launch(self, **how: Any) -> None:
         self.process = subprocess.Popen(
-            self.arguments(), cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **how
+            self.arguments(),
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            **how,
         )
 
     def start(self) -> None:
@@ -116,7 +120,7 @@ class RedisServer(Server):
 
     def kept(self) -> list[str]:
         with self.client() as client:
-            return sorted(key.decode() for key in client.keys() if not key.endswith(b":probe"))
+            return sorted(key.decode() for key in client.scan_iter() if not key.endswith(b":probe"))
 
     def write(self, id: str, raw: bytes) -> None:
         with self.client() as client:
@@ -186,7 +190,19 @@ class PostgresqlServer(Server):
         data = os.path.join(self.folder, "data")
         if not os.path.exists(data):
             subprocess.run(
-                [command("initdb"), "-D", data, "-U", "tester", "-A", "trust", "-N", "--no-locale"],
+                [
+                    command("initdb"),
+                    "-D",
+                    data,
+                    "-U",
+                    "tester",
+                    "-A",
+                    "trust",
+                    "-N",
+                    "--no-locale",
+                    "-E",
+                    "UTF8",
+                ],
                 cwd=self.folder,
                 stdout=subprocess.DEVNULL,
                 check=True,

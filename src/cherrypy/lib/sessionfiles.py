@@ -68,12 +68,17 @@ class FileSession(RecordSession):
         Raises ValueError when there is no `storage_path`, OSError with a clear text when the
         directory cannot be used.
         """
+        kwargs["storage_path"] = cls.check(**kwargs)
+        for name, value in kwargs.items():
+            setattr(cls, name, value)
+
+    @classmethod
+    def check(cls, **kwargs: Any) -> str:
+        """See that the directory can be written to, and return its path. Raises as `setup`."""
         path = kwargs.get("storage_path") or cls.storage_path
         if not path:
             raise ValueError("File sessions need a directory: set tools.sessions.storage_path.")
-        kwargs["storage_path"] = path = os.path.abspath(path)
-        for name, value in kwargs.items():
-            setattr(cls, name, value)
+        path = os.path.abspath(path)
         probe = os.path.join(path, f"{_TEMPORARY}{os.getpid()}-probe")
         try:
             os.makedirs(path, mode=0o700, exist_ok=True)
@@ -85,6 +90,7 @@ class FileSession(RecordSession):
                 f"The directory for sessions cannot be written to ({exc.strerror})",
                 path,
             ) from None
+        return path
 
     # ------------------------------------------------------------------------------ paths
 

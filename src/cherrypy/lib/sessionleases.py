@@ -95,7 +95,9 @@ def _token() -> str:
     line = getattr(serving.request, "request_line", None) or "a program"
     # Of a request that may be as long as it likes, and not from us.
     line = "".join(one if " " <= one <= "~" else "?" for one in line[:100])
-    return f"{os.urandom(12).hex()} {line!r} in process {os.getpid()} on {socket.gethostname()[:60]}"
+    return (
+        f"{os.urandom(12).hex()} {line!r} in process {os.getpid()} on {socket.gethostname()[:60]}"
+    )
 
 
 class _Keeper:
@@ -129,7 +131,9 @@ class _Keeper:
                 if not self._held:
                     self._thread = None
                     return
-                due = [one for one in self._held if one._good_until < time.monotonic() + LEASE * 0.8]
+                due = [
+                    one for one in self._held if one._good_until < time.monotonic() + LEASE * 0.8
+                ]
             for lease in due:
                 try:
                     kept = lease.renew()

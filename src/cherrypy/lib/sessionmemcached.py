@@ -25,9 +25,11 @@ class MemcachedStore:
 
     def __init__(self, servers: Any, prefix: str, timeout: float) -> None:
         from pymemcache.client.hash import HashClient
-        from pymemcache.exceptions import MemcacheError
+        from pymemcache.exceptions import MemcacheServerError, MemcacheUnexpectedCloseError
 
-        self.errors = (MemcacheError, OSError)
+        self.ready = False
+        self.errors = (MemcacheUnexpectedCloseError, OSError)
+        self._refusal = MemcacheServerError
         servers = [servers] if isinstance(servers, (str, tuple)) else list(servers)
         self.where = f"memcached at {', '.join(map(str, servers))}"
         self.client = HashClient(
@@ -35,10 +37,6 @@ class MemcachedStore:
             use_pooling=True,
             connect_timeout=timeout,
             timeout=timeout,
-            # What a server has is not on the others: a session must not change its place.
-            retry_attempts=0,
-            dead_timeout=0,
-            ignore_exc=False,
             default_noreply=False,
         )
         self._prefix = prefix
@@ -52,12 +50,15 @@ class MemcachedStore:
         for client in self.client.clients.values():
             client.set(f"{self._prefix}probe", b"", expire=1)
 
-    def _call(self, name: str, *args: Any, **more: Any) -> Any:
+    def _call(self, name: str, key: str, *args: Any, **more: Any) -> Any:
+        # Past the hash client's own fail-over: what a server has is not on the others, and a
+        # session must not change its place.
+        call = getattr(self.client.clients[self.client.hasher.get_node(key)], name)
         try:
-            return getattr(self.client, name)(*args, **more)
-        except ConnectionError:
+            return call(key, *args, **more)
+        except (ConnectionError, self.errors[0]):
             # One that has lain idle may have been closed; a new one says how things are.
-            return getattr(self.client, name)(*args, **more)
+            return call(key, *args, **more)
 
     # ---------------------------------------------------------------------------- records
 
@@ -69,7 +70,14 @@ class MemcachedStore:
     def put(self, id: str, raw: bytes, until: float, must_exist: bool) -> bool:
         """Keep a record."""
         how = "replace" if must_exist else "set"
-        return bool(self._call(how, self._prefix + id, raw, expire=_left(until)))
+        try:
+            return bool(self._call(how, self._prefix + id, raw, expire=_left(until)))
+        except self._refusal as exc:
+            if isinstance(exc, self.errors):
+                raise
+            raise ValueError(
+                f"Memcached refuses a session of {len(raw)} bytes; its limit is its option -I."
+            ) from exc
 
     def touch(self, id: str, until: float) -> None:
         """Have a record hold until then."""

@@ -18,7 +18,7 @@ def _connection_class(timeout: float) -> Any:
     import psycopg
     from psycopg.waiting import Ready
 
-    class Connection(psycopg.Connection):  # type: ignore[misc]  # absent where the extra is
+    class Connection(psycopg.Connection):
         def wait(self, gen: Any, *_: Any, **__: Any) -> Any:
             deadline = time.monotonic() + timeout
             with selectors.DefaultSelector() as selector:
@@ -64,7 +64,10 @@ class PostgresqlSession(SharedSession):
 
         def connect() -> Any:
             return kind.connect(
-                url, autocommit=True, connect_timeout=max(2, math.ceil(timeout)), prepare_threshold=None
+                url,
+                autocommit=True,
+                connect_timeout=max(2, math.ceil(timeout)),
+                prepare_threshold=None,
             )
 
         known = conninfo_to_dict(url)

@@ -39,6 +39,7 @@ class RedisStore:
         from redis.backoff import NoBackoff
         from redis.retry import Retry
 
+        self.ready = False
         self.errors = (redis.RedisError, OSError)
         self.client = redis.Redis.from_url(
             url,
@@ -68,7 +69,7 @@ class RedisStore:
 
     def get(self, id: str) -> tuple[bytes, float] | None:
         """Return the record; what Redis still has is not expired."""
-        raw = self.client.get(self._prefix + id)
+        raw: Any = self.client.get(self._prefix + id)
         return None if raw is None else (raw, time.time() + 1)
 
     def put(self, id: str, raw: bytes, until: float, must_exist: bool) -> bool:
@@ -112,7 +113,7 @@ class RedisStore:
 
     def holder(self, name: str) -> str | None:
         """Return the token of a lock."""
-        token = self.client.get(self._lock(name))
+        token: Any = self.client.get(self._lock(name))
         return None if token is None else str(token, "utf-8", "replace")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cherrypy.framework.request import Request
 from cherrypy.framework.serving import ThreadLocalProxy, serving
@@ -20,6 +20,13 @@ from . import is_iterator
 from .locking import NamedLocks
 from .sessionbase import Session, SessionLocked, missing
 from .sessioncookie import _add_MSIE_max_age_workaround, set_response_cookie
+
+if TYPE_CHECKING:
+    from .sessionfiles import FileSession
+    from .sessionmemcached import MemcachedSession
+    from .sessionpostgresql import PostgresqlSession
+    from .sessionredis import RedisSession
+    from .sessionsqlite import SqliteSession
 
 __all__ = (
     "FileSession",
@@ -70,7 +77,8 @@ class RamSession(Session):
         """Remove sessions that have expired."""
         now = self.now()
         for id, (_, expiration_time) in list(self.cache.items()):
-            if expiration_time <= now:
+            # Whoever has the lock is about to extend it.
+            if expiration_time <= now and id not in self.locks:
                 self.cache.pop(id, None)
 
     def _exists(self) -> bool:
@@ -80,7 +88,9 @@ class RamSession(Session):
         return self.cache.get(self._id)  # type: ignore[arg-type]  # an id is set by then
 
     def _save(self, expiration_time: datetime.datetime) -> None:
-        self.cache[self._id] = (self._data, expiration_time)  # type: ignore[index]  # an id is set by then
+        # Somebody may have logged out while this request ran: it must not come back.
+        if not self._stored or self._id in self.cache:
+            self.cache[self._id] = (self._data, expiration_time)  # type: ignore[index]  # an id is set by then
 
     def _delete(self) -> None:
         self.cache.pop(self._id, None)  # type: ignore[arg-type]  # an id is set by then
@@ -170,8 +180,18 @@ close.priority = 90  # type: ignore[attr-defined]  # read by hooks
 _ready: set[Any] = set()
 
 
-def _storage_class(storage_type: str | None, kwargs: dict[str, Any]) -> Any:
-    storage_class = kwargs.pop("storage_class", None)
+def _check_stores() -> None:
+    from .sessionstart import check_stores
+
+    check_stores()
+
+
+# After a daemon has forked and given up its rights, and the ports are open: as requests will.
+site.engine.subscribe("start", _check_stores, 80)
+
+
+def _class_of(storage_type: str | None, storage_class: Any) -> Any:
+    """Return the class of a store. Raises ValueError when there is none of that name."""
     if storage_class is None:
         name = (storage_type or "ram").title() + "Session"
         storage_class = globals().get(name)
@@ -181,6 +201,13 @@ def _storage_class(storage_type: str | None, kwargs: dict[str, Any]) -> Any:
             raise ValueError(
                 f"There is no session storage {storage_type!r}: cherrypy.lib.sessions has no {name}."
             )
+    return storage_class
+
+
+def _storage_class(storage_type: str | None, kwargs: dict[str, Any]) -> Any:
+    storage_class = kwargs.pop("storage_class", None)
+    if storage_class is None:
+        storage_class = RamSession if storage_type is None else _class_of(storage_type, None)
     if "session" not in site.__dict__:
         _ready.clear()
     if storage_class not in _ready:

@@ -56,6 +56,7 @@ class SqlStore:
     ) -> None:
         self.where = where
         self.errors = (*errors, NoConnection)
+        self.ready = False
         self._open = connect
         self._timeout = timeout
         self._most = connections
@@ -68,7 +69,6 @@ class SqlStore:
         self._free = threading.BoundedSemaphore(self._most)
         # Connections that nobody uses; the last that came back goes out first.
         self._idle: list[Any] = []
-        self._made = False
 
     # ------------------------------------------------------------------------ connections
 
@@ -126,17 +126,18 @@ class SqlStore:
         while self._idle:
             self._close(self._idle.pop())
 
-    def _make(self) -> None:
-        self._run("CREATE TABLE IF NOT EXISTS {table} (id VARCHAR(200) PRIMARY KEY, data {blob} NOT NULL, expires {real} NOT NULL)")
-        self._run("CREATE TABLE IF NOT EXISTS {locks} (id VARCHAR(200) PRIMARY KEY, token VARCHAR(400) NOT NULL, until {real} NOT NULL)")
-        index = f"{self._table.rpartition('.')[2]}_expires"
-        self._run(f"CREATE INDEX IF NOT EXISTS {index} ON {{table}} (expires)")
-        self._made = True
-
     def ping(self) -> None:
         """Make the tables, and see that they can be written to."""
-        if not self._made:
-            self._make()
+        self._run(
+            "CREATE TABLE IF NOT EXISTS {table} "
+            "(id VARCHAR(200) PRIMARY KEY, data {blob} NOT NULL, expires {real} NOT NULL)"
+        )
+        self._run(
+            "CREATE TABLE IF NOT EXISTS {locks} "
+            "(id VARCHAR(200) PRIMARY KEY, token VARCHAR(400) NOT NULL, until {real} NOT NULL)"
+        )
+        index = self._table.rpartition(".")[2] + "_expires"
+        self._run(f"CREATE INDEX IF NOT EXISTS {index} ON {{table}} (expires)")
         self._run("DELETE FROM {locks} WHERE until < {now} - 3600")
 
     # ---------------------------------------------------------------------------- records
@@ -203,7 +204,10 @@ class SqlStore:
     def holder(self, name: str) -> str | None:
         """Return the token of a lock."""
         row = self._run("SELECT token FROM {locks} WHERE id = ?", name)[1]
-        return None if row is None else str(row[0])
+        if row is None:
+            return None
+        # Bytes come from a PostgreSQL that knows no encoding.
+        return row[0].decode("utf-8", "replace") if isinstance(row[0], bytes) else str(row[0])
 
 
 #: What a parent process had open: never closed here, as that would speak to its servers.

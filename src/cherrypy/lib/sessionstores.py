@@ -16,11 +16,14 @@ from .sessionrecords import SAFE_ID, RecordSession
 
 __all__ = ("SharedSession", "timeout_of")
 
+
 def timeout_of(value: Any) -> float:
     """Return the seconds that a store may take to answer. Raises ValueError."""
     seconds = float(value)
     if not 0 < seconds <= 600:
-        raise ValueError(f"tools.sessions.store_timeout is {value!r}; seconds, above 0 and up to 600.")
+        raise ValueError(
+            f"tools.sessions.store_timeout is {value!r}; seconds, above 0 and up to 600."
+        )
     return seconds
 
 
@@ -29,7 +32,7 @@ class SharedSession(RecordSession):
 
     A storage class gives `SETTINGS`, the names of the settings that make one store another, and
     `_connect(settings)`, which returns the store. That has `where`, for the log; `errors`, what its
-    driver raises when it is not there; `ping()`, `get(id)`, `put(id, raw, until, must_exist)`,
+    driver raises when it is not there; `ready`, False at first; `ping()`, `get(id)`, `put(id, raw, until, must_exist)`,
     `touch(id, until)`, `remove(id)`, `count()`, `clean_up()`, `close()`, and what a `Lease` needs.
     """
 
@@ -48,22 +51,27 @@ class SharedSession(RecordSession):
 
     @classmethod
     def setup(cls, **kwargs: Any) -> None:
-        """Take the settings and see that the store answers.
+        """Take the settings.
 
         Raises ImportError when a library is missing, ValueError for settings that are none,
-        StoreUnusable with a clear text when the store does not answer.
+        SessionStoreDown when the store does not answer.
         """
         for name, value in kwargs.items():
             setattr(cls, name, value)
-        store, health = cls._store_of({})
+        cls._store_of({})
+
+    @classmethod
+    def check(cls, **kwargs: Any) -> None:
+        """See at the start whether the store can be used with these settings.
+
+        Raises ImportError and ValueError as `setup`, StoreUnusable when it does not answer.
+        """
         try:
-            health.call(store.ping)
+            cls._store_of(kwargs)
         except SessionStoreDown as exc:
             cause = exc.__cause__ or exc
             reason = str(cause).strip() or type(cause).__name__
-            raise StoreUnusable(
-                f"The store of sessions ({store.where}) cannot be used: {reason}"
-            ) from None
+            raise StoreUnusable(f"The store of sessions cannot be used: {reason}") from None
 
     @classmethod
     def _store_of(cls, given: dict[str, Any]) -> tuple[Any, StoreHealth]:
@@ -78,6 +86,10 @@ class SharedSession(RecordSession):
                     # Until the process ends; a restart of the engine finds them again.
                     site.engine.subscribe("exit", store.close, 90)
                     found = cls._stores[key] = (store, StoreHealth(store.where, store.errors))
+        store, health = found
+        if not store.ready:
+            health.call(store.ping)
+            store.ready = True
         return found
 
     @classmethod

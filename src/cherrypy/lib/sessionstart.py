@@ -1,0 +1,58 @@
+"""Whether the stores of sessions that the configuration names can be used: found out when the engine starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from cherrypy.framework.site import site
+
+from . import sessions
+
+__all__ = ("check_stores",)
+
+_PREFIX = "tools.sessions."
+# What is of the cookie or the tool, and not of the store.
+_NOT_OF_THE_STORE = {*sessions.init.__code__.co_varnames[: sessions.init.__code__.co_argcount]}
+_NOT_OF_THE_STORE |= {"on", "locking", "priority", "storage_class"}
+
+
+def check_stores() -> None:
+    """Have each store that is switched on somewhere tried out once.
+
+    Raises what the store says: OSError with a clear text when it cannot be used, ValueError for
+    settings that are none, ImportError for a library that is missing.
+    """
+    done: list[tuple[Any, dict[str, Any]]] = []
+    for settings in _switched_on():
+        cls = sessions._class_of(settings.get("storage_type"), settings.get("storage_class"))
+        check = getattr(cls, "check", None)
+        own = {name: value for name, value in settings.items() if name not in _NOT_OF_THE_STORE}
+        if check is not None and (cls, own) not in done:
+            done.append((cls, own))
+            check(**own)
+
+
+def _switched_on() -> Iterator[dict[str, Any]]:
+    """Yield the settings of the tool for each section in which it is on."""
+    general = _of(site.config)
+    for app in list(site.tree.apps.values()):
+        config = getattr(app, "config", None)
+        if not isinstance(config, dict):
+            continue  # a grafted one
+        root = _of(getattr(getattr(app, "root", None), "_cp_config", None) or {})
+        sections = {path: _of(one) for path, one in config.items() if str(path).startswith("/")}
+        for path in sections or {"/": {}}:
+            settings = general | root
+            for other in sorted(sections, key=len):
+                if other == "/" or path == other or path.startswith(other.rstrip("/") + "/"):
+                    settings |= sections[other]
+            if settings.get("on"):
+                yield settings
+
+
+def _of(config: Any) -> dict[str, Any]:
+    if not isinstance(config, dict):
+        return {}
+    found = {key: value for key, value in config.items() if str(key).startswith(_PREFIX)}
+    return {key[len(_PREFIX) :]: value for key, value in found.items()}
