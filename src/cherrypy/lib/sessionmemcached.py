@@ -14,6 +14,11 @@ __all__ = ("MemcachedSession",)
 _MONTH = 30 * 24 * 3600  # seconds; beyond that memcached takes a number for a date
 
 
+def _lease(seconds: float) -> int:
+    """Return how long memcached has to keep a lock; it counts in seconds that may be about to end."""
+    return math.ceil(seconds) + 1
+
+
 def _left(until: float) -> int:
     """Return when a record expires as memcached takes it: whole seconds, at least one."""
     left = max(1, math.ceil(until - time.time()))
@@ -102,7 +107,7 @@ class MemcachedStore:
     def take(self, name: str, token: str, seconds: float) -> bool:
         """Take a lock, if nobody has it."""
         key, value = self._lock(name), token.encode()
-        if self._call("add", key, value, expire=math.ceil(seconds)):
+        if self._call("add", key, value, expire=_lease(seconds)):
             return True
         # Ours, perhaps, if the answer to a first attempt got lost.
         return bool(self._call("get", key) == value)
@@ -113,7 +118,7 @@ class MemcachedStore:
         found, unique = self._call("gets", key)
         if found != value:
             return False
-        return bool(self._call("cas", key, value, unique, expire=math.ceil(seconds)))
+        return bool(self._call("cas", key, value, unique, expire=_lease(seconds)))
 
     def drop(self, name: str, token: str) -> None:
         """Give a lock back."""
