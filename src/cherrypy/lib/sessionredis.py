@@ -50,6 +50,8 @@ class RedisStore:
             retry_on_error=[redis.ConnectionError],
         )
         known = self.client.connection_pool.connection_kwargs
+        if known.get("decode_responses"):
+            raise ValueError("tools.sessions.url asks for decode_responses; sessions are bytes.")
         at = known.get("path") or f"{known.get('host', 'localhost')}:{known.get('port', 6379)}"
         self.where = f"Redis at {at}"  # the URL may hold a password
         self._prefix = prefix
