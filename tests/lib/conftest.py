@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -147,6 +148,12 @@ def clean_slate():
     sessions._ready.clear()
     shared = sys.modules.get("cherrypy.lib.sessionstores")
     if shared is not None:
+        from cherrypy.lib.sessionleases import _keeper
+
+        # A lock that is still to be given back would open a connection that nobody closes.
+        deadline = time.monotonic() + 10
+        while _keeper._owed and time.monotonic() < deadline:
+            time.sleep(0.01)
         for store, _ in shared.SharedSession._stores.values():
             site.engine.unsubscribe("exit", store.close)
             store.close()

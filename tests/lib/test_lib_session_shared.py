@@ -12,6 +12,7 @@ import pytest
 import session_kit
 from session_kit import KINDS, SERVERS, SHARED, until
 
+from cherrypy.framework.errors import HTTPError
 from cherrypy.framework.helpers import expose
 from cherrypy.framework.site import site as owner
 from cherrypy.lib import sessions
@@ -256,6 +257,25 @@ def test_a_lock_is_renewed_as_long_as_it_is_held(store, monkeypatch):
     session.release_lock()
     assert store.kept() == []
     assert until(lambda: other.take(session.id, "another", 1))
+
+
+@pytest.mark.parametrize("kind", LEASED)
+def test_a_lock_whose_answer_got_lost_is_given_back(store, monkeypatch):
+    cls, settings = made(store, clean_freq=0)
+    session = cls(**settings)
+    kept = session._store
+    take = kept.take
+
+    def mute(*how):
+        assert take(*how)
+        raise TimeoutError("no answer")
+
+    monkeypatch.setattr(kept, "take", mute)
+    with pytest.raises(HTTPError, match="out of reach"):
+        session.acquire_lock()
+    assert not session.locked
+    monkeypatch.undo()
+    until(lambda: store.kept() == [])
 
 
 @pytest.mark.parametrize("kind", LEASED)

@@ -20,6 +20,7 @@ from .sessionhealth import SessionStoreDown
 __all__ = ("LEASE", "Lease")
 
 LEASE = 30.0  # seconds until the lock of a process that has died is free
+PAUSE = 0.5  # seconds between attempts to give one back
 
 
 class Lease:
@@ -45,7 +46,7 @@ class Lease:
         pause = 0.001
         while True:
             began = time.monotonic()
-            if self._call(self._store.take, self._name, self.token, LEASE):
+            if self._taken(began):
                 self._good_until = began + LEASE
                 _keeper.watch(self)
                 return True
@@ -55,6 +56,15 @@ class Lease:
             wait = pause * random.uniform(0.5, 1.0)  # not all at once
             time.sleep(wait if left is None else min(wait, left))
             pause = min(pause * 1.5, 0.05)
+
+    def _taken(self, began: float) -> bool:
+        try:
+            return bool(self._call(self._store.take, self._name, self.token, LEASE))
+        except SessionStoreDown as exc:
+            if exc.__cause__ is not None:
+                # Asked and not answered: the store may have lent it to us, and nobody would know.
+                _keeper.owe(self, began + LEASE)
+            raise
 
     def renew(self) -> bool:
         """Keep it for longer; False when it is lost."""
@@ -73,11 +83,17 @@ class Lease:
     def release(self) -> None:
         """Give the lock back."""
         _keeper.forget(self)
-        self._good_until = 0.0
+        ends, self._good_until = self._good_until, 0.0
+        if not self.dropped():
+            _keeper.owe(self, ends)
+
+    def dropped(self) -> bool:
+        """Give it back to the store; False if that is not there."""
         try:
             self._call(self._store.drop, self._name, self.token)
         except SessionStoreDown:
-            pass  # it ends by itself
+            return False
+        return True
 
     def holder(self) -> str:
         """Describe who has the lock."""
@@ -101,39 +117,56 @@ def _token() -> str:
 
 
 class _Keeper:
-    """The thread that renews what is held for long; there is none while nothing is."""
+    """The thread that renews what is held for long, and gives back what a store was not there to take.
+
+    There is none while there is nothing to do.
+    """
 
     def __init__(self) -> None:
         # Guards all below.
         self._changed = threading.Condition()
         self._held: set[Lease] = set()
+        self._owed: dict[Lease, float] = {}  # and when each ends by itself
         self._thread: threading.Thread | None = None
         self._pid = 0
 
     def watch(self, lease: Lease) -> None:
+        """Keep a lock."""
         with self._changed:
-            if self._pid != os.getpid():  # forked
-                self._pid, self._thread = os.getpid(), None
-                self._held.clear()
+            self._work()
             self._held.add(lease)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="Session locks", daemon=True)
-                self._thread.start()
+
+    def owe(self, lease: Lease, ends: float) -> None:
+        """Give a lock back when the store is there again, unless it has ended by then."""
+        with self._changed:
+            self._work()
+            self._owed[lease] = ends
+            self._changed.notify()
+
+    def _work(self) -> None:
+        if self._pid != os.getpid():  # forked
+            self._pid, self._thread = os.getpid(), None
+            self._held.clear()
+            self._owed.clear()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="Session locks", daemon=True)
+            self._thread.start()
 
     def forget(self, lease: Lease) -> None:
+        """Keep a lock no longer."""
         with self._changed:
             self._held.discard(lease)
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait(LEASE / 3)
-                if not self._held:
+                self._changed.wait(PAUSE if self._owed else LEASE / 3)
+                if not self._held and not self._owed:
                     self._thread = None
                     return
-                due = [
-                    one for one in self._held if one._good_until < time.monotonic() + LEASE * 0.8
-                ]
+                soon = time.monotonic() + LEASE * 0.8
+                due = [one for one in self._held if one._good_until < soon]
+                owed = dict(self._owed)
             for lease in due:
                 try:
                     kept = lease.renew()
@@ -142,6 +175,17 @@ class _Keeper:
                     continue
                 if not kept:
                     self.forget(lease)
+            self._pay(owed)
+
+    def _pay(self, owed: dict[Lease, float]) -> None:
+        for lease, ends in owed.items():
+            try:
+                over = ends < time.monotonic() or lease.dropped()
+            except Exception:  # as above; it ends by itself
+                over = True
+            if over:
+                with self._changed:
+                    self._owed.pop(lease, None)
 
 
 _keeper = _Keeper()
