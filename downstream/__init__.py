@@ -1,0 +1,1 @@
+"""Published products on CherryPy, run on ours: outside the default tests, by `scripts/downstream`."""
