@@ -89,7 +89,10 @@ BROKEN = {
     "any-host-allowed": ({"/": {"tools.allowed_hosts.hosts": "['a', '*']"}}, "'*'"),
     "no-csrf": ({"/": {"tools.csrf.on": None}}, "forms of other sites"),
     "no-rate-limit": ({"/login": {"tools.rate_limit.on": None, "x.y": "1"}}, "looks like a login"),
-    "proxy-believes-anyone": ({"/": {"tools.proxy.on": "True"}}, "past the proxy"),
+    "proxy-believes-anyone": (
+        {"/": {"tools.proxy.on": "True", "tools.proxy.trusted": "['10.0.0.1', '*']"}},
+        "past the proxy",
+    ),
     "autoreload-on": ({"global": {"engine.autoreload.on": "True"}}, "environment production"),
     "timeouts-disabled": ({"global": {"server.socket_timeout": "0"}}, "server.socket_timeout is 0"),
     "body-limit-huge": (

@@ -186,7 +186,7 @@ def test_ignore_headers(serve):
 
 FORWARDED = {
     "X-Forwarded-Host": "www.example.com, inner",
-    "X-Forwarded-For": "1.2.3.4, 5.6.7.8",
+    "X-Forwarded-For": "5.6.7.8, 1.2.3.4, 10.0.0.1",
     "X-Forwarded-Proto": "https",
 }
 

@@ -169,8 +169,8 @@ RULES = (
     Rule(
         "proxy-believes-anyone",
         "medium",
-        "The tool believes what X-Forwarded fields say, and anybody can send them to a server "
-        "that can be reached past the proxy.",
+        "The tool is set to believe the X-Forwarded fields of whoever sends them, and the server "
+        "can be reached past the proxy.",
         transport.proxy_believes_anyone,
     ),
     Rule(

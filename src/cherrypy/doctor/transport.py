@@ -83,9 +83,22 @@ def private_key_readable(configuration: Configuration) -> Iterator[Hit]:
             )
 
 
+_EVERYBODY = {"*", "0.0.0.0/0", "::/0"}
+
+
+def _words(value: Any) -> list[str]:
+    """The entries of a list, or of a text with commas."""
+    if isinstance(value, str):
+        value = value.split(",")
+    return [str(entry).strip() for entry in value] if isinstance(value, (list, tuple)) else []
+
+
 def proxy_believes_anyone(configuration: Configuration) -> Iterator[Hit]:
-    """The proxy tool on a server that can be reached without the proxy."""
+    """The proxy tool set to believe whoever it is, on a server that can be reached by anybody."""
     for section in configuration.turned_on("proxy"):
+        trusted = configuration.entry(section, "tools.proxy.trusted")
+        if trusted is None or not _EVERYBODY & set(_words(trusted.value)):
+            continue
         for server in servers(configuration):
             if server.public:
                 yield Hit(
@@ -93,7 +106,7 @@ def proxy_believes_anyone(configuration: Configuration) -> Iterator[Hit]:
                     f"{section} believes X-Forwarded fields, and {server.host} can be reached "
                     "past the proxy.",
                     (f'{server.prefix}socket_host = "127.0.0.1"',),
-                    configuration.sections[section]["tools.proxy.on"],
+                    trusted,
                 )
 
 

@@ -14,7 +14,6 @@ from cherrypy.framework.serving import serving
 from cherrypy.framework.site import site
 from kirsch.http.dates import parse_date
 from kirsch.http.headers import HeaderMap
-from kirsch.http.hosts import SanitizedHost
 from kirsch.http.status import valid_status
 
 from . import is_iterator
@@ -227,54 +226,62 @@ def ignore_headers(headers: Iterable[str] = ("Range",), debug: bool = False) -> 
 # -------------------------------------------------------------------------------- who speaks
 
 
-def _scheme_of(field: str | None, name: str, default: str) -> str:
-    """Return the scheme that a forwarded field means; ``Front-End-Https: on`` means https."""
-    if not field:
-        return default
-    field = field.split(",")[0].strip().lower()
-    if field == "on" and ("ssl" in name.lower() or "https" in name.lower()):
-        return "https"
-    # Nothing but a scheme may get into the URLs we make.
-    return field if field.isalnum() else default
-
-
 def proxy(
     base: str | None = None,
     local: str | None = "X-Forwarded-Host",
     remote: str | None = "X-Forwarded-For",
     scheme: str | None = "X-Forwarded-Proto",
     debug: bool = False,
+    trusted: Any = ("loopback", "private", "unix"),
+    forwarded: str | None = None,
+    prefix: str | None = None,
 ) -> None:
     """Put the addresses that the outside sees in place of the inner ones (tool `proxy`).
 
     Args:
         base: what `request.base` is to be, for example ``'https://www.example.com'``.
         local: the field that names the outer host; it beats `base`.
-        remote: the field that names the client's address.
+        remote: the field that names the client's address, or all addresses on the way: of
+            those, the right-most that is not a trusted proxy's counts.
         scheme: the field that names the outer scheme, or says ``on`` when it is https.
+        trusted: the peers whose fields are believed: a list, or a text with commas, of addresses,
+            networks, and the words ``loopback``, ``private``, ``unix`` (sockets) and ``*``
+            (whoever it is).
+        forwarded: ``'Forwarded'`` if the proxy sends the field of RFC 7239; where it is there,
+            it beats the others.
+        prefix: the field that names the path that the proxy has taken off, such as
+            ``'X-Forwarded-Prefix'``; it comes before `request.script_name`.
 
-    Any of the names may be None: that field is not looked at. Fields are believed whoever sends
-    them; so the proxy in front must set or remove them.
+    Any of the names may be None: that field is not looked at. The proxy must set, or remove, all
+    fields that are. A value that is no address, host, scheme or path is not heeded.
+
+    Raises ValueError for a `trusted` that is neither network nor word.
     """
+    from . import forwarding
+
     request = serving.request
     headers = request.headers
-    outer_scheme = request.base.partition("://")[0]
-    if scheme:
-        outer_scheme = _scheme_of(headers.get(scheme), scheme, outer_scheme)
-    if local:
-        forwarded = headers.get(local)
-        if forwarded:
-            base = SanitizedHost(forwarded.split(",")[0].strip())
-    if not base:
-        base = headers.get("Host") or request.base.partition("://")[2].partition("/")[0]
-    assert base is not None
-    request.base = base if "://" in base else f"{outer_scheme}://{base}"
-    if remote:
-        forwarded = headers.get(remote)
-        if forwarded:
-            if remote.title() == "X-Forwarded-For":
-                forwarded = forwarded.split(",")[0].strip()
-            request.remote.ip = forwarded
+    trusts = forwarding.truster(forwarding.names_of(trusted))
+    believed = trusts(request.remote.ip or "")
+
+    def said(name: str | None) -> Any:
+        return headers.get(name) if name and believed else None
+
+    told = forwarding.forwarded(said(forwarded) or "", trusts)
+    if (field := said(scheme)) and told.scheme is None:
+        told.scheme = forwarding.scheme_of(field, scheme or "")
+    if (field := said(local)) and told.host is None:
+        told.host = forwarding.host_of(field)
+    if (field := said(remote)) and told.client is None:
+        told.client = forwarding.client_of(field, trusts)
+
+    inner = request.base.partition("://")
+    host = told.host or base or headers.get("Host") or inner[2].partition("/")[0]
+    request.base = host if "://" in host else f"{told.scheme or inner[0]}://{host}"
+    if told.client:
+        request.remote.ip = told.client
+    if (field := said(prefix)) and (path := forwarding.prefix_of(field)):
+        request.script_name = path + request.script_name
 
 
 # -------------------------------------------------------------------------- what goes out

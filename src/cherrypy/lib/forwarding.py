@@ -1,0 +1,199 @@
+"""What proxies in front of the server say of a request, and which of them are believed.
+
+Law: a field counts only when a trusted peer sent it, and a value that is not what it should be
+counts as if it were not there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any
+
+__all__ = ("Told", "client_of", "forwarded", "host_of", "prefix_of", "scheme_of", "truster")
+
+#: Words that stand for networks.
+NETWORKS: dict[str, tuple[str, ...]] = {
+    "loopback": ("127.0.0.0/8", "::1/128"),
+    # RFC 1918, RFC 6598 (carriers and containers), RFC 3927, RFC 4193, RFC 4291
+    "private": (
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "169.254.0.0/16",
+        "fc00::/7",
+        "fe80::/10",
+    ),
+    "*": ("0.0.0.0/0", "::/0"),
+}
+
+#: Entries of a list that are looked at, from the right. No chain of honest proxies is longer.
+MAX_HOPS = 64
+
+Address = IPv4Address | IPv6Address
+
+_HOST = re.compile(
+    r"(?:https?://)?((?:[a-z0-9_](?:[a-z0-9._-]{0,253})|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?)",
+    re.IGNORECASE | re.ASCII,
+)
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+", re.ASCII)
+# RFC 7239, 4; tokens as lenient as proxies are: `for=[::1]` unquoted is common.
+_PAIR = re.compile(
+    r"[ \t]*([A-Za-z]+)=(?:\"((?:[^\"\\]|\\.)*)\"|([^\s\",;=]*))[ \t]*(;|,|\Z)", re.ASCII
+)
+
+
+@lru_cache(64)
+def truster(trusted: tuple[str, ...]) -> Callable[[str], bool]:
+    """Return a function that tells of the text of an address whether it is one of `trusted`.
+
+    Args:
+        trusted: addresses and networks, and the words of `NETWORKS` and ``unix``, which stands
+            for a peer without an address.
+
+    Raises ValueError for what is none of these.
+    """
+    networks = []
+    for entry in trusted:
+        if entry != "unix":
+            networks += [ip_network(network) for network in NETWORKS.get(entry, (entry,))]
+    unix = "unix" in trusted or "*" in trusted
+
+    @lru_cache(1000)
+    def trusts(text: str) -> bool:
+        address = address_of(text)
+        if address is None:
+            # A unix socket has no address, or a path.
+            return unix and (not text or text[0] in "/@\0" or text == "unix")
+        return any(address in network for network in networks if network.version == address.version)
+
+    return trusts
+
+
+def address_of(text: str) -> Address | None:
+    """Return the address a proxy means: with or without a port, brackets; None for anything else."""
+    if len(text) > 64:
+        return None
+    if text[:1] == "[":
+        text, bracket, port = text[1:].partition("]")
+        if not bracket or (port and not _is_port(port[1:], port[0])):
+            return None
+    elif text.count(":") == 1:
+        text, _, port = text.partition(":")
+        if not _is_port(port, ":"):
+            return None
+    if "%" in text:  # a zone means something on one machine only
+        return None
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def _is_port(port: str, before: str) -> bool:
+    return before == ":" and port.isascii() and port.isdigit() and len(port) <= 5
+
+
+def client_of(field: str, trusts: Callable[[str], bool]) -> str | None:
+    """Return the right-most address of an X-Forwarded-For field that is not a trusted proxy's.
+
+    Each proxy adds at the right whom it heard from; so what stands left of the first that is not
+    trusted was made up by anybody. If all are trusted, the left-most. None if there is none.
+    """
+    found = None
+    for entry in reversed(field.rsplit(",", MAX_HOPS)[-MAX_HOPS:]):
+        address = address_of(entry.strip())
+        if address is None:
+            break
+        found = str(address)
+        if not trusts(found):
+            break
+    return found
+
+
+def scheme_of(field: str, name: str) -> str | None:
+    """Return http or https, as the field `name` says; ``Front-End-Https: on`` means https."""
+    word = field.partition(",")[0].strip().lower()
+    if word == "on" and ("ssl" in name.lower() or "https" in name.lower()):
+        return "https"
+    # Nothing but a scheme may get into the URLs we make.
+    return {"http": "http", "https": "https", "ws": "http", "wss": "https"}.get(word)
+
+
+def host_of(field: str) -> str | None:
+    """Return the first host, with its port if it has one, of a field; None if it is none."""
+    match = _HOST.fullmatch(field.partition(",")[0].strip())
+    return match[1] if match else None
+
+
+def prefix_of(field: str) -> str | None:
+    """Return the path below which the outside sees the site, without a slash behind it.
+
+    What does not begin with one slash, has empty or dotted parts or any sign that would have to
+    be quoted, is none.
+    """
+    prefix = field.partition(",")[0].strip().rstrip("/")
+    if len(prefix) > 1000 or not _PREFIX.fullmatch(prefix):
+        return None
+    return None if {".", ".."} & set(prefix.split("/")) else prefix
+
+
+class Told:
+    """What a Forwarded field tells: address of the client, scheme and host, each perhaps None."""
+
+    __slots__ = ("client", "host", "scheme")
+
+    def __init__(self) -> None:
+        self.client: str | None = None
+        self.scheme: str | None = None
+        self.host: str | None = None
+
+
+def _elements(field: str) -> list[dict[str, str]] | None:
+    """Return the elements of a Forwarded field, by lower-case names; None if it is malformed."""
+    elements: list[dict[str, str]] = [{}]
+    place = 0
+    while place < len(field):
+        match = _PAIR.match(field, place)
+        if match is None:
+            return None
+        name, quoted, token, end = match.groups()
+        value = token if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+        # A name that comes twice in an element (RFC 7239, 4: it must not) is nobody's honest wish.
+        if elements[-1].setdefault(name.lower(), value) != value:
+            return None
+        place = match.end()
+        if end == ",":
+            elements.append({})
+    return elements
+
+
+def forwarded(field: str, trusts: Callable[[str], bool]) -> Told:
+    """Return what the trusted proxies said in a Forwarded field (RFC 7239).
+
+    Each adds an element at the right; they are followed to the left as long as who is named there
+    is trusted. A malformed field says nothing.
+    """
+    told = Told()
+    for element in reversed((_elements(field) or [])[-MAX_HOPS:]):
+        told.scheme = scheme_of(element.get("proto", ""), "proto") or told.scheme
+        told.host = host_of(element.get("host", "")) or told.host
+        address = address_of(element.get("for", ""))
+        if address is None:  # "unknown" or "_hidden": whoever it is, it is not ours
+            break
+        told.client = str(address)
+        if not trusts(told.client):
+            break
+    return told
+
+
+def names_of(trusted: Any) -> tuple[str, ...]:
+    """Return the setting `trusted` as a tuple: a text may name several, between commas."""
+    if isinstance(trusted, str):
+        trusted = trusted.split(",")
+    return tuple(str(entry).strip() for entry in trusted or () if str(entry).strip())
