@@ -150,6 +150,9 @@ def _serve_fileobj(
     if request.protocol < (1, 1) or content_length is None or not _seekable(fileobj):
         if content_length is not None:
             headers["Content-Length"] = content_length
+        elif not _seekable(fileobj):
+            # Of any length, perhaps without an end: not to be gathered to be measured.
+            response.stream = True
         body: FileBody = FileBody(fileobj, content_length, offset)
         response.body = body
         return body
@@ -244,9 +247,24 @@ def serve_file(
     if not os.path.isabs(path):
         raise ValueError(f"{path!r} is not an absolute path.")
     fd, status = _open(path)
-    fileobj = _as_file(fd, path)
+    return _serve_opened(_as_file(fd, path), path, status, content_type, disposition, name)
+
+
+def _serve_opened(
+    fileobj: Any,
+    path: str,
+    status: os.stat_result,
+    content_type: str | None,
+    disposition: str | None = None,
+    name: str | None = None,
+    coding: str = "",
+) -> Any:
+    """Do the rest of `serve_file`, with an open file, which is closed if there is an error."""
     try:
-        content_type = _describe(path, status, content_type)
+        last_modified, etag = _validators(status.st_mtime_ns, status.st_size)
+        if coding:  # other bytes, even if by chance of the same age and size
+            etag = f'{etag[:-1]}-{coding}"'
+        content_type = _describe(path, last_modified, etag, content_type)
         if disposition is not None:
             if name is None:
                 name = os.path.basename(path)
@@ -257,8 +275,7 @@ def serve_file(
             fileobj,
             content_type,
             status.st_size,
-            debug,
-            etag=_validators(status.st_mtime_ns, status.st_size)[1],
+            etag=etag,
             modified=int(status.st_mtime),
         )
     except BaseException:
@@ -302,13 +319,13 @@ def _validators(modified: int, size: int) -> tuple[str, str]:
     return HTTPDate(modified // 1_000_000_000), f'"{modified:x}-{size:x}"'
 
 
-def _describe(path: str, status: os.stat_result, content_type: str | None) -> str | None:
+def _describe(path: str, last_modified: str, etag: str, content_type: str | None) -> str | None:
     """Set the fields that tell about a file, and check the request's conditions about it.
 
     Returns the content type. Raises HTTPRedirect 304 or HTTPError 412.
     """
     headers = serving.response.headers
-    headers["Last-Modified"], etag = _validators(status.st_mtime_ns, status.st_size)
+    headers["Last-Modified"] = last_modified
     headers["ETag"] = etag
     if serving.request.headers:
         _validate_etag(etag)
@@ -424,15 +441,21 @@ def serve_download(path: str, name: str | None = None) -> Any:
 # -------------------------------------------------------------------------------------- tools
 
 
-def _attempt(filename: str, content_types: Mapping[str, str] | None, debug: bool = False) -> bool:
+def _attempt(
+    filename: str, content_types: Mapping[str, str] | None, precompressed: Any = False
+) -> bool:
     """Serve `filename` if there is such a file; say whether there was."""
     try:
         content_type = None
         if content_types:
             extension = os.path.splitext(filename)[1][1:]
             content_type = content_types.get(extension) or content_types.get(extension.lower())
-        if _asks(serving.request):
-            serve_file(filename, content_type=content_type, debug=debug)
+        if precompressed:
+            from .precompressed import serve
+
+            serve(filename, content_type, precompressed)
+        elif _asks(serving.request):
+            serve_file(filename, content_type=content_type)
         else:
             _serve_plainly(filename, content_type)
     except NotFound:
@@ -478,6 +501,7 @@ def staticdir(
     content_types: Mapping[str, str] | None = None,
     index: str = "",
     debug: bool = False,
+    precompressed: Any = False,
 ) -> bool:
     """Serve the files below a directory (tool `staticdir`); say whether there was one.
 
@@ -488,6 +512,9 @@ def staticdir(
         match: a regular expression; only paths in which it is found are looked at.
         content_types: content types by extension (without the dot).
         index: the name of the file that stands for its directory.
+        precompressed: codings in which files may lie beside the plain ones (``site.css.br``,
+            ``.zst``, ``.gz``): a list of ``br``, ``zstd``, ``gzip`` with the favourite first;
+            True for all.
     """
     request = serving.request
     if request.method not in ("GET", "HEAD"):
@@ -509,9 +536,9 @@ def staticdir(
     if filename is None:
         return False
     # A file has no slash behind its name.
-    handled = not filename.endswith(os.sep) and _attempt(filename, content_types)
+    handled = not filename.endswith(os.sep) and _attempt(filename, content_types, precompressed)
     if not handled and index:
-        handled = _attempt(os.path.join(filename, index), content_types)
+        handled = _attempt(os.path.join(filename, index), content_types, precompressed)
         if handled:
             # At the section itself the tool `trailing_slash` has a missing slash added.
             request.is_index = not branch or path.endswith("/")
@@ -524,12 +551,13 @@ def staticfile(
     match: str = "",
     content_types: Mapping[str, str] | None = None,
     debug: bool = False,
+    precompressed: Any = False,
 ) -> bool:
     """Serve one file (tool `staticfile`); say whether it was there.
 
     Args:
         filename: the file; relative to `root` unless absolute.
-        root, match, content_types: as of `staticdir`.
+        root, match, content_types, precompressed: as of `staticdir`.
     """
     request = serving.request
     if request.method not in ("GET", "HEAD"):
@@ -540,4 +568,4 @@ def staticfile(
         if not root:
             raise ValueError(f"Static tool requires an absolute filename (got '{filename}').")
         filename = os.path.join(root, filename)
-    return _attempt(filename, content_types)
+    return _attempt(filename, content_types, precompressed)
