@@ -141,7 +141,7 @@ _STATE = {
 
 def engine_keys() -> dict[str, Any]:
     engine = cherrypy.engine
-    found = public(type(engine), "execv", "state", "states")
+    found = public(type(engine), "execv", "leaving", "state", "states")
     found["max_cloexec_files"] = NONE_SAID  # the system's
     found["SIGTERM"] = NONE_SAID
     for name, plugin in vars(engine).items():

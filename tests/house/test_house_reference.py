@@ -25,6 +25,7 @@ from reference import (
 import cherrypy
 from cherrypy.framework import config, logs, response, wiring
 from cherrypy.framework.hooks import hookpoints
+from cherrypy.lib import toolbox
 from cherrypy.process.plugins import SignalHandler
 from cherrypy.process.wspbus import Bus
 from docs_kit import DOCS, page
@@ -216,7 +217,7 @@ def exists(key: str, own: set[str]) -> bool:
     name, _, argument = rest.partition(".")
     if space == "tools":
         known = {"on", "priority", "debug", ""}
-        if name in own:
+        if name in own or name in toolbox._OF_OLD:
             return True
         if name == "sessions" and f"`{argument}`" in page("sessions"):  # of a store
             return True

@@ -6,6 +6,7 @@ import inspect
 import re
 
 import pytest
+import session_kit
 
 from docs_kit import page, samples
 
@@ -13,6 +14,9 @@ from docs_kit import page, samples
 @pytest.mark.parametrize("name", ["tools", "sessions", "static", "security"])
 def test_samples(name, ask):
     names = {"ask": ask, "__name__": f"docs_{name}"}
+    if name == "sessions":
+        for kind, setting in [("redis", "url"), ("postgresql", "url"), ("memcached", "servers")]:
+            names[kind.upper()] = session_kit.server(kind).settings[setting]
     blocks = samples(name)
     assert len(blocks) > 2
     for block in blocks:
@@ -30,3 +34,18 @@ def test_the_table_of_session_settings_is_true():
     assert len(rows) > 6
     for name, shown in rows:
         assert repr(defaults[name]) == shown or (name, shown) == ("path", "'/'")
+
+
+def test_the_table_of_the_stores_settings_is_whole():
+    from cherrypy.lib import sessions
+
+    rows = re.findall(r"^\| (\w+): `(\w+)` \| `([^|`]+)` \|", page("sessions"), re.MULTILINE)
+    found = {}
+    for kind, name, shown in rows:
+        found.setdefault(kind, {})[name] = shown
+    assert sorted(found) == ["file", "memcached", "postgresql", "redis", "sqlite"]
+    for kind, settings in found.items():
+        cls = getattr(sessions, f"{kind.title()}Session")
+        assert settings == {name: repr(getattr(cls, name)) for name in settings}
+        own = getattr(cls, "SETTINGS", ("storage_path",))
+        assert sorted(settings) == sorted(set(own) - {"store_timeout"})
