@@ -224,6 +224,7 @@ class Waiting:
         self.task: asyncio.Task[Any] | None = None
         self.gone = False  # the client has left
         self.cancelled = False  # before it has begun
+        self.place = ""  # where the page was when somebody answered in its place
         self.value: Any = None
         self.error: BaseException | None = None
         # The stages let this exception pass, and do not run the hooks of the end yet.
@@ -307,11 +308,15 @@ class Waiting:
         parked = self.parked
         answer = None if parked is None else parked.take(wanted)
         if answer is not None:
+            self.place = self._place()  # now: once it is cancelled it is nowhere any more
             self.cancel()
         return answer
 
     def where(self) -> str:
-        """Return the stack of the coroutine, as text."""
+        """Return the stack of the coroutine when its answer was given up, as text."""
+        return self.place
+
+    def _place(self) -> str:
         lines = []
         waits: Any = self.made
         while waits is not None:
