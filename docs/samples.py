@@ -27,9 +27,11 @@ class Shown:
         return (self["Set-Cookie"] or "").partition(";")[0]
 
 
-def ask(app, path="/", query="", *, method="GET", headers=(), body=None, scheme="http"):
+def ask(
+    app, path="/", query="", *, method="GET", headers=(), body=None, scheme="http", peer="127.0.0.1"
+):
     """Ask for a path, with a query such as `"x=1&y=2"`, as a visitor who has never been here."""
-    client = Client(app, base_url=f"{scheme}://localhost")
+    client = Client(app, base_url=f"{scheme}://localhost", remote=(peer, 50000))
     target = quote(path) + ("?" + query if query else "")
     return Shown(client.request(method, target, data=body, headers=headers))
 
