@@ -133,9 +133,9 @@ def test_handshakes_are_accepted_or_refused(fields):
 def cost(run, data):
     best = 9.9
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.thread_time()
         run(data)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.thread_time() - start)
     return best
 
 

@@ -145,9 +145,9 @@ def test_request_lines(line):
 def cost(run, *arguments):
     best = 9.9
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.thread_time()
         run(*arguments)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.thread_time() - start)
     return best
 
 
