@@ -224,8 +224,11 @@ def test_fastcgi_and_scgi(tmp_path: Path, option: str, ask: Callable[..., tuple[
     assert "Traceback" not in log
 
 
-def test_cgi_is_one_request_and_the_end(tmp_path: Path) -> None:
-    prepared(tmp_path)
+@pytest.mark.parametrize("screen", [False, True])
+def test_cgi_is_one_request_and_the_end(tmp_path: Path, screen: bool) -> None:
+    """What would be logged to the screen must not be part of the answer."""
+    port = prepared(tmp_path)
+    write(tmp_path, "site.conf", CONF.replace("screen: False", f"screen: {screen}") % port)
     body = b"a=1"
     env = {
         key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "PYTEST"))

@@ -225,9 +225,9 @@ def test_digest_auth_with_a_client_of_its_own() -> None:
     )
     with running(server):
 
-        def ask(password: str) -> int:
+        def ask(password: str, name: str = "ann") -> int:
             handler = urllib.request.HTTPDigestAuthHandler()
-            handler.add_password("here", f"http://127.0.0.1:{port}/", "ann", password)
+            handler.add_password("here", f"http://127.0.0.1:{port}/", name, password)
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), handler)
             try:
                 with opener.open(f"http://127.0.0.1:{port}/", timeout=10) as answer:
@@ -241,6 +241,7 @@ def test_digest_auth_with_a_client_of_its_own() -> None:
 
         assert ask("secret") == 200
         assert ask("wrong") == 401
+        assert ask("None", "bob") == 401  # whom nobody knows
 
 
 # -- the server --------------------------------------------------------------------------------

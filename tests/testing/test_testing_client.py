@@ -389,6 +389,8 @@ def test_the_engine_runs_within_the_block_and_not_outside() -> None:
     for name, listener in listeners.items():
         engine.subscribe(name, listener)
     server = cherrypy.server
+    server.subscribe()
+    engine.autoreload.subscribe()
     engine.publish("release_thread")  # as if nothing had been served here
     heard.clear()
     try:
