@@ -299,7 +299,7 @@ def test_a_dispatcher_takes_the_longest_path() -> None:
         assert get(port, "/else")[0] == 404
 
 
-@pytest.mark.parametrize("way", ["attributes", "builtin", "pyopenssl"])
+@pytest.mark.parametrize("way", ["attributes", "class", "class adapter", "builtin", "pyopenssl"])
 def test_tls_in_each_of_its_ways(tmp_path: Path, way: str) -> None:
     import ssl
 
@@ -315,10 +315,18 @@ def test_tls_in_each_of_its_ways(tmp_path: Path, way: str) -> None:
     key = tmp_path / "key.pem"
     subprocess.run(["openssl", "pkey", "-in", pem, "-out", key], check=True, timeout=30)
     port = free_port()
-    server = wsgiserver.CherryPyWSGIServer(("127.0.0.1", port), told)
+
+    class Secure(wsgiserver.CherryPyWSGIServer):
+        """The pages of others set the attributes on the class itself; here on one of the test's own."""
+
+    server = Secure(("127.0.0.1", port), told)
     if way == "attributes":
         server.ssl_certificate, server.ssl_private_key = str(pem), str(key)
-        assert server.ssl_certificate == str(pem)
+    elif way == "class":
+        Secure.ssl_certificate, Secure.ssl_private_key = str(pem), str(key)
+    elif way == "class adapter":
+        adapter = wsgiserver.get_ssl_adapter_class()(str(pem), str(key))
+        Secure.ssl_adapter = adapter  # type: ignore[assignment]  # in place of a property
     else:
         server.ssl_adapter = wsgiserver.get_ssl_adapter_class(way)(str(pem), str(key))
     with running(server):

@@ -53,16 +53,6 @@ class FatalSSLAlert(Exception):
     """A TLS connection cannot go on. Nothing raises it."""
 
 
-def _ssl(name: str) -> Any:
-    def get(self: CherryPyWSGIServer) -> Any:
-        return getattr(self._ssl_adapter, name)
-
-    def put(self: CherryPyWSGIServer, value: Any) -> None:
-        setattr(self._ssl_adapter, name, value)
-
-    return property(get, put, doc=f"File name of the {name.replace('_', ' ')} (PEM); before start.")
-
-
 class CherryPyWSGIServer(CPWSGIServer):
     """An HTTP server for a WSGI application.
 
@@ -82,9 +72,10 @@ class CherryPyWSGIServer(CPWSGIServer):
     `start()` serves until `stop()` is called by another thread, or until KeyboardInterrupt.
     """
 
-    ssl_certificate = _ssl("certificate")
-    ssl_certificate_chain = _ssl("certificate_chain")
-    ssl_private_key = _ssl("private_key")
+    #: File names (PEM), set on the class or on a server before it starts. So may `ssl_adapter` be.
+    ssl_certificate: str | None = None
+    ssl_certificate_chain: str | None = None
+    ssl_private_key: str | None = None
 
     def __init__(
         self,
@@ -113,6 +104,32 @@ class CherryPyWSGIServer(CPWSGIServer):
             wsgi_app = WSGIPathInfoDispatcher(wsgi_app)
         self.wsgi_app = wsgi_app
         self._name = server_name
+
+    def _take_tls(self) -> None:
+        """Take the certificate from wherever the program has put it."""
+        for kind in type(self).__mro__:
+            adapter = vars(kind).get("ssl_adapter")
+            if adapter is not None and not isinstance(adapter, property):
+                self._ssl_adapter.take_over(adapter)
+                break
+            if kind is HTTPServer:
+                break
+        if self.ssl_certificate:
+            self._ssl_adapter.certificate = self.ssl_certificate
+            self._ssl_adapter.certificate_chain = self.ssl_certificate_chain
+            self._ssl_adapter.private_key = self.ssl_private_key
+
+    def prepare(self) -> None:
+        """Bind and listen. Raises OSError that names the address, or what a certificate lacks."""
+        self._take_tls()
+        super().prepare()
+
+    def start(self) -> None:
+        """Serve until `stop()`. Raises OSError that names the address, and KeyboardInterrupt."""
+        self._take_tls()
+        super().start()
+
+    serve = safe_start = start
 
     @property
     def server_name(self) -> str:
