@@ -15,8 +15,8 @@ _MONTH = 30 * 24 * 3600  # seconds; beyond that memcached takes a number for a d
 
 
 def _lease(seconds: float) -> int:
-    """Return how long memcached has to keep a lock; it counts in seconds that may be about to end."""
-    return math.ceil(seconds) + 1
+    """Return how long memcached has to keep a lock: it looks at the clock once a second, if that."""
+    return math.ceil(seconds) + 2
 
 
 def _left(until: float) -> int:

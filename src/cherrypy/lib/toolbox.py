@@ -49,7 +49,7 @@ class SessionTool(Tool):
     Its arguments are those of `cherrypy.lib.sessions.init`, and `locking`: ``'implicit'`` (the
     default) takes the lock of the session when it is first used and gives it back when it is
     saved; ``'early'`` takes it before the request's body is read; ``'explicit'`` leaves it to
-    the handler, by `cherrypy.session.acquire_lock()`.
+    the handler, by `cherrypy.session.acquire_lock()`; reads never wait then.
     """
 
     def __init__(self) -> None:
