@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import sys
 import time
 from typing import Any
@@ -178,3 +179,36 @@ def end_of_servers():
 
     for server in session_kit.running.values():
         server.close()
+
+
+HOLDER = """
+import sys
+from cherrypy.lib import sessions
+session = getattr(sessions, sys.argv[1])(sys.argv[3], **eval(sys.argv[2]))
+session.acquire_lock()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder():
+    """Return a function that starts a process which holds the lock of a session."""
+    started = []
+
+    def start(cls, settings, id):
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLDER, cls.__name__, repr(settings), id],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        started.append(process)
+        assert process.stdout.readline() == b"held\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait(10)
+        process.stdin.close()
+        process.stdout.close()

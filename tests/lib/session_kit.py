@@ -11,14 +11,20 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cherrypy.framework.helpers import expose
+from cherrypy.framework.site import site as owner
+
 KINDS = ["ram", "file", "json", "sqlite", "redis", "memcached", "postgresql"]
 SHARED = ["file", "sqlite", "redis", "memcached", "postgresql"]
+LEASED = ["sqlite", "redis", "memcached", "postgresql"]
 SERVERS = ["redis", "memcached", "postgresql"]
 
 
@@ -346,3 +352,107 @@ def configuration(kept: Any) -> dict[str, Any]:
     """The configuration of a path whose sessions are in a store."""
     settings = {f"tools.sessions.{key}": value for key, value in kept.settings.items()}
     return {"tools.sessions.on": True, **settings}
+
+
+# ------------------------------------------------------------------------------ what is asked
+
+
+class Root:
+    def __init__(self):
+        self.entered = threading.Event()
+        self.go = threading.Event()
+
+    @expose
+    def count(self):
+        session = owner.session
+        session["n"] = session.get("n", 0) + 1
+        return str(session["n"])
+
+    @expose
+    def get(self, key="n"):
+        return repr(owner.session.get(key))
+
+    @expose
+    def put(self, key, value):
+        owner.session[key] = value
+        return "put"
+
+    @expose
+    def nothing(self):
+        return "nothing"
+
+    @expose
+    def delete(self):
+        owner.session.delete()
+        return "deleted"
+
+    @expose
+    def slow(self, key=None):
+        """Read, wait, and perhaps write."""
+        found = owner.session.get("n")
+        self.entered.set()
+        assert self.go.wait(20)
+        if key:
+            owner.session[key] = "slow"
+        return repr(found)
+
+    @expose
+    def slow_locked(self):
+        owner.session.acquire_lock()
+        return self.slow("n")
+
+
+def back(answer):
+    return {"Cookie": answer.cookie}
+
+
+class Slow:
+    """A request that runs until it is let go."""
+
+    def __init__(self, site, path, headers, query=""):
+        self.root = site.app.root
+        self.answer = None
+
+        def ask():
+            self.answer = site(path, query, headers=headers)
+
+        self.thread = threading.Thread(target=ask)
+
+    def __enter__(self):
+        self.thread.start()
+        assert self.root.entered.wait(10)
+        return self
+
+    def end(self):
+        self.root.go.set()
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+        return self.answer
+
+    def __exit__(self, *_):
+        self.end()
+
+
+def made(store, **more):
+    """A session in a store, without a request."""
+    settings = {key: value for key, value in store.settings.items() if key != "storage_type"}
+    from cherrypy.lib import sessions
+
+    cls = getattr(sessions, f"{store.settings['storage_type'].title()}Session")
+    if not hasattr(store, "path") or cls is not sessions.FileSession:
+        return cls, {**settings, **more}
+    Path(store.path).mkdir(exist_ok=True)
+    return cls, {**settings, **more}
+
+
+def expire_lease(store, id):
+    kind = store.settings["storage_type"]
+    if kind == "redis":
+        with store.client() as client:
+            assert client.pttl(f"cherrypy.session:lock:{id}") > 10_000
+            client.pexpire(f"cherrypy.session:lock:{id}", 1)
+    elif kind == "memcached":
+        assert b"TOUCHED" in store.ask(f"touch {id}.lock -1", b"\r\n")
+    else:
+        assert store.ask("SELECT until FROM cherrypy_sessions_locks")[0][0] > time.time() + 10
+        store.ask("UPDATE cherrypy_sessions_locks SET until = 1")
