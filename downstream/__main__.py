@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
@@ -93,10 +94,8 @@ def pip(python: Path | str, log: Path, *words: str | Path) -> None:
         raise Failed(f"pip {words[0]}: see {log}")
 
 
-def wheels(log: Path) -> Path:
+def wheels(folder: Path, log: Path) -> Path:
     """Ours, and the companion of the name CherryPy, built from this checkout."""
-    folder = CACHE / "wheels"
-    shutil.rmtree(folder, ignore_errors=True)
     companion = TOP / "packaging" / "cherrypy"
     if not companion.exists():
         companion = CACHE / "companion"
@@ -162,7 +161,8 @@ def environ(folder: Path) -> dict[str, str]:
     homes = {"HOME": home, "XDG_DATA_HOME": home / "data", "XDG_CONFIG_HOME": home / "config"}
     for place in homes.values():
         place.mkdir(parents=True, exist_ok=True)
-    return kept | {k: str(v) for k, v in homes.items()}
+    path = os.pathsep.join((str(folder / "venv" / "bin"), kept.get("PATH", os.defpath)))
+    return kept | {k: str(v) for k, v in homes.items()} | {"PATH": path}
 
 
 def own_tests(product: Product, python: Path, folder: Path, log: Path) -> tuple[int, int, int, str]:
@@ -219,7 +219,7 @@ def table(results: list[Result]) -> str:
     lines.insert(1, "|" + "---|" * len(rows[0]))
     for one in results:
         if not one.good:
-            reason = one.said or f"see {CACHE / one.product.name / 'log.txt'}"
+            reason = one.said or f"see log.txt in its folder of {CACHE.relative_to(TOP)}"
             lines.append(f"\n{one.product.name}: {reason}")
         elif one.product.left_out:
             lines.append(f"\n{one.product.name}: {len(one.product.left_out)} tests left out")
@@ -240,11 +240,12 @@ def main() -> int:
         print("\n".join(f"{p.name} {p.version}: {p.what}" for p in chosen))
         return 0
     CACHE.mkdir(parents=True, exist_ok=True)
-    ours = None if told.real else wheels(CACHE / "build.log")
     results = []
-    for product in chosen:
-        print(f"{product.name} {product.version} ...", file=sys.stderr, flush=True)
-        results.append(examine(product, ours))
+    with tempfile.TemporaryDirectory(dir=CACHE) as built:
+        ours = None if told.real else wheels(Path(built), CACHE / "build.log")
+        for product in chosen:
+            print(f"{product.name} {product.version} ...", file=sys.stderr, flush=True)
+            results.append(examine(product, ours))
     print(table(results))
     return sum(not one.good for one in results)
 

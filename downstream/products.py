@@ -13,7 +13,9 @@ class Product:
     version: str
     what: str  # what is run, for the table
     needs: tuple[str, ...] = ()  # requirements of its tests
-    tests: tuple[str, ...] = ()  # folders or files of its source distribution; none: a smoke run of ours
+    tests: tuple[
+        str, ...
+    ] = ()  # folders or files of its source distribution; none: a smoke run of ours
     smoke: str = ""  # a program of this folder, run in the product's environment
     no_deps: bool = False  # its metadata asks for what does not install any more; `needs` says all
     # Its tests that fail with the real CherryPy too, or need what no test machine has: name to reason.
@@ -31,7 +33,7 @@ PRODUCTS = (
         "7.2.0",
         "its own tests",
         tests=("rdiffweb",),
-        needs=("pytest", "zc.lockfile"),
+        needs=("pytest", "zc.lockfile", "rdiff-backup"),
     ),
     Product(
         "cherrypy-foundation",
@@ -52,7 +54,7 @@ PRODUCTS = (
         "0.41.4",
         "its own tests",
         tests=("cherrymusicserver",),
-        needs=("pytest",),
+        needs=("pytest", "mock", "pynose"),
     ),
     Product(
         "cherrys",

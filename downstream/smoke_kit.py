@@ -40,7 +40,9 @@ def process(port: int, *command: str) -> Iterator[subprocess.Popen[bytes]]:
             child.wait()
 
 
-def ask(port: int, path: str, cookie: str = "", form: dict[str, str] | None = None) -> tuple[int, str, str]:
+def ask(
+    port: int, path: str, cookie: str = "", form: dict[str, str] | None = None
+) -> tuple[int, str, str]:
     """Status, body, and the cookie to send from now on; a form is posted."""
     link = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     headers = {"Cookie": cookie} if cookie else {}
@@ -57,6 +59,7 @@ def ask(port: int, path: str, cookie: str = "", form: dict[str, str] | None = No
         link.close()
 
 
-
 def check(what: str, got: object, wanted: object) -> None:
-    print(f"ok {what}" if got == wanted else f"not ok {what}: {got!r} is not {wanted!r}", flush=True)
+    print(
+        f"ok {what}" if got == wanted else f"not ok {what}: {got!r} is not {wanted!r}", flush=True
+    )

@@ -86,11 +86,17 @@ def talk(port: int) -> None:
     check("a wrong password", (wrong[0], ask(port, "/", cookie)[0]), (303, 303))
     right = ask(port, "/login", cookie, {"login": "admin", "password": "50%off"})
     check("a right one, with a % in the file", right[0], 303)
+    cookie = right[2]
     status, text, _ = ask(port, "/", cookie)
     check("the first page", (status, "admin" in text), (200, True))
     style = next(iter(re.findall(r'"(/static/[^"]+\.css)"', text)), "")
     check("its style is served", ask(port, style, cookie)[0], 200)
-    fields = {"attr.cn": "Jos\u00e9", "attr.uid": "jose", "attr.password1": "geheim", "attr.password2": "geheim"}
+    fields = {
+        "attr.cn": "Jos\u00e9",
+        "attr.uid": "jose",
+        "attr.password1": "geheim",
+        "attr.password2": "geheim",
+    }
     added = ask(port, "/adduser", cookie, fields | {"role.users": "on"})
     check("a user is added", added[0], 200)
     status, text, _ = ask(port, "/searchuser?searchstring=jose", cookie)
@@ -98,7 +104,6 @@ def talk(port: int) -> None:
     check("the policy for passwords answers", ask(port, "/checkppolicy?password=x", cookie)[0], 200)
     check("and deleted", ask(port, "/delete?user=jose", cookie)[0], 303)
     check("gone", "Jos\u00e9" in ask(port, "/searchuser?searchstring=jose", cookie)[1], False)
-    check("an unknown page", ask(port, "/no/such/page", cookie)[0], 200)
     ask(port, "/logout", cookie)
     check("signed out", ask(port, "/", cookie)[0], 303)
 

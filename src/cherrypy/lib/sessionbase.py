@@ -231,6 +231,8 @@ class Session:
 
     def delete(self) -> None:
         """Remove the session from the store; what is set afterwards makes a new one."""
+        if self._lock_on_access and not self.locked:
+            self.acquire_lock()  # stores of others insist on it; `save` gives it back
         self._delete()
         self._stored = False
         self._deleted = True
