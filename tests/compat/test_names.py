@@ -66,6 +66,15 @@ def test_module_offers_its_old_names(module: str) -> None:
     assert not missing
 
 
+def test_the_table_of_types_is_had_from_static() -> None:
+    """Products import it from there, and expect what the framework has added to it."""
+    program = "from cherrypy.lib.static import mimetypes as m; print(m.guess_type('a.dwg')[0])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "image/x-dwg", done.stderr
+    with pytest.raises(ImportError, match="no_such_name"):
+        exec("from cherrypy.lib.static import no_such_name")
+
+
 @pytest.mark.parametrize("name", sorted(RECORDED["members"]))
 def test_object_offers_its_old_members(name: str) -> None:
     import cherrypy  # noqa: F401 imports the names

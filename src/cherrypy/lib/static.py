@@ -60,6 +60,16 @@ def _setup_mimetypes() -> dict[str, str]:
     return _types
 
 
+def __getattr__(name: str) -> Any:
+    # Programs take the standard library's table from here, with our additions in it.
+    if name != "mimetypes":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import mimetypes
+
+    _setup_mimetypes()
+    return mimetypes
+
+
 def _guess_type(path: str) -> str | None:
     types = _types
     if types is None:
