@@ -33,7 +33,7 @@ PRODUCTS = (
         "7.2.0",
         "its own tests",
         tests=("rdiffweb",),
-        needs=("pytest", "zc.lockfile", "rdiff-backup"),
+        needs=("pytest", "zc.lockfile"),
     ),
     Product(
         "cherrypy-foundation",

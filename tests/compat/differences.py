@@ -32,26 +32,26 @@ def body(text: str) -> Answer:
 
 
 STRICT = "framing that two parties could read differently is refused (RFC 9112)"
-COOKIES = "malformed cookie pairs are skipped one by one, never refused (USERS 6)"
+COOKIES = "malformed cookie pairs are skipped one by one, never refused"
 MALFORMED = "a malformed body is the fault of the client: 400, not 500"
 BAD = ours(STRICT, {"status": 400})
 
 CONTINUE = "100 is left out when the body has come with the head (RFC 9110 10.1.1)"
 CONTINUED = ours(CONTINUE, {"status": 200})
-LINE = ours("another ending", {"status": 400, "body": re.compile("^Malformed Request-Line")})
+LINE = ours("the text about a malformed request line ends otherwise", {"status": 400, "body": re.compile("^Malformed Request-Line")})
 INTERIM = ours("an interim status is no answer (RFC 9110 15.2)", {"status": 500})
 PAGE = "the error page is our own"
 UNKNOWN = ours(
-    "a file of unknown type is not HTML",
+    "a file of unknown type is not HTML: what somebody uploads must not become a page",
     {"headers": {"content-type": ["application/octet-stream"]}},
 )
 REFUSED = ours(
-    "one readable message",
+    "a value that cannot be read is told in one readable message",
     {"status": 200, "body": re.compile("^ValueError: Config error in section")},
 )
 INVALID_RANGE = ours("an invalid Range is ignored (RFC 9110 14.2)", body("0123456789"))
 REGENERATED = ours(
-    "regenerate() keeps the data (USERS 10)",
+    "session.regenerate() keeps the data, so that a login may renew the id",
     body("[('a', 1), ('n', 'lost or kept'), ('redirected', True)]"),
 )
 
@@ -117,7 +117,7 @@ DIFFERENCES: dict[str, Wanted] = {
         "a folded header of a part is unfolded", body("folded='x'")
     ),
     "app_bodies/raw lines": ours(
-        "the real one loses its place", {"status": 200, "body": re.compile("three")}
+        "lines are read from a body one after the other; CherryPy loses its place", {"status": 200, "body": re.compile("three")}
     ),
     "app_bodies/expect continue": CONTINUED,
     "app_wire/expect": CONTINUED,
@@ -129,12 +129,12 @@ DIFFERENCES: dict[str, Wanted] = {
         "'*' accepts any coding (RFC 9110 12.5.3)", {"status": 200}
     ),
     "app_encoding/coding /gz/ deflate": ours(
-        "identity is acceptable unless excluded (RFC 9110 12.5.3)",
+        "an answer without compression is acceptable unless excluded (RFC 9110 12.5.3)",
         {"status": 200, "headers": {"content-encoding": None}},
     ),
-    "app_encoding/coding /gz/ GZIP": ours("codings are case-insensitive", {"status": 200}),
+    "app_encoding/coding /gz/ GZIP": ours("names of codings are case-insensitive (RFC 9110 8.4.1)", {"status": 200}),
     "app_encoding/coding /gz/encoded gzip": ours(
-        "what is encoded already is left alone", {"headers": {"content-encoding": ["own"]}}
+        "what is compressed already is not compressed again", {"headers": {"content-encoding": ["own"]}}
     ),
     "app_encoding/cache nocache again": ours(
         "a response that says no-cache is not served from the cache (RFC 9111)", body("nocache 2")
@@ -144,14 +144,14 @@ DIFFERENCES: dict[str, Wanted] = {
         "a status may be bytes", {"status": 404, "body": re.compile("message")}
     ),
     "app_errors/redirect unicode": ours(
-        "Location holds a URI, not RFC 2047 words (USERS 27)",
+        "Location holds a URI, not RFC 2047 words",
         {"headers": {"location": ["http://compat.test/%C3%A9%E2%82%AC?x=%C3%A9"]}},
     ),
     "app_errors/redirect encoding": ours(
-        "Location holds a URI", {"headers": {"location": ["http://compat.test/%C3%A9"]}}
+        "Location holds a URI, not RFC 2047 words", {"headers": {"location": ["http://compat.test/%C3%A9"]}}
     ),
     "app_errors/redirect newline": ours(
-        "Location holds a URI",
+        "Location holds a URI, not RFC 2047 words",
         {"headers": {"location": ["http://compat.test/xSet-Cookie:%20a=b"], "set-cookie": None}},
     ),
     "app_errors/fails *": ours(
@@ -159,7 +159,7 @@ DIFFERENCES: dict[str, Wanted] = {
         {"body": re.compile("custom error page failed:\n<br />ValueError: page &lt;failed&gt;")},
     ),
     "app_errors/nofile *": ours(
-        "no folder of the server is told to a peer (USERS 17); the name may be",
+        "no folder of the server is told to a peer; the name may be",
         {"body": re.compile("failed:\n<br />FileNotFoundError: \\[Errno 2\\] No such file")},
     ),
     "app_errors/broken 404": ours("a broken template keeps the status", {"status": 404}),
@@ -167,43 +167,43 @@ DIFFERENCES: dict[str, Wanted] = {
     "app_errors/broken unknown path": ours("a broken template keeps the status", {"status": 404}),
     # --- dispatch
     "app_objects/sub double slash": ours(
-        "a request-target in origin-form has no authority", body("sub index []")
+        "a path that begins with two slashes is a path, not the name of a host", body("sub index []")
     ),
     "app_objects/kwonly missing": ours(
-        "a missing keyword-only parameter is as missing as any",
+        "a missing keyword-only parameter is as missing as any: 404, not 500",
         {"status": 404, "body": re.compile("Missing parameters: k")},
     ),
     "app_objects/kwonly extra": ours(
         "a keyword-only parameter is not unexpected",
         {"status": 404, "body": re.compile("Unexpected query string parameters: l ")},
     ),
-    "app_objects/urls parent": ours("the slash is kept", body("http://compat.test/abc")),
-    "app_objects/plain private": ours("no classes are walked into", {"status": 404}),
-    "app_tools/flatten": ours("any iterator is flattened", body("bca1a2")),
+    "app_objects/urls parent": ours("cherrypy.url() of a path above the page begins with a slash", body("http://compat.test/abc")),
+    "app_objects/plain private": ours("dispatch does not walk into classes and their attributes", {"status": 404}),
+    "app_tools/flatten": ours("tools.flatten flattens any iterator, not generators alone", body("bca1a2")),
     # --- responses
-    "app_responses/plain body empty": ours("there is nothing to encode", body("")),
-    "app_responses/body bytearray": ours("a bytearray is bytes", body("array")),
-    "app_responses/body memoryview": ours("a memoryview is bytes", body("view")),
-    "app_responses/plain body bytearray": ours("a bytearray is bytes", body("array")),
+    "app_responses/plain body empty": ours("an empty body needs no encoding", body("")),
+    "app_responses/body bytearray": ours("a bytearray is a body like bytes", body("array")),
+    "app_responses/body memoryview": ours("a memoryview is a body like bytes", body("view")),
+    "app_responses/plain body bytearray": ours("a bytearray is a body like bytes", body("array")),
     "app_responses/plain body memoryview": ours(
-        "a memoryview is bytes", {"status": 200, "body": "view"}
+        "a memoryview is a body like bytes", {"status": 200, "body": "view"}
     ),
     "app_responses/stream fails first": ours(
-        "one Content-Type, not two",
+        "an error answer has one Content-Type, not two",
         {"status": 500, "headers": {"content-type": ["text/plain"]}},
     ),
     "app_responses/closings": ours(
-        "every body is closed", {"status": 200, "body": re.compile("^[1-9]")}
+        "every body that has close() is closed, whatever becomes of the request", {"status": 200, "body": re.compile("^[1-9]")}
     ),
     "app_responses/remove": ours(
-        "a response may go without a type",
+        "a response may go without a Content-Type, if a page removes it",
         {"status": 200, "headers": {"content-type": None}, "body": "no type"},
     ),
-    "app_responses/response defaults": ours("a list from the start", {"status": 200}),
+    "app_responses/response defaults": ours("response.header_list is a list from the start", {"status": 200}),
     "app_responses/stream too long": ours(
         "nothing beyond the declared length is sent", {"status": 200, "body": re.compile("^0,1")}
     ),
-    "app_responses/status 205": ours("205 says that it has no body", {"status": 205}),
+    "app_responses/status 205": ours("a 205 says that it has no body", {"status": 205}),
     "app_responses/request headers repeated": ours(
         "repeated fields are joined (RFC 9110 5.3)", {"body": re.compile("'X-A', '1, 3'")}
     ),
@@ -212,22 +212,22 @@ DIFFERENCES: dict[str, Wanted] = {
         {"status": 200, "body": re.compile("'a', '1'.*'b', '3'")},
     ),
     # --- sessions
-    "app_sessions/* 6 count": ours("regenerate() keeps the data (USERS 10)", body("4")),
+    "app_sessions/* 6 count": ours("session.regenerate() keeps the data, so that a login may renew the id", body("4")),
     "app_sessions/ram 10 ": REGENERATED,
     "app_sessions/file 10 ": REGENERATED,
-    "app_sessions/file 12 unlock": ours("a lock may be released early", body("released")),
+    "app_sessions/file 12 unlock": ours("a session lock may be released early, and the session still be saved", body("released")),
     "app_sessions/hostile id": ours(
-        "an impossible id is treated as an unknown one", {"status": 200, "body": "1"}
+        "an impossible session id is treated as an unknown one: no 500", {"status": 200, "body": "1"}
     ),
     # --- static files
     "app_static/static unknown.xyzzy": UNKNOWN,
     "app_static/static noextension": UNKNOWN,
     "app_static/static archive.tar.gz": ours(
-        "the registered type", {"headers": {"content-type": ["application/gzip"]}}
+        "archives have the registered type", {"headers": {"content-type": ["application/gzip"]}}
     ),
-    "app_static/static ..%2fsecret/password.txt": ours("refused either way", {"status": 404}),
+    "app_static/static ..%2fsecret/password.txt": ours("an encoded path that climbs is answered as a page that is not there", {"status": 404}),
     "app_static/served unicode name": ours(
-        "quotes are escaped (RFC 6266)",
+        "quotes in a file name are escaped (RFC 6266)",
         {
             "headers": {
                 "content-disposition": [
@@ -237,67 +237,67 @@ DIFFERENCES: dict[str, Wanted] = {
         },
     ),
     "app_static/fileobj generated": ours(
-        "no ranges of what cannot seek", {"body": "feefie", "headers": {"accept-ranges": None}}
+        "no ranges are offered of what cannot seek", {"body": "feefie", "headers": {"accept-ranges": None}}
     ),
-    "app_static/fileobj range": ours("ranges of file objects work", {"status": 206, "body": "il"}),
-    "app_static/range bytes=-0": ours("unsatisfiable (RFC 9110 14.1.2)", {"status": 416}),
+    "app_static/fileobj range": ours("ranges of file objects are answered with the part alone", {"status": 206, "body": "il"}),
+    "app_static/range bytes=-0": ours("the last 0 bytes are not satisfiable (RFC 9110 14.1.2)", {"status": 416}),
     "app_static/range bytes=a-b": INVALID_RANGE,
     "app_static/range bytes=": INVALID_RANGE,
     "app_static/range items=0-1": INVALID_RANGE,
     "app_static/range nonsense": INVALID_RANGE,
-    "app_static/range bytes=1-2,": ours("an empty list element", {"status": 206, "body": "12"}),
-    "app_static/range head": ours("ranges are for GET (RFC 9110 14.2)", {"status": 200}),
+    "app_static/range bytes=1-2,": ours("an empty element of a list of ranges is passed over (RFC 9110 5.6.1)", {"status": 206, "body": "12"}),
+    "app_static/range head": ours("ranges are for GET alone (RFC 9110 14.2)", {"status": 200}),
     "app_static/range if-range stale": ours(
-        "If-Range is honoured (USERS 22)", {"status": 200, "body": "0123456789"}
+        "If-Range is honoured (RFC 9110 13.1.5)", {"status": 200, "body": "0123456789"}
     ),
     "app_static/etag own weak": ours("If-None-Match compares weakly (RFC 9110)", {"status": 304}),
     "app_static/zip range": ours(
-        "a part is not encoded anew",
+        "a part of a file is not compressed: the range counts its own bytes",
         {"status": 206, "body": "12", "headers": {"content-encoding": None}},
     ),
     "app_static/get_ranges bytes=x": ours(
-        "an invalid range set is no failure", {"status": 200, "body": "None"}
+        "an invalid set of ranges is none, not a failure", {"status": 200, "body": "None"}
     ),
     "app_static/get_ranges bytes=1-1-1": ours(
-        "an invalid range set is no failure", {"status": 200, "body": "None"}
+        "an invalid set of ranges is none, not a failure", {"status": 200, "body": "None"}
     ),
-    "app_static/get_ranges bytes=8-20": ours("ends at the end", body("[(8, 10)]")),
-    "app_static/get_ranges pages=1-2": ours("another unit is no byte range", body("None")),
-    "app_static/get_ranges bytes=--1": ours("an invalid range set", body("None")),
+    "app_static/get_ranges bytes=8-20": ours("a range that reaches beyond the end stops at it", body("[(8, 10)]")),
+    "app_static/get_ranges pages=1-2": ours("a range in another unit is no range of bytes", body("None")),
+    "app_static/get_ranges bytes=--1": ours("an invalid set of ranges is none", body("None")),
     # --- configuration
     "app_config/refused bare": REFUSED,
     "app_config/refused open": REFUSED,
     "app_config/refused import": REFUSED,
     "app_config/refused noequals": ours(
-        "names the source otherwise", {"status": 200, "body": re.compile("^ParsingError: Source")}
+        "the message about a line without a value names the file otherwise", {"status": 200, "body": re.compile("^ParsingError: Source")}
     ),
     # --- the server
     "app_wire/no host": ours(
-        "answered before any application",
+        "a request without a Host is answered by the server, before any application",
         {"status": 400, "body": re.compile("^HTTP/1.1 requires a")},
     ),
     "app_wire/four words": LINE,
     "app_wire/no version": LINE,
     "app_wire/bad version": LINE,
-    "app_wire/http 0.9": ours("the text is sent, too", {"status": 505}),
-    "app_wire/connect": ours("as it was sent", {"status": 404}),
+    "app_wire/http 0.9": ours("HTTP/0.9 is refused with a whole answer", {"status": 505}),
+    "app_wire/connect": ours("CONNECT is asked of the application, which has no such page", {"status": 404}),
     "app_wire/lower method": ours(
-        "a shorter text", {"status": 400, "body": re.compile("^Malformed method name")}
+        "the text about a malformed method is shorter", {"status": 400, "body": re.compile("^Malformed method name")}
     ),
     "app_wire/lengths same": ours(STRICT, {"status": 400}),
     "app_wire/unknown coding": ours(STRICT, {"status": 400}),
     # --- WSGI
     "app_wsgi/raw twice": ours(
-        "repeated fields are joined; a name with an underscore could pose as another",
+        "repeated fields are joined; a field with an underscore in its name is left out, since it could pose as another",
         {"status": 200, "body": re.compile("HTTP_X_OWN: 1, 2\n")},
     ),
-    "app_wsgi/fails": ours("a text, but no traceback", {"status": 500}),
+    "app_wsgi/fails": ours("a grafted application that fails is answered with a text, but no traceback", {"status": 500}),
     "app_wsgi/restarted": ours(
         "the headers of the second call replace those of the first (PEP 3333)",
         {"status": 503, "body": "replaced", "headers": {"content-type": ["text/x"]}},
     ),
     "app_encoding/coding /gz/noshow gzip": ours(
-        "nothing was sent when it failed: an error page, not a broken body", {"status": 500}
+        "nothing had been sent when the body failed: an error page, not a broken body", {"status": 500}
     ),
     "app_wsgi/by hand missing": ours(
         PAGE, {"status": 200, "body": re.compile("'404 Not Found'.*The path .* was not found")}
@@ -306,7 +306,7 @@ DIFFERENCES: dict[str, Wanted] = {
         f"{PAGE}: another number of bytes in the line",
         {"status": 200, "body": re.compile(r'"GET /path/2 HTTP/1.1" 200 36 "" ""\n')},
     ),
-    "app_wsgi/tree_call": ours("says its length", {"status": 200, "body": re.compile("404 Not")}),
+    "app_wsgi/tree_call": ours("an error page of the tree says its length", {"status": 200, "body": re.compile("404 Not")}),
     "app_bodies/multipart no boundary": ours(MALFORMED, {"status": 400}),
     "app_bodies/multipart bad boundary": ours(MALFORMED, {"status": 400}),
     "app_bodies/multipart truncated": ours(MALFORMED, {"status": 400}),
@@ -320,7 +320,7 @@ TRACEBACKS_ASKED_FOR = (
 
 
 def session_cookie(key: str, expected: Answer) -> None:
-    """Session cookies are HttpOnly and SameSite=Lax unless told otherwise (USERS 10)."""
+    """Session cookies are HttpOnly and SameSite=Lax unless told otherwise."""
     cookies = expected["headers"].get("set-cookie")
     if key.startswith("app_sessions/") and cookies:
         expected["headers"]["set-cookie"] = [with_flags(c) for c in cookies]
@@ -335,7 +335,7 @@ def with_flags(cookie: str) -> str:
 
 
 def no_traceback(key: str, expected: Answer) -> None:
-    """No traceback in any response unless asked for (USERS 17)."""
+    """No traceback in any response unless asked for."""
     if not any(p.search(key) for p in TRACEBACKS_ASKED_FOR):
         expected["traceback"] = False
         expected["body"] = expected["body"].replace("<TRACEBACK>", "").rstrip()
@@ -360,7 +360,7 @@ def says_length(expected: Answer, got: Answer) -> None:
 
 
 def has_etag(expected: Answer, got: Answer) -> None:
-    """Static files have an ETag (USERS 22)."""
+    """Static files have an ETag."""
     static = expected["status"] == 304 or "last-modified" in expected["headers"]
     if static and "etag" not in expected["headers"] and "etag" in got["headers"]:
         expected["headers"]["etag"] = got["headers"]["etag"]

@@ -161,3 +161,10 @@ def test_the_proxies_show_what_is_being_served() -> None:
             return "ok"
 
     assert call(mount(Page())).text == "ok"
+
+
+def test_a_relative_url_outside_a_request_is_host_and_path() -> None:
+    serving.clear()
+    base = "http://127.0.0.1:8080"
+    assert url("/foo/bar", base=base, relative=True).endswith("127.0.0.1:8080/foo/bar")
+    assert not url("/foo/bar", base=base, relative=True).startswith(".")

@@ -6,6 +6,11 @@ import threading
 
 import pytest
 
+try:
+    import fcntl
+except ImportError:
+    fcntl = None
+
 from cherrypy.framework.helpers import expose
 from cherrypy.framework.site import site as owner
 from cherrypy.lib import sessions
@@ -55,6 +60,12 @@ class Root:
         return "renewed"
 
     @expose
+    def empty(self):
+        owner.session.clear()
+        owner.session.regenerate()
+        return owner.session.id
+
+    @expose
     def leave(self):
         sessions.expire()
         owner.session.delete()
@@ -99,3 +110,47 @@ def test_a_new_id_is_given_under_the_lock(site):
     assert (renewed.status, renewed.cookie != first.cookie) == (200, True)
     assert not any(lock.locked() for lock in Insisting.locks.values())
     assert site("/count", headers=back(renewed)).body == b"2"
+
+
+def test_an_emptied_session_with_a_new_id_is_kept(site):
+    """Who logs out like this is known under the new id afterwards."""
+    first = site("/count")
+    emptied = site("/empty", headers=back(first))
+    assert list(Insisting.cache) == [emptied.text]
+    assert site("/count", headers=back(emptied)).cookie == emptied.cookie
+
+
+class OwnLock:
+    """A lock as zc.lockfile has them: held until it is closed."""
+
+    def __init__(self, path):
+        self.file = open(path, "w")
+        fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def close(self):
+        self.file.close()
+
+
+class OwnLocking(sessions.FileSession):
+    """Takes the lock in its own way, and leaves it to FileSession to give it back."""
+
+    def acquire_lock(self, path=None):
+        self.lock = OwnLock((path or self._get_file_path()) + self.LOCK_SUFFIX)
+        self.locked = True
+
+
+@pytest.mark.skipif(fcntl is None, reason="only on systems with fcntl")
+def test_a_lock_of_a_subclass_is_given_back(tmp_path):
+    session = OwnLocking(storage_path=str(tmp_path), clean_freq=0)
+    session.acquire_lock()
+    held = session.lock
+    session["a"] = 1
+    session.save()
+    assert held.file.closed
+    assert not session.locked
+    session.acquire_lock()  # at once, and not of a closed file
+    session.timeout = 0
+    session.load()
+    session.save()
+    session.clean_up()
+    assert not session._exists()

@@ -133,7 +133,9 @@ def url(
         # Another slash, or what browsers take for one, would begin the name of a host.
         return "/" + "/".join(newurl.split("/", 3)[3:]).lstrip("/\\")
     if relative:
-        return _relative_to(url(relative=False), newurl)
+        link = _relative_to(url(relative=False), newurl)
+        # Without a page to be relative to, it is the host and the path: no link, a name.
+        return link if request.app else link.removeprefix("./")
     return newurl
 
 

@@ -151,6 +151,7 @@ class Session:
         if not self.loaded and self._id is not None and not self.missing:
             self._access()
         self.regenerated = True
+        self._keep = True  # empty or not: the client is given its id, and finds it the next time
         self._regenerate()
         self._stored = False
 

@@ -180,6 +180,12 @@ class FileSession(RecordSession):
 
     def release_lock(self, path: str | None = None) -> None:
         """Give the lock back."""
+        foreign = self.__dict__.pop("lock", None)
+        if foreign is not None and self.locked:
+            # An `acquire_lock` of a subclass has left it there, such as a LockFile of zc.lockfile.
+            self._lock_on_access = self.locked = False
+            foreign.close()
+            return
         super().release_lock()
 
     # --------------------------------------------------------------------------- clean-up
