@@ -1,6 +1,6 @@
 """Installs each product with ours in place of CherryPy and Cheroot, runs it, and prints a table.
 
-    scripts/downstream [PRODUCT ...] [--real] [--list]
+    scripts/downstream [PRODUCT ...] [--real] [--list] [--page]
 
 ``--real`` installs the real CherryPy instead, to see what fails there as well. The exit status is the
 number of products that failed. Everything that is made is below ``.cache/downstream``.
@@ -9,7 +9,9 @@ number of products that failed. Everything that is made is below ``.cache/downst
 from __future__ import annotations
 
 import argparse
+import datetime
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -26,6 +28,8 @@ from .products import PRODUCTS, Product
 HERE = Path(__file__).resolve().parent
 TOP = HERE.parent
 CACHE = TOP / ".cache" / "downstream"
+PAGE = TOP / "docs" / "compatibility.md"
+MARKS = re.compile(r"(<!-- downstream:[^\n]*-->\n).*?(<!-- end of downstream -->)", re.DOTALL)
 DEADLINE = 900  # seconds for the run of one product
 COMPANION = """\
 [build-system]
@@ -221,9 +225,19 @@ def table(results: list[Result]) -> str:
         if not one.good:
             reason = one.said or f"see log.txt in its folder of {CACHE.relative_to(TOP)}"
             lines.append(f"\n{one.product.name}: {reason}")
-        elif one.product.left_out:
-            lines.append(f"\n{one.product.name}: {len(one.product.left_out)} tests left out")
+        for reason in dict.fromkeys(one.product.left_out.values()):
+            count = [*one.product.left_out.values()].count(reason)
+            lines.append(f"\n{one.product.name}: {count} tests left out: {reason}")
     return "\n".join(lines)
+
+
+def write_page(results: list[Result]) -> None:
+    """Put the table, and when it was made, into the documentation."""
+    today = datetime.datetime.now(datetime.timezone.utc).date()
+    python = "%d.%d" % sys.version_info[:2]
+    text = f"Run on {today:%Y-%m-%d}, Python {python}:\n\n{table(results)}\n"
+    page = PAGE.read_text("utf-8")
+    PAGE.write_text(MARKS.sub(lambda found: f"{found[1]}{text}{found[2]}", page), "utf-8")
 
 
 def main() -> int:
@@ -232,7 +246,10 @@ def main() -> int:
     parser.add_argument("products", nargs="*", metavar="PRODUCT", help=", ".join(names))
     parser.add_argument("--real", action="store_true", help="with the real CherryPy, to compare")
     parser.add_argument("--list", action="store_true", help="say what would be run")
+    parser.add_argument("--page", action="store_true", help="write docs/compatibility.md's table")
     told = parser.parse_args()
+    if told.page and (told.products or told.real):
+        parser.error("--page is for a run of all products")
     if unknown := set(told.products) - set(names):
         parser.error(f"no such product: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     chosen = [p for p in PRODUCTS if not told.products or p.name in told.products]
@@ -247,6 +264,8 @@ def main() -> int:
             print(f"{product.name} {product.version} ...", file=sys.stderr, flush=True)
             results.append(examine(product, ours))
     print(table(results))
+    if told.page:
+        write_page(results)
     return sum(not one.good for one in results)
 
 

@@ -27,6 +27,8 @@ class Product:
         return f"{self.name}{extras}=={self.version}"
 
 
+UNDERSCORE = "sends a request field whose name has an underscore, which is left out on purpose"
+
 PRODUCTS = (
     Product(
         "rdiffweb",
@@ -41,6 +43,10 @@ PRODUCTS = (
         "its own tests",
         tests=("src/cherrypy_foundation",),
         needs=("pytest", "apscheduler", "zc.lockfile"),
+        left_out={
+            f"src/cherrypy_foundation/tests/test_url.py::UrlTest::test_get_page_relative_{one}": UNDERSCORE
+            for one in ("true", "server")
+        },
     ),
     Product(
         "cherrypy-cors",
@@ -48,13 +54,6 @@ PRODUCTS = (
         "its own tests",
         tests=("test_all.py",),
         needs=("pytest",),
-    ),
-    Product(
-        "CherryMusic",
-        "0.41.4",
-        "its own tests",
-        tests=("cherrymusicserver",),
-        needs=("pytest", "mock", "pynose"),
     ),
     Product(
         "cherrys",

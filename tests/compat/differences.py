@@ -38,7 +38,10 @@ BAD = ours(STRICT, {"status": 400})
 
 CONTINUE = "100 is left out when the body has come with the head (RFC 9110 10.1.1)"
 CONTINUED = ours(CONTINUE, {"status": 200})
-LINE = ours("the text about a malformed request line ends otherwise", {"status": 400, "body": re.compile("^Malformed Request-Line")})
+LINE = ours(
+    "the text about a malformed request line ends otherwise",
+    {"status": 400, "body": re.compile("^Malformed Request-Line")},
+)
 INTERIM = ours("an interim status is no answer (RFC 9110 15.2)", {"status": 500})
 PAGE = "the error page is our own"
 UNKNOWN = ours(
@@ -117,7 +120,8 @@ DIFFERENCES: dict[str, Wanted] = {
         "a folded header of a part is unfolded", body("folded='x'")
     ),
     "app_bodies/raw lines": ours(
-        "lines are read from a body one after the other; CherryPy loses its place", {"status": 200, "body": re.compile("three")}
+        "lines are read from a body one after the other; CherryPy loses its place",
+        {"status": 200, "body": re.compile("three")},
     ),
     "app_bodies/expect continue": CONTINUED,
     "app_wire/expect": CONTINUED,
@@ -132,9 +136,12 @@ DIFFERENCES: dict[str, Wanted] = {
         "an answer without compression is acceptable unless excluded (RFC 9110 12.5.3)",
         {"status": 200, "headers": {"content-encoding": None}},
     ),
-    "app_encoding/coding /gz/ GZIP": ours("names of codings are case-insensitive (RFC 9110 8.4.1)", {"status": 200}),
+    "app_encoding/coding /gz/ GZIP": ours(
+        "names of codings are case-insensitive (RFC 9110 8.4.1)", {"status": 200}
+    ),
     "app_encoding/coding /gz/encoded gzip": ours(
-        "what is compressed already is not compressed again", {"headers": {"content-encoding": ["own"]}}
+        "what is compressed already is not compressed again",
+        {"headers": {"content-encoding": ["own"]}},
     ),
     "app_encoding/cache nocache again": ours(
         "a response that says no-cache is not served from the cache (RFC 9111)", body("nocache 2")
@@ -148,7 +155,8 @@ DIFFERENCES: dict[str, Wanted] = {
         {"headers": {"location": ["http://compat.test/%C3%A9%E2%82%AC?x=%C3%A9"]}},
     ),
     "app_errors/redirect encoding": ours(
-        "Location holds a URI, not RFC 2047 words", {"headers": {"location": ["http://compat.test/%C3%A9"]}}
+        "Location holds a URI, not RFC 2047 words",
+        {"headers": {"location": ["http://compat.test/%C3%A9"]}},
     ),
     "app_errors/redirect newline": ours(
         "Location holds a URI, not RFC 2047 words",
@@ -167,7 +175,8 @@ DIFFERENCES: dict[str, Wanted] = {
     "app_errors/broken unknown path": ours("a broken template keeps the status", {"status": 404}),
     # --- dispatch
     "app_objects/sub double slash": ours(
-        "a path that begins with two slashes is a path, not the name of a host", body("sub index []")
+        "a path that begins with two slashes is a path, not the name of a host",
+        body("sub index []"),
     ),
     "app_objects/kwonly missing": ours(
         "a missing keyword-only parameter is as missing as any: 404, not 500",
@@ -177,9 +186,20 @@ DIFFERENCES: dict[str, Wanted] = {
         "a keyword-only parameter is not unexpected",
         {"status": 404, "body": re.compile("Unexpected query string parameters: l ")},
     ),
-    "app_objects/urls parent": ours("cherrypy.url() of a path above the page begins with a slash", body("http://compat.test/abc")),
-    "app_objects/plain private": ours("dispatch does not walk into classes and their attributes", {"status": 404}),
-    "app_tools/flatten": ours("tools.flatten flattens any iterator, not generators alone", body("bca1a2")),
+    "app_objects/urls parent": ours(
+        "cherrypy.url() of a path above the page begins with a slash",
+        body("http://compat.test/abc"),
+    ),
+    "app_objects/plain private": ours(
+        "dispatch does not walk into classes and their attributes", {"status": 404}
+    ),
+    "app_toolargs/cached post": ours(
+        "only GET and HEAD are answered from the cache, whatever is listed (RFC 9111 4)",
+        body("made 4"),
+    ),
+    "app_tools/flatten": ours(
+        "tools.flatten flattens any iterator, not generators alone", body("bca1a2")
+    ),
     # --- responses
     "app_responses/plain body empty": ours("an empty body needs no encoding", body("")),
     "app_responses/body bytearray": ours("a bytearray is a body like bytes", body("array")),
@@ -193,13 +213,16 @@ DIFFERENCES: dict[str, Wanted] = {
         {"status": 500, "headers": {"content-type": ["text/plain"]}},
     ),
     "app_responses/closings": ours(
-        "every body that has close() is closed, whatever becomes of the request", {"status": 200, "body": re.compile("^[1-9]")}
+        "every body that has close() is closed, whatever becomes of the request",
+        {"status": 200, "body": re.compile("^[1-9]")},
     ),
     "app_responses/remove": ours(
         "a response may go without a Content-Type, if a page removes it",
         {"status": 200, "headers": {"content-type": None}, "body": "no type"},
     ),
-    "app_responses/response defaults": ours("response.header_list is a list from the start", {"status": 200}),
+    "app_responses/response defaults": ours(
+        "response.header_list is a list from the start", {"status": 200}
+    ),
     "app_responses/stream too long": ours(
         "nothing beyond the declared length is sent", {"status": 200, "body": re.compile("^0,1")}
     ),
@@ -212,12 +235,17 @@ DIFFERENCES: dict[str, Wanted] = {
         {"status": 200, "body": re.compile("'a', '1'.*'b', '3'")},
     ),
     # --- sessions
-    "app_sessions/* 6 count": ours("session.regenerate() keeps the data, so that a login may renew the id", body("4")),
+    "app_sessions/* 6 count": ours(
+        "session.regenerate() keeps the data, so that a login may renew the id", body("4")
+    ),
     "app_sessions/ram 10 ": REGENERATED,
     "app_sessions/file 10 ": REGENERATED,
-    "app_sessions/file 12 unlock": ours("a session lock may be released early, and the session still be saved", body("released")),
+    "app_sessions/file 12 unlock": ours(
+        "a session lock may be released early, and the session still be saved", body("released")
+    ),
     "app_sessions/hostile id": ours(
-        "an impossible session id is treated as an unknown one: no 500", {"status": 200, "body": "1"}
+        "an impossible session id is treated as an unknown one: no 500",
+        {"status": 200, "body": "1"},
     ),
     # --- static files
     "app_static/static unknown.xyzzy": UNKNOWN,
@@ -225,7 +253,9 @@ DIFFERENCES: dict[str, Wanted] = {
     "app_static/static archive.tar.gz": ours(
         "archives have the registered type", {"headers": {"content-type": ["application/gzip"]}}
     ),
-    "app_static/static ..%2fsecret/password.txt": ours("an encoded path that climbs is answered as a page that is not there", {"status": 404}),
+    "app_static/static ..%2fsecret/password.txt": ours(
+        "an encoded path that climbs is answered as a page that is not there", {"status": 404}
+    ),
     "app_static/served unicode name": ours(
         "quotes in a file name are escaped (RFC 6266)",
         {
@@ -237,15 +267,23 @@ DIFFERENCES: dict[str, Wanted] = {
         },
     ),
     "app_static/fileobj generated": ours(
-        "no ranges are offered of what cannot seek", {"body": "feefie", "headers": {"accept-ranges": None}}
+        "no ranges are offered of what cannot seek",
+        {"body": "feefie", "headers": {"accept-ranges": None}},
     ),
-    "app_static/fileobj range": ours("ranges of file objects are answered with the part alone", {"status": 206, "body": "il"}),
-    "app_static/range bytes=-0": ours("the last 0 bytes are not satisfiable (RFC 9110 14.1.2)", {"status": 416}),
+    "app_static/fileobj range": ours(
+        "ranges of file objects are answered with the part alone", {"status": 206, "body": "il"}
+    ),
+    "app_static/range bytes=-0": ours(
+        "the last 0 bytes are not satisfiable (RFC 9110 14.1.2)", {"status": 416}
+    ),
     "app_static/range bytes=a-b": INVALID_RANGE,
     "app_static/range bytes=": INVALID_RANGE,
     "app_static/range items=0-1": INVALID_RANGE,
     "app_static/range nonsense": INVALID_RANGE,
-    "app_static/range bytes=1-2,": ours("an empty element of a list of ranges is passed over (RFC 9110 5.6.1)", {"status": 206, "body": "12"}),
+    "app_static/range bytes=1-2,": ours(
+        "an empty element of a list of ranges is passed over (RFC 9110 5.6.1)",
+        {"status": 206, "body": "12"},
+    ),
     "app_static/range head": ours("ranges are for GET alone (RFC 9110 14.2)", {"status": 200}),
     "app_static/range if-range stale": ours(
         "If-Range is honoured (RFC 9110 13.1.5)", {"status": 200, "body": "0123456789"}
@@ -261,15 +299,20 @@ DIFFERENCES: dict[str, Wanted] = {
     "app_static/get_ranges bytes=1-1-1": ours(
         "an invalid set of ranges is none, not a failure", {"status": 200, "body": "None"}
     ),
-    "app_static/get_ranges bytes=8-20": ours("a range that reaches beyond the end stops at it", body("[(8, 10)]")),
-    "app_static/get_ranges pages=1-2": ours("a range in another unit is no range of bytes", body("None")),
+    "app_static/get_ranges bytes=8-20": ours(
+        "a range that reaches beyond the end stops at it", body("[(8, 10)]")
+    ),
+    "app_static/get_ranges pages=1-2": ours(
+        "a range in another unit is no range of bytes", body("None")
+    ),
     "app_static/get_ranges bytes=--1": ours("an invalid set of ranges is none", body("None")),
     # --- configuration
     "app_config/refused bare": REFUSED,
     "app_config/refused open": REFUSED,
     "app_config/refused import": REFUSED,
     "app_config/refused noequals": ours(
-        "the message about a line without a value names the file otherwise", {"status": 200, "body": re.compile("^ParsingError: Source")}
+        "the message about a line without a value names the file otherwise",
+        {"status": 200, "body": re.compile("^ParsingError: Source")},
     ),
     # --- the server
     "app_wire/no host": ours(
@@ -280,9 +323,12 @@ DIFFERENCES: dict[str, Wanted] = {
     "app_wire/no version": LINE,
     "app_wire/bad version": LINE,
     "app_wire/http 0.9": ours("HTTP/0.9 is refused with a whole answer", {"status": 505}),
-    "app_wire/connect": ours("CONNECT is asked of the application, which has no such page", {"status": 404}),
+    "app_wire/connect": ours(
+        "CONNECT is asked of the application, which has no such page", {"status": 404}
+    ),
     "app_wire/lower method": ours(
-        "the text about a malformed method is shorter", {"status": 400, "body": re.compile("^Malformed method name")}
+        "the text about a malformed method is shorter",
+        {"status": 400, "body": re.compile("^Malformed method name")},
     ),
     "app_wire/lengths same": ours(STRICT, {"status": 400}),
     "app_wire/unknown coding": ours(STRICT, {"status": 400}),
@@ -291,13 +337,17 @@ DIFFERENCES: dict[str, Wanted] = {
         "repeated fields are joined; a field with an underscore in its name is left out, since it could pose as another",
         {"status": 200, "body": re.compile("HTTP_X_OWN: 1, 2\n")},
     ),
-    "app_wsgi/fails": ours("a grafted application that fails is answered with a text, but no traceback", {"status": 500}),
+    "app_wsgi/fails": ours(
+        "a grafted application that fails is answered with a text, but no traceback",
+        {"status": 500},
+    ),
     "app_wsgi/restarted": ours(
         "the headers of the second call replace those of the first (PEP 3333)",
         {"status": 503, "body": "replaced", "headers": {"content-type": ["text/x"]}},
     ),
     "app_encoding/coding /gz/noshow gzip": ours(
-        "nothing had been sent when the body failed: an error page, not a broken body", {"status": 500}
+        "nothing had been sent when the body failed: an error page, not a broken body",
+        {"status": 500},
     ),
     "app_wsgi/by hand missing": ours(
         PAGE, {"status": 200, "body": re.compile("'404 Not Found'.*The path .* was not found")}
@@ -306,7 +356,9 @@ DIFFERENCES: dict[str, Wanted] = {
         f"{PAGE}: another number of bytes in the line",
         {"status": 200, "body": re.compile(r'"GET /path/2 HTTP/1.1" 200 36 "" ""\n')},
     ),
-    "app_wsgi/tree_call": ours("an error page of the tree says its length", {"status": 200, "body": re.compile("404 Not")}),
+    "app_wsgi/tree_call": ours(
+        "an error page of the tree says its length", {"status": 200, "body": re.compile("404 Not")}
+    ),
     "app_bodies/multipart no boundary": ours(MALFORMED, {"status": 400}),
     "app_bodies/multipart bad boundary": ours(MALFORMED, {"status": 400}),
     "app_bodies/multipart truncated": ours(MALFORMED, {"status": 400}),

@@ -23,6 +23,7 @@ AREAS = {
     "app_bodies": "Request bodies",
     "app_objects": "From a path to a page",
     "app_tools": "Tools",
+    "app_toolargs": "Arguments of tools",
     "app_responses": "Responses",
     "app_errors": "Errors and redirects",
     "app_encoding": "Encodings and caching",
@@ -49,9 +50,8 @@ def rows(app: str, recorded: Any) -> list[str]:
         if not key.startswith(f"{app}/"):
             continue
         name = key.partition("/")[2]
-        theirs = [i for i in recorded[app]["requests"] if fnmatchcase(i["name"], name)] or [
-            i for i in recorded[app]["requests"] if i["name"] == name
-        ]
+        asked = recorded[app]["requests"]
+        theirs = [i for i in asked if i["name"] == name or fnmatchcase(i["name"], name)]
         before = statuses(theirs[0]["expected"]["answers"])
         after = statuses(wanted.answers)
         change = "" if after in ("none", before) else f"{before}, now {after}"

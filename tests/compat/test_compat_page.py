@@ -13,7 +13,9 @@ TOP = Path(__file__).resolve().parents[2]
 
 def test_the_page_has_every_difference() -> None:
     page = differences_page.PAGE.read_text("utf-8")
-    assert page == differences_page.with_tables(page), "run: python tests/compat/differences_page.py"
+    assert page == differences_page.with_tables(page), (
+        "run: python tests/compat/differences_page.py"
+    )
     for wanted in DIFFERENCES.values():
         assert differences_page.cell(wanted.reason) in page
 
