@@ -17,7 +17,6 @@ from cherrypy.framework.serving import serving
 from cherrypy.framework.site import site
 from kirsch.http.dates import HTTPDate
 from kirsch.http.headers import HeaderMap
-from kirsch.http.status import valid_status
 
 from . import cptools
 
@@ -147,6 +146,8 @@ class MemoryCache(Cache):
             self._entries: dict[int, _Entry] = {}
             self._serials: dict[tuple[int, Any], int] = {}  # by id of the variants, and key
             self._serial = 0
+            # By URI the requests that are making its response now.
+            self._making: dict[str, set[Any]] = {}
             self.tot_puts = 0
             self.tot_gets = 0
             self.tot_hist = 0
@@ -239,16 +240,44 @@ class MemoryCache(Cache):
             self.tot_hist += 1
         return variant
 
+    def begin(self) -> None:
+        """Note that the current request makes a response, which `delete` makes worthless.
+
+        Without this, what was read before a change would be stored after it.
+        """
+        request = serving.request
+        uri = self._uri()
+        with self._changed:
+            self._making.setdefault(uri, set()).add(request)
+
+        def end() -> None:
+            with self._changed:
+                making = self._making.get(uri)
+                if making is not None:
+                    making.discard(request)
+                    if not making:
+                        del self._making[uri]
+
+        request._caching_begun = True
+        request.hooks.attach("on_end_request", end, failsafe=True)
+
     def put(self, variant: Any, size: int) -> None:
         """Store a variant of `size` bytes, if there is room, for the current request."""
         uri = self._uri()
+        request = serving.request
         with self._changed:
+            if getattr(request, "_caching_begun", False) and request not in self._making.get(
+                uri, ()
+            ):
+                return  # deleted meanwhile
             variants = self._variants(uri)
             if variants is None:
                 return
             key = self._key(variants)
             serial = self._serials.get((id(variants), key))
             known = 0 if serial is None else self._entries[serial].size
+            # Peers choose what is told apart, so that counts, too.
+            size += len(uri) + sum(map(len, key))
             if size >= self.maxobj_size or self.cursize - known + size >= self.maxsize:
                 self._tidy(uri, variants)
                 return
@@ -284,6 +313,8 @@ class MemoryCache(Cache):
     ) -> None:
         from heapq import heapify, heappush
 
+        from .cachewords import freshness
+
         # The place of this one may be taken already, by what its waiters wait for.
         while len(variants) - (key in variants) >= self.maxvariants:
             serials = (self._serials.get((id(variants), other)) for other in variants)
@@ -292,7 +323,8 @@ class MemoryCache(Cache):
                 break
             self._forget(self._entries[oldest])
         self._serial = serial = self._serial + 1
-        when = serving.response.time + self.delay
+        response = serving.response
+        when = response.time + min(self.delay, freshness(response.headers, response.time))
         self._entries[serial] = _Entry(serial, when, size, uri, variants, key)
         self._serials[id(variants), key] = serial
         heappush(self.expirations, (when, serial))
@@ -308,17 +340,10 @@ class MemoryCache(Cache):
         """Remove all variants of the current request's URI."""
         uri = self._uri()
         with self._changed:
+            self._making.pop(uri, None)
             variants = self.store.pop(uri, None)
             if variants is not None:
                 self._forget_all(variants)
-
-
-def _directives(field: str) -> Iterator[tuple[str, str | None]]:
-    """Yield name and value of each directive of a Cache-Control or Pragma field."""
-    for item in field.split(","):
-        name, equals, value = item.strip().partition("=")
-        if name:
-            yield name.strip().lower(), value.strip() if equals else None
 
 
 def _cache_of(kwargs: dict[str, Any], debug: bool) -> Any:
@@ -345,6 +370,8 @@ def get(
 
     Returns whether the response is made. Sets `request.cached` and `request.cacheable`.
     """
+    from .cachewords import Wish
+
     request, response = serving.request, serving.response
     cache = _cache_of(kwargs, debug)
 
@@ -354,64 +381,44 @@ def get(
         # RFC 9111, 4.4: what may change the resource, also by a method nobody knows, ends it.
         if method in invalid_methods or method not in ("OPTIONS", "TRACE"):
             cache.delete()
+            # And after the change: what others read meanwhile may be from before it.
+            for point in ("before_finalize", "before_error_response"):
+                request.hooks.attach(point, cache.delete, priority=100)
         return False
 
     # Until something is found that can be sent. HEAD may be answered by what GET has left, but
     # leaves nothing: its page need not have made a body.
     request.cached, request.cacheable = False, method == "GET"
-    fields = request.headers
-    pragma = dict.get(fields, "Pragma")
-    if pragma and any(name == "no-cache" for name, _ in _directives(pragma)):
-        return False
-    max_age = cache.delay if isinstance(cache, MemoryCache) else getattr(cache, "delay", 600)
-    for name, value in _directives(dict.get(fields, "Cache-Control") or ""):
-        if name == "no-cache":
-            return False
-        if name == "max-age":
-            if not value or not value.isascii() or not value.isdigit():
-                raise HTTPError(400, "Invalid Cache-Control header")
-            max_age = int(value[:12])
-
-    variant = cache.get()
+    wish = Wish(request, getattr(cache, "delay", 600))
+    request.cacheable = wish.store and request.cacheable
+    variant = cache.get() if wish.reuse else None
+    if variant is not None:
+        status, headers, body, created = variant
+        age = int(response.time - created)
+        if age > wish.max_age or response.time - created > wish.fresh_for(headers, created):
+            variant = None
     if variant is None:
-        return False
-    status, headers, body, created = variant
-    age = int(response.time - created)
-    if age > max_age:
+        if wish.only_if_cached:
+            raise HTTPError(504, "This response is not in the cache.")
+        if request.cacheable and hasattr(cache, "begin"):
+            cache.begin()
         return False
     request.cached, request.cacheable = True, False
     # A copy: what happens to this response is no business of the next one.
     response.headers = HeaderMap()
     dict.update(response.headers, headers)
     response.headers["Age"] = str(age)
+    response.status = status
     try:
+        if "Etag" in headers:
+            cptools.validate_etags()
         cptools.validate_since()
     except HTTPRedirect as exc:
         if exc.status == 304 and hasattr(cache, "tot_non_modified"):
             cache.tot_non_modified += 1
         raise
-    response.status = status
     response.body = body
     return True
-
-
-#: Statuses that hold for whoever asks (RFC 9110, 15.1). Others tell of one request: a range, a
-#: condition, a field that was wrong. Kept, such an answer to one peer would be given to all.
-_STORABLE = frozenset((200, 203, 300, 301, 308, 404, 410))
-
-
-def _may_be_stored(response: Any) -> bool:
-    headers = response.headers
-    for field in ("Pragma", "Cache-Control"):
-        for name, _ in _directives(str(dict.get(headers, field) or "")):
-            if name in ("no-cache", "no-store", "private"):
-                return False
-    if "Content-Range" in headers or "*" in headers.values("Vary"):
-        return False
-    try:
-        return valid_status(response.status)[0] in _STORABLE
-    except ValueError:
-        return False
 
 
 class _Tee:
@@ -466,8 +473,10 @@ def _teed(body: Any, cache: Any, response: Any) -> Generator[bytes, None, None]:
 
 def tee_output() -> None:
     """Store the response of this request while it is being sent."""
+    from .cachewords import may_be_stored
+
     response = serving.response
-    if _may_be_stored(response):
+    if may_be_stored(serving.request, response):
         response.body = _Tee(response.body, site.__dict__["_cache"], response)
 
 
