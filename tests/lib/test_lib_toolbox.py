@@ -53,6 +53,7 @@ TOOLS = {
 #: Those the original does not have.
 TOOLS |= {
     "allowed_hosts": ("AllowedHostsTool", "on_start_resource", 5, "allowed_hosts"),
+    "compress": ("Tool", "before_finalize", 79, "compress"),
     "csrf": ("CsrfTool", "before_handler", 2, "csrf"),
     "rate_limit": ("RateLimitTool", "before_request_body", 35, "rate_limit"),
     "websocket": ("WebSocketTool", "before_handler", 90, "open_websocket"),

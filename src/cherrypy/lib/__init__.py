@@ -126,6 +126,7 @@ _ROOMS = frozenset(
         "auth_basic",
         "auth_digest",
         "caching",
+        "compression",
         "covercp",
         "cpstats",
         "cptools",

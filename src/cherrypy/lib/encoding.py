@@ -221,19 +221,45 @@ def prepare_iter(value: Any) -> Any:
     return value
 
 
-def compress(body: Iterable[bytes], compress_level: int) -> Iterator[bytes]:
-    """Return `body` as one gzip member (RFC 1952), a chunk for each chunk; closes `body`."""
-    return _Compressed(body, compress_level)
+def compress(body: Iterable[bytes], compress_level: int, flush: bool = False) -> Iterator[bytes]:
+    """Return `body` as one gzip member (RFC 1952), a chunk for each chunk; closes `body`.
+
+    Args:
+        compress_level: 0 (none) to 9 (best).
+        flush: let the client read each chunk when it comes, and not when there is enough to
+            compress well: for bodies that are made while they are sent.
+    """
+    import zlib
+
+    # wbits 31: deflate in a gzip wrapper; no file name and no time, so that equal bodies
+    # compress to equal bytes.
+    squeeze = zlib.compressobj(compress_level, zlib.DEFLATED, 31)
+    sync = (lambda: squeeze.flush(zlib.Z_SYNC_FLUSH)) if flush else None
+    return Compressed(body, squeeze.compress, sync, squeeze.flush)
 
 
-class _Compressed:
-    """Closes the body at its end, or when closed; a generator would not if nobody had begun."""
+class Compressed:
+    """A body compressed chunk by chunk; closed at its end, or when this is.
+
+    A generator would not close it if nobody had begun.
+
+    Args:
+        squeeze: takes a chunk, and returns what there is to send of it.
+        flush: returns the rest of the chunks so far; None: that can wait.
+        finish: returns the rest.
+    """
 
     __slots__ = ("body", "chunks")
 
-    def __init__(self, body: Iterable[bytes], compress_level: int) -> None:
+    def __init__(
+        self,
+        body: Iterable[bytes],
+        squeeze: Callable[[bytes], bytes],
+        flush: Callable[[], bytes] | None,
+        finish: Callable[[], bytes],
+    ) -> None:
         self.body: Any = body
-        self.chunks = _squeezed(body, compress_level)
+        self.chunks = _squeezed(body, squeeze, flush, finish)
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -253,17 +279,19 @@ class _Compressed:
             close()
 
 
-def _squeezed(body: Iterable[bytes], compress_level: int) -> Generator[bytes, None, None]:
-    import zlib
-
-    # wbits 31: deflate in a gzip wrapper; no file name and no time, so that equal bodies
-    # compress to equal bytes.
-    squeeze = zlib.compressobj(compress_level, zlib.DEFLATED, 31)
+def _squeezed(
+    body: Iterable[bytes],
+    squeeze: Callable[[bytes], bytes],
+    flush: Callable[[], bytes] | None,
+    finish: Callable[[], bytes],
+) -> Generator[bytes, None, None]:
     for chunk in body:
-        data = squeeze.compress(chunk)
+        data = squeeze(chunk)
+        if flush is not None and chunk:
+            data += flush()
         if data:
             yield data
-    yield squeeze.flush()
+    yield finish()
 
 
 def decompress(body: bytes) -> bytes:
@@ -309,10 +337,63 @@ def _codings(elements: list[Any]) -> tuple[float, float | None]:
     return gzip_weight, identity
 
 
+def may_be_compressed(mime_types: Iterable[str], min_size: int) -> bool:
+    """Tell whether the response is of a type and a size to be compressed.
+
+    Args:
+        min_size: bytes; a body of unknown length is large enough.
+    """
+    response = serving.response
+    headers, body = response.headers, response.body
+    content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if not _is_gzip_type(content_type, mime_types):
+        return False
+    if "no-transform" in str(dict.get(headers, "Cache-Control", "")).lower():  # RFC 9111, 5.2.2.6
+        return False
+    if not min_size:
+        return True
+    length = headers.get("Content-Length")
+    if length is None and isinstance(body, (list, tuple)):
+        length = sum(map(len, body))
+    return length is None or int(length) >= min_size
+
+
+def may_have_coding() -> bool:
+    """Note that the response varies with Accept-Encoding; tell whether a coding could be put on.
+
+    Not on nothing, not on what has one (from the cache, or a file), not on ranges, which count
+    the bytes of the plain file, and not on streams that the event loop sends.
+    """
+    request, response = serving.request, serving.response
+    set_vary_header(response, "Accept-Encoding")
+    headers = response.headers
+    body = response.body
+    return not (
+        not body
+        or getattr(request, "cached", False)
+        or headers.get("Content-Encoding")
+        or headers.get("Content-Range")
+        or getattr(body, "give_feed", None) is not None
+    )
+
+
+def set_coding(coding: str) -> None:
+    """Set the fields of a response whose body is going to be in that coding."""
+    headers = serving.response.headers
+    headers["Content-Encoding"] = coding
+    etag = headers.get("ETag")
+    if etag and not etag.startswith("W/"):
+        # The tag was made for other bytes: RFC 9110, 8.8.3.3 asks for another, or a weak, one.
+        headers["ETag"] = "W/" + etag
+    if "Content-Length" in headers:
+        del headers["Content-Length"]
+
+
 def gzip(
     compress_level: int = 5,
     mime_types: Any = ["text/html", "text/plain"],  # noqa: B006 - read only; shown to users
     debug: bool = False,
+    min_size: int = 0,
 ) -> None:
     """Compress the response body if the client can read that (tool `gzip`).
 
@@ -320,18 +401,13 @@ def gzip(
         compress_level: 0 (none) to 9 (best).
         mime_types: content types to compress; ``text/*``, ``*/*`` and ``application/*+xml`` mean
             all of their kind.
+        min_size: bytes; smaller bodies are left alone.
 
     The response is 406 when the client accepts neither gzip nor the plain body, and 400 when its
     Accept-Encoding cannot be understood.
     """
     request, response = serving.request, serving.response
-    set_vary_header(response, "Accept-Encoding")
-    headers = response.headers
-    if not response.body or getattr(request, "cached", False):
-        # Nothing to compress; what the cache holds has been compressed when it was stored.
-        return
-    if headers.get("Content-Encoding") or headers.get("Content-Range"):
-        # Ranges count the bytes of the plain file.
+    if not may_have_coding():
         return
     field = request.headers.get("Accept-Encoding")
     if not field:
@@ -348,14 +424,6 @@ def gzip(
         return
     if identity is not None and identity > gzip_weight:
         return
-    content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if not _is_gzip_type(content_type, mime_types):
-        return
-    headers["Content-Encoding"] = "gzip"
-    etag = headers.get("ETag")
-    if etag and not etag.startswith("W/"):
-        # The tag was made for other bytes: RFC 9110, 8.8.3.3 asks for another, or a weak, one.
-        headers["ETag"] = "W/" + etag
-    if "Content-Length" in headers:
-        del headers["Content-Length"]
-    response.body = compress(response.body, compress_level)
+    if may_be_compressed(mime_types, 0 if identity == 0.0 else min_size):
+        set_coding("gzip")
+        response.body = compress(response.body, compress_level, response.stream)

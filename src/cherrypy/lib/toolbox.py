@@ -176,6 +176,13 @@ def _allowed_hosts() -> Tool:
     return AllowedHostsTool()
 
 
+def _compress() -> Tool:
+    from .compression import compress
+
+    # Before gzip, which leaves alone what is compressed.
+    return Tool("before_finalize", compress, "compress", 79)
+
+
 def _csrf() -> Tool:
     from .csrf import CsrfTool
 
@@ -209,6 +216,7 @@ def _digest_auth() -> Tool:
 #: Tools that are made, and whose modules are imported, when somebody first asks for them.
 _LATE: dict[str, Callable[[], Tool]] = {
     "allowed_hosts": _allowed_hosts,
+    "compress": _compress,
     "csrf": _csrf,
     "rate_limit": _rate_limit,
     "secure_headers": _secure_headers,
