@@ -13,11 +13,38 @@ from compat_kit import APPS
 import cherrypy
 
 # The default toolbox of CherryPy 18.10; ours has more, and about those there is nobody to ask.
-TOOLS = (
-    "accept allow auth_basic auth_digest autovary caching decode encode err_redirect etags expires flatten gzip "
-    "ignore_headers json_in json_out log_headers log_hooks log_tracebacks params proxy redirect referer "
-    "response_headers session_auth sessions staticdir staticfile trailing_slash xmlrpc"
-).split()
+TOOLS = [
+    "accept",
+    "allow",
+    "auth_basic",
+    "auth_digest",
+    "autovary",
+    "caching",
+    "decode",
+    "encode",
+    "err_redirect",
+    "etags",
+    "expires",
+    "flatten",
+    "gzip",
+    "ignore_headers",
+    "json_in",
+    "json_out",
+    "log_headers",
+    "log_hooks",
+    "log_tracebacks",
+    "params",
+    "proxy",
+    "redirect",
+    "referer",
+    "response_headers",
+    "session_auth",
+    "sessions",
+    "staticdir",
+    "staticfile",
+    "trailing_slash",
+    "xmlrpc",
+]
 
 # Arguments that say nothing to a client, and those that CherryPy does not have.
 SILENT = {"debug"}
