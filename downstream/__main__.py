@@ -234,8 +234,8 @@ def table(results: list[Result]) -> str:
 def write_page(results: list[Result]) -> None:
     """Put the table, and when it was made, into the documentation."""
     today = datetime.datetime.now(datetime.timezone.utc).date()
-    python = "%d.%d" % sys.version_info[:2]
-    text = f"Run on {today:%Y-%m-%d}, Python {python}:\n\n{table(results)}\n"
+    major, minor = sys.version_info[:2]
+    text = f"Run on {today:%Y-%m-%d}, Python {major}.{minor}:\n\n{table(results)}\n"
     page = PAGE.read_text("utf-8")
     PAGE.write_text(MARKS.sub(lambda found: f"{found[1]}{text}{found[2]}", page), "utf-8")
 

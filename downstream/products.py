@@ -63,6 +63,14 @@ PRODUCTS = (
         needs=("redis",),
     ),
     Product(
+        "CherryMusic",
+        "0.41.4",
+        "its server, from its source, over HTTP",
+        smoke="smoke_cherrymusic.py",
+        needs=("PyYAML",),
+        no_deps=True,
+    ),
+    Product(
         "ldapcherry",
         "1.1.1",
         "its daemon with the demo directory, over HTTP",

@@ -17,12 +17,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def process(port: int, *command: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that listens on the port; ended at the end."""
+def process(port: int, *command: str, waits: bool = True) -> Iterator[subprocess.Popen[bytes]]:
+    """A process, which is waited for until it listens on the port; ended at the end."""
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     try:
         until = time.monotonic() + 20
-        while True:
+        while waits:
             try:
                 socket.create_connection(("127.0.0.1", port), 1).close()
                 break
@@ -52,7 +52,7 @@ def ask(
         body = None if form is None else urlencode(form)
         link.request("GET" if form is None else "POST", path, body, headers)
         answer = link.getresponse()
-        text = answer.read().decode()
+        text = answer.read().decode("utf-8", "replace")
         given = answer.getheader("Set-Cookie", "").split(";")[0]
         return answer.status, text, given or cookie
     finally:

@@ -124,7 +124,7 @@ class OwnLock:
     """A lock as zc.lockfile has them: held until it is closed."""
 
     def __init__(self, path):
-        self.file = open(path, "w")
+        self.file = open(path, "w")  # noqa: SIM115 held until close()
         fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def close(self):
