@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
 import differences_page
+from cherrypy._cpwsgi_server import CPWSGIServer
 from differences import DIFFERENCES
+
+import cherrypy
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -18,6 +22,18 @@ def test_the_page_has_every_difference() -> None:
     )
     for wanted in DIFFERENCES.values():
         assert differences_page.cell(wanted.reason) in page
+
+
+def test_the_server_keeps_the_members_that_the_page_names() -> None:
+    page = differences_page.PAGE.read_text("utf-8")
+    told = page.partition("programs read and set:")[2].partition("\n* ")[0]
+    server, _, rest = told.partition("(with ")
+    pool, _, more = rest.partition(")")
+    names = re.findall(r"`(\w+)`", server + more)
+    assert len(names) == 9
+    made = CPWSGIServer(cherrypy.server)
+    assert [name for name in names if not hasattr(made, name)] == []
+    assert [name for name in re.findall(r"`(\w+)`", pool) if not hasattr(made.requests, name)] == []
 
 
 def test_every_app_with_differences_has_its_area() -> None:

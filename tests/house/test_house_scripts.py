@@ -69,6 +69,19 @@ def test_bench_knows_its_workloads() -> None:
             assert contender in CONTENDERS
 
 
+def test_downstream_knows_its_products() -> None:
+    """It says which there are, before anything is fetched."""
+    status, said = run("scripts/downstream", "--list")
+    assert status == 0
+    assert "rdiffweb" in said
+    status, said = run("scripts/downstream", "no-such-product")
+    assert status == 2
+    assert "no such product: no-such-product; there are rdiffweb" in said
+    status, said = run("scripts/downstream", "--page", "rdiffweb")
+    assert status == 2
+    assert "a run of all" in said
+
+
 @pytest.mark.parametrize("path", files("scripts/*", ".ci/*"), ids=lambda path: path.name)
 def test_shell_scripts_parse_and_stop_at_the_first_error(path: Path) -> None:
     text = path.read_text("utf-8")
