@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
@@ -30,6 +31,7 @@ TOP = HERE.parent
 CACHE = TOP / ".cache" / "downstream"
 PAGE = TOP / "docs" / "compatibility.md"
 MARKS = re.compile(r"(<!-- downstream:[^\n]*-->\n).*?(<!-- end of downstream -->)", re.DOTALL)
+PORT = 54583  # the default of cherrypy.test.helper.CPWebCase
 DEADLINE = 900  # seconds for the run of one product
 COMPANION = """\
 [build-system]
@@ -170,6 +172,10 @@ def environ(folder: Path) -> dict[str, str]:
 
 
 def own_tests(product: Product, python: Path, folder: Path, log: Path) -> tuple[int, int, int, str]:
+    try:
+        socket.create_server(("127.0.0.1", PORT)).close()
+    except OSError:
+        raise Failed(f"port {PORT}, where the tests of such products listen, is taken") from None
     top, report = source(product, folder, log), folder / "report.xml"
     report.unlink(missing_ok=True)
     left = [word for name in product.left_out for word in ("--deselect", name)]
