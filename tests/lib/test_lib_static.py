@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from pathlib import Path
 
 import pytest
 
@@ -493,3 +494,18 @@ def test_plain_and_conditional_requests_are_told_the_same(site):
     plain, full = site("/a.txt"), site("/a.txt", headers={"If-None-Match": '"other"'})
     assert dict(plain.fields) == {**dict(full.fields), "Date": plain["Date"]}
     assert plain.body == full.body
+
+
+def test_folders_and_files_may_be_paths(serve, folder):
+    """Objects of pathlib in place of texts, absolute and relative to a root."""
+    static = {"tools.staticdir.on": True, "tools.staticdir.dir": folder}
+    rooted = {"tools.staticdir.on": True, "tools.staticdir.root": folder.parent}
+    rooted["tools.staticdir.dir"] = Path(folder.name)
+    one = {"tools.staticfile.on": True, "tools.staticfile.filename": folder / "a.txt"}
+    part = {"tools.staticfile.on": True, "tools.staticfile.root": folder}
+    part["tools.staticfile.filename"] = Path("a.txt")
+    sections = {"/static": static, "/rooted": rooted, "/one": one, "/part": part}
+    site = serve(Root(), sections=sections)
+    for path in ("/static/a.txt", "/rooted/a.txt", "/one", "/part"):
+        assert site(path).body == TEN, path
+    assert site("/static//../secret.txt").status == 403

@@ -505,8 +505,8 @@ def _contained(base: str, branch: str) -> str | None:
 
 def staticdir(
     section: str,
-    dir: str,
-    root: str = "",
+    dir: str | os.PathLike[str],
+    root: str | os.PathLike[str] = "",
     match: str = "",
     content_types: Mapping[str, str] | None = None,
     index: str = "",
@@ -532,6 +532,8 @@ def staticdir(
     path = request.path_info
     if match and not re.search(match, path):
         return False
+    if type(dir) is not str:
+        dir = os.fspath(dir)
     if dir[:1] == "~":
         dir = os.path.expanduser(dir)
     if not os.path.isabs(dir):
@@ -556,8 +558,8 @@ def staticdir(
 
 
 def staticfile(
-    filename: str,
-    root: str | None = None,
+    filename: str | os.PathLike[str],
+    root: str | os.PathLike[str] | None = None,
     match: str = "",
     content_types: Mapping[str, str] | None = None,
     debug: bool = False,
@@ -574,6 +576,8 @@ def staticfile(
         return False
     if match and not re.search(match, request.path_info):
         return False
+    if type(filename) is not str:
+        filename = os.fspath(filename)
     if not os.path.isabs(filename):
         if not root:
             raise ValueError(f"Static tool requires an absolute filename (got '{filename}').")
