@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -131,3 +132,11 @@ def test_the_format():
     before = warnings.formatwarning
     Checker()()
     assert warnings.formatwarning is before
+
+
+def test_folders_may_be_objects_of_pathlib(check, tmp_path):
+    conf = {"tools.staticdir.on": True, "tools.staticdir.root": tmp_path}
+    (told,) = check({"/x": conf | {"tools.staticdir.dir": tmp_path / "css"}})
+    assert "dir is an absolute path, even though a root is provided." in told
+    (tmp_path / "css").mkdir()
+    assert check({"/x": conf | {"tools.staticdir.dir": Path("css")}}) == []

@@ -327,7 +327,7 @@ def _check_static(section: str, conf: dict[str, Any]) -> None:
     if folder is None:
         problems.append("tools.staticdir.dir is not set.")
     else:
-        full = folder
+        full = folder = os.fspath(folder)
         if os.path.isabs(folder):
             if root:
                 problems.append("dir is an absolute path, even though a root is provided.")
