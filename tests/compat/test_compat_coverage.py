@@ -48,7 +48,13 @@ TOOLS = [
 
 # Arguments that say nothing to a client, and those that CherryPy does not have.
 SILENT = {"debug"}
-OURS = {"sessions": {"partitioned", "samesite"}}
+OURS = {
+    "gzip": {"min_size"},
+    "proxy": {"forwarded", "prefix", "trusted"},
+    "sessions": {"partitioned", "samesite"},
+    "staticdir": {"precompressed"},
+    "staticfile": {"precompressed"},
+}
 KEY = re.compile(r"^tools\.(\w+)\.(\w+)$")
 WORD = re.compile(r"^([a-z_]+?)__(\w+)$")
 

@@ -87,6 +87,9 @@ class Session:
     _lock_on_access = False
     _keep = False
     _stored = False
+    # Of the class: a record may be removed while another request has the lock. Stores that others
+    # have written may insist on it.
+    _deletes_unlocked = False
     _deleted = False
 
     def __init__(self, id: str | None = None, **kwargs: Any) -> None:
@@ -232,8 +235,8 @@ class Session:
 
     def delete(self) -> None:
         """Remove the session from the store; what is set afterwards makes a new one."""
-        if self._lock_on_access and not self.locked:
-            self.acquire_lock()  # stores of others insist on it; `save` gives it back
+        if self._lock_on_access and not self.locked and not self._deletes_unlocked:
+            self.acquire_lock()  # `save` gives it back
         self._delete()
         self._stored = False
         self._deleted = True

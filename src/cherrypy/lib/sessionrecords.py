@@ -68,6 +68,8 @@ class RecordSession(Session):
     ``dumps((data, expiration time), protocol)`` and ``loads(bytes)``.
     """
 
+    _deletes_unlocked = True
+
     serializer: Any = "pickle"
     pickle_protocol = 5
 

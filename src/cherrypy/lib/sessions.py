@@ -70,6 +70,8 @@ class _SessionProxy(ThreadLocalProxy):
 class RamSession(Session):
     """Sessions in the memory of this process: ``cache[id] = (data, expiration time)``."""
 
+    _deletes_unlocked = True
+
     cache: dict[str, tuple[dict[Any, Any], datetime.datetime]] = {}
     locks: NamedLocks = NamedLocks()
 
