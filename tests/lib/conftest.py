@@ -177,6 +177,8 @@ def end_of_servers():
             cls.clean_thread.unsubscribe()
             del cls.clean_thread
         _pristine[cls] = dict(vars(cls))
+    sessions.RamSession.cache.clear()  # of tests elsewhere as well
+    sessions.RamSession.locks.clear()
     yield
     import session_kit
 
