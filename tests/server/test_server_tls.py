@@ -300,6 +300,7 @@ def s_client(bench: Bench, server: Any, pki: Pki) -> Any:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        bufsize=0,  # nothing is left to be flushed when the client is gone
     )
     bench.stack.enter_context(client)
     bench.stack.callback(client.kill)
@@ -308,12 +309,14 @@ def s_client(bench: Bench, server: Any, pki: Pki) -> Any:
 
 
 def say(client: Any, text: bytes, answer: bytes) -> bytes:
-    """Write to s_client, and read what it prints up to `answer`."""
-    client.stdin.write(text)
-    client.stdin.flush()
+    """Write to s_client, and read what it prints up to `answer`; END, once it has left."""
+    try:
+        client.stdin.write(text)
+    except BrokenPipeError:  # between the last answer and now: the server had closed
+        return b"END"
     seen = b""
     while answer not in seen:
-        data = client.stdout.read1(65536)
+        data = client.stdout.read(65536)
         if not data:
             return seen + b"END"
         seen += data
