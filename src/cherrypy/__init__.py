@@ -116,9 +116,16 @@ def _systemd(engine: Any) -> Any:
     return plugin
 
 
+def _monitor(engine: Any) -> Any:
+    from .monitor.plugin import make
+
+    return make(engine)
+
+
 site.tools.add_late("websocket", _websocket)
 _late_plugins["websocket"] = _relay
 _late_plugins["systemd"] = _systemd
+_late_plugins["monitor"] = _monitor
 
 # From here on the site and the front door share one namespace.
 globals().update(vars(site))

@@ -110,6 +110,7 @@ class Connection(Replies):
 
     def begin_body(self, head: RequestHead, rest: bytes, worker: Worker) -> bool:
         """Start the handler when the body is here, else gather it without a thread."""
+        self.body_since = worker.now
         settings = self.group.settings
         length = head.length
         if length is not None and settings.max_body and length > settings.max_body:

@@ -41,6 +41,7 @@ class Link:
 
     __slots__ = (
         "__weakref__",
+        "body_since",
         "buffer",
         "channel",
         "closing",
@@ -98,6 +99,7 @@ class Link:
         self.last: RequestHead | None = None
         self.template: dict[str, Any] | None = None  # the WSGI environ, as of template_head
         self.template_head: RequestHead | None = None
+        self.body_since = 0.0  # when the head of a request with a body was here; for who watches
         self.decoder: Any = None  # of a request body that is not read to its end
         self.expect = False  # 100 Continue is awaited
         self.keep_alive = True

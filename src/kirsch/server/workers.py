@@ -94,6 +94,7 @@ class Worker:
 
     __slots__ = (
         "announced",
+        "came",
         "counts",
         "current",
         "gateway",
@@ -119,6 +120,7 @@ class Worker:
         self.gateway = group.server.gateway
         self.leads = leads  # runs no handler: it only reads, queues and refuses while all are busy
         self.announced = False
+        self.came = 0.0  # when the requests had come that are being served; for those who watch
         self.holding = False
         self.ident = 0  # of its thread
         self.key = ""  # the path of the present request, or its family: where books are kept
@@ -218,6 +220,7 @@ class Worker:
                 return
             if ready:
                 self.turn = object()
+                self.came = self.now
                 for _ in range(min(len(ready), BATCH)):
                     conn = self.current = ready.popleft()
                     if not conn.go_on(self):
@@ -293,6 +296,7 @@ class Worker:
         """Go on with what was received; False when the baton has left this worker meanwhile."""
         group = self.group
         inbox, outbox, held, clock = group.inbox, group.outbox, group.held, time.monotonic
+        self.came = self.now
         # What receiving and sending took is no handler's fault.
         self.now = now = clock()
         flush_at = now + HELD
@@ -370,7 +374,7 @@ class Worker:
                 self.run_errands(other)
                 return True
             try:
-                conn, head, body, _ = other.queue.popleft()
+                conn, head, body, self.came = other.queue.popleft()
             except IndexError:
                 continue
             conn.state = RUNNING

@@ -1,0 +1,211 @@
+"""The plugin of the engine: `engine.monitor` starts and stops all that records and shows."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from ..framework.site import site as house
+from ..process.plugins.base import SimplePlugin
+from . import metrics, table
+from .recorder import Recorder
+from .routes import Route
+from .settings import SETTINGS, Settings
+from .site import Site
+from .snapshots import Snapshot, Taker
+from .watch import Watch
+
+assert table.__all__  # importing it has declared the metrics
+
+#: What is started with the monitor, in this order, and ended in the other: modules of this package.
+#: Each has `begin(monitor)`, which returns what ends it, or None.
+PARTS: tuple[str, ...] = ()
+
+#: Seconds between snapshots.
+BEAT = 1.0
+
+
+class Monitor(SimplePlugin):
+    """Records what the process does and keeps it at hand.
+
+    settings
+        `settings["store.path"]`; `engine.monitor.on = True` in a configuration.
+    recorder, site
+        What counts requests, and what all processes have counted.
+    beats
+        Called each second with the site's merged snapshot, in the monitor's own thread.
+    parts
+        What has been started, by the name of its module.
+    """
+
+    def __init__(self, bus: Any) -> None:
+        super().__init__(bus)
+        self.settings = Settings()
+        self.site = Site()
+        self.recorder = Recorder(self.tune)
+        self.recorder.broken = self.broken
+        self.taker = Taker(broken=self.broken)
+        self.beats: list[Callable[[Snapshot], object]] = []
+        self.parts: dict[str, Any] = {}
+        self.running = False
+        self._failures: dict[str, int] = {}
+        self._undo: list[Callable[[], object]] = []
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.settings.changed.append(self._changed)
+
+    # -- settings: engine.monitor.<name> -----------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in SETTINGS:
+            self.settings[name] = value
+        else:
+            object.__setattr__(self, name, value)
+
+    def tune(self, route: Route) -> None:
+        """Give a route its limits."""
+        route.limit = self.settings.apdex_of(route.name)
+        route.slow = float(self.settings["slow_threshold"])
+
+    def _changed(self, name: str) -> None:
+        if self.running and name in ("level", "metrics.include", "metrics.exclude"):
+            self._select()
+
+    def _select(self) -> None:
+        settings = self.settings
+        metrics.select(
+            settings["level"], list(settings["metrics.include"]), list(settings["metrics.exclude"])
+        )
+
+    def subscribe(self) -> None:
+        """Be on: `engine.monitor.on = True`."""
+        self.settings["on"] = True
+        super().subscribe()
+        self.bus.subscribe("start", self.serve)
+        if str(self.bus.state).endswith("STARTED"):
+            self.start()
+            self.serve()
+
+    def unsubscribe(self) -> None:
+        """Be off."""
+        self.settings["on"] = False
+        self.stop()
+        super().unsubscribe()
+        self.bus.unsubscribe("start", self.serve)
+
+    # -- life: listeners of the bus ----------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to record, before the servers begin to serve."""
+        if self.running or not self.settings["on"]:
+            return
+        self.running = True
+        self._select()
+        watch = Watch(self.recorder)
+        self._undo.append(watch.end)
+        for name in PARTS:
+            self._begin(name)
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._beat, name="monitor", daemon=True)
+        self._thread.start()
+
+    # Servers start at 75; what others do at the start is recorded.
+    start.priority = 20  # type: ignore[attr-defined]  # the bus reads it
+
+    def _begin(self, name: str) -> None:
+        try:
+            part = import_module(f"{__package__}.{name}").begin(self)
+        except Exception as error:
+            if getattr(error, "stops_the_monitor", False):
+                raise
+            self.broken(name, error)
+            return
+        if part is not None:
+            self.parts[name] = part
+
+    def serve(self) -> None:
+        """See the requests of all servers there are, once they have started."""
+        if self.running:
+            for adapter in {house.server, *house.servers.values()}:
+                self.watch(adapter.httpserver)
+
+    serve.priority = 80  # type: ignore[attr-defined]  # the bus reads it
+
+    def watch(self, httpserver: Any) -> None:
+        """See the requests of an HTTP server."""
+        kirsch = getattr(httpserver, "kirsch", None)
+        if kirsch is None or hasattr(kirsch.gateway, "__wrapped__"):
+            return
+        plain = kirsch.gateway
+        watched = self.recorder.watched(plain)
+        _answer_by(kirsch, watched)
+        self._undo.append(lambda: _answer_by(kirsch, plain))
+
+    def stop(self) -> None:
+        """End it all; what has been counted stays until the process ends."""
+        if not self.running:
+            return
+        self.running = False
+        self._stop.set()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(5.0)
+        self.beat()
+        for name in reversed(list(self.parts)):
+            part = self.parts.pop(name)
+            try:
+                part.end()
+            except Exception as error:
+                self.broken(name, error)
+        while self._undo:
+            self._undo.pop()()
+
+    # After the servers (25) have answered.
+    stop.priority = 60  # type: ignore[attr-defined]  # the bus reads it
+
+    # -- the beat ----------------------------------------------------------------------------------
+
+    def _beat(self) -> None:
+        due = time.monotonic() + BEAT
+        while not self._stop.wait(max(0.0, due - time.monotonic())):
+            due = max(due + BEAT, time.monotonic() + BEAT / 2)
+            self.beat()
+
+    def beat(self) -> None:
+        """Take a snapshot, and tell of it."""
+        try:
+            self.site.take(self.taker.take())
+            self.site.sweep()
+            merged = self.site.merged()
+        except Exception as error:
+            self.broken("beat", error)
+            return
+        for told in list(self.beats):
+            try:
+                told(merged)
+            except Exception as error:
+                self.broken(getattr(told, "__qualname__", "beat"), error)
+
+    def broken(self, what: Any, error: Exception | None = None) -> None:
+        """Say that a part of the monitor has failed: three times, then it is known."""
+        if error is None:
+            what, error = "recorder", what
+        name = str(what)
+        times = self._failures[name] = self._failures.get(name, 0) + 1
+        if times <= 3:
+            more = "" if times < 3 else " It will not be said again."
+            self.bus.log(f"The monitor's {name} failed: {error!r}.{more}", 40)
+
+
+def _answer_by(kirsch: Any, gateway: Any) -> None:
+    kirsch.gateway = gateway
+    for worker in list(kirsch.pool.workers):
+        worker.gateway = gateway
+
+
+def make(engine: Any) -> Monitor:
+    """Return the monitor of an engine, which is off."""
+    return Monitor(engine)

@@ -1,0 +1,307 @@
+"""The recorder: sees every request of the HTTP servers from its arrival to the end of its response.
+
+It stands in the place of a server's gateway and of three calls of the framework while it is on; off,
+nothing of it is there. Law: what it does to a request must not fail the request, and costs at most
+1.5 microseconds (`benchmarks/monitor.py`).
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from kirsch.server.gateway import Closing, FileWrapper, Handover, Upgrade
+from kirsch.server.parked import Parked
+
+from .blocks import PENDING, Block
+from .bodies import Sent, SizedBody, WatchedBody
+from .histograms import COUNTED, SCALES, Spread
+from .routes import FOREIGN, LONGEST, Route, Routes
+from .shards import Shard, own
+from .traces import APP, QUEUE, READ, TOOLS, WRITE, WSGI, Trace, clock
+
+METHODS = frozenset(
+    ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
+)
+OTHER = "_OTHER"  # OpenTelemetry's word for a method that nobody has heard of
+
+SECONDS, BYTES = SCALES["s"], SCALES["By"]
+_USUAL = frozenset((QUEUE, WSGI, APP, TOOLS))
+
+#: Combinations of path, page and answer whose block each thread remembers; a full table starts over.
+HOT = 2048
+
+
+class Recorder:
+    """Counts requests. One for the process; `watched` puts it in the way of a server's requests.
+
+    tune
+        Sets `limit` and `slow` of a new route.
+    """
+
+    def __init__(self, tune: Any = None) -> None:
+        self.routes = Routes()
+        self.tune = tune
+        #: Called with the trace, the route, the status and the seconds of requests that were slow,
+        #: failed or were aborted: `books.Books.consider`.
+        self.consider: Any = None
+        #: Told of the recorder's own failures; none of them is a request's.
+        self.broken: Any = lambda error: None
+        # Requests that wait without a thread, with their traces.
+        self.parked: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+
+    # -- a request whose response is all there -----------------------------------------------------
+
+    def watched(self, gateway: Any) -> Any:
+        """Return a gateway that answers as `gateway` does, and is counted."""
+        record, later = self.record, self.later
+
+        def watched(exchange: Any) -> Any:
+            shard = own.shard
+            trace = shard.trace
+            if trace.live is not None or trace.more:
+                trace.forget()
+            trace.live = exchange
+            connection = exchange.connection
+            trace.began = came = connection.worker.came
+            trace.since = since = clock()
+            head = exchange.head
+            if head.length or head.chunked:
+                self.reading(trace, exchange)
+            try:
+                answer = gateway(exchange)
+            except BaseException as error:
+                trace.error = error
+                record(trace, exchange, "500", 0, clock(), since - came)
+                raise
+            status, _, body = answer
+            if type(body) is not bytes:
+                return later(trace, exchange, answer, body, since - came)
+            ended = clock()
+            if trace.more:
+                record(trace, exchange, status, len(body), ended, since - came)
+                return answer
+            # What `record` does, for those of which there is nothing special to say.
+            try:
+                block = shard.hot[
+                    trace.page, head.path, head.method, status, head.minor, connection.scheme
+                ]
+            except KeyError:
+                block = record(trace, exchange, status, len(body), ended, since - came)
+                if block is not None and trace.page is not None:
+                    self.warm(shard, block, trace.page, head, status, connection.scheme)
+                return answer
+            took = ended - came
+            seconds = trace.seconds
+            pending = block.pending
+            pending.append(
+                (
+                    took,
+                    since - came,
+                    seconds[WSGI] + ended - trace.since,
+                    seconds[APP],
+                    seconds[TOOLS],
+                    len(body),
+                )
+            )
+            if took > block.limit:
+                self.late(block, trace, status, took)
+            if len(pending) >= PENDING:
+                block.fold()
+            seconds[WSGI] = seconds[APP] = seconds[TOOLS] = 0.0
+            trace.live = None
+            return answer
+
+        watched.__wrapped__ = gateway  # type: ignore[attr-defined]  # as functools has it
+        return watched
+
+    def warm(
+        self, shard: Shard, block: Block, page: Any, head: Any, status: str, scheme: str
+    ) -> None:
+        """Remember where such requests are counted."""
+        if len(head.path) <= LONGEST and len(status) <= LONGEST:
+            if len(shard.hot) >= HOT:
+                shard.hot = {}
+            shard.hot[page, head.path, head.method, status, head.minor, scheme] = block
+
+    def record(
+        self,
+        trace: Trace,
+        exchange: Any,
+        status: str,
+        size: int,
+        ended: float,
+        queue: float,
+        first: float = 0.0,
+        aborted: bool = False,
+    ) -> Block | None:
+        """Count a request that has ended; None if that failed.
+
+        queue
+            The seconds that it waited.
+        first
+            When its first byte went out, if that was not the last.
+        """
+        seconds = trace.seconds
+        block = None
+        try:
+            seconds[trace.layer] += ended - trace.since
+            head, request = exchange.head, trace.request
+            if request is None:
+                route = self.foreign(exchange)
+            else:
+                route = self.routes.of(request, trace.page)
+            method = head.method if head.method in METHODS else OTHER
+            key = (route, method, status[:3], head.minor, exchange.connection.scheme)
+            shard = own.shard
+            block = shard.blocks.get(key)
+            if block is None:
+                block = shard.blocks[key] = self.block(route, status, shard)
+            took = ended - trace.began
+            block.pending.append((took, queue, seconds[WSGI], seconds[APP], seconds[TOOLS], size))
+            if trace.more:
+                self.more(block, trace)
+            if first or aborted or head.length:
+                self.rest(block, exchange, trace, ended, first, aborted)
+            if took > block.limit or aborted:
+                self.late(block, trace, status, took)
+            if len(block.pending) >= PENDING:
+                block.fold()
+        except Exception as error:
+            self.broken(error)
+        page = trace.page
+        trace.forget()
+        trace.page = page
+        return block
+
+    def block(self, route: Route, status: str, shard: Shard) -> Block:
+        """Return a new block of a route."""
+        if self.tune is not None:
+            self.tune(route)
+        failed = status[0] == "5"  # each of those is looked at
+        return Block(route, -1.0 if failed else min(route.limit, route.slow), shard.lock)
+
+    def foreign(self, exchange: Any) -> Route:
+        """The route of a request that no application of the framework has seen."""
+        return self.routes.get("", FOREIGN)
+
+    def reading(self, trace: Trace, exchange: Any) -> None:
+        """A request with a body: what it took to come is its time, too."""
+        since = exchange.connection.body_since
+        if 0.0 < since < trace.began:
+            trace.seconds[READ] = trace.began - since
+            trace.began = since
+            trace.more = True
+
+    def more(self, block: Block, trace: Trace) -> None:
+        """Count the time in the layers that not every request has, and what was called there."""
+        seconds = trace.seconds
+        for layer, value in enumerate(seconds):
+            if value and layer not in _USUAL:
+                block.layer(layer).observe(value)
+        for layer, count in trace.calls.items():
+            spread = block.calls.get(layer)
+            if spread is None:
+                spread = block.calls[layer] = Spread(COUNTED)
+            spread.observe(count)
+
+    def rest(
+        self,
+        block: Block,
+        exchange: Any,
+        trace: Trace,
+        ended: float,
+        first: float,
+        aborted: bool,
+    ) -> None:
+        """Count what few requests have: a body, a stream, a peer that left."""
+        if first:
+            if block.first is None:
+                block.first = Spread(SECONDS)
+                block.streams = Spread(SECONDS)
+            block.first.observe(first - trace.began)
+            block.streams.observe(ended - first)  # type: ignore[union-attr]  # made above
+        if aborted:
+            block.aborted += 1
+        length = exchange.head.length
+        if length:
+            if block.bodies is None:
+                block.bodies = Spread(BYTES)
+            block.bodies.observe(length)
+
+    def late(self, block: Block, trace: Trace, status: str, took: float) -> None:
+        """Count a request that does not satisfy, and have it looked at."""
+        route = block.route
+        if took > route.limit:
+            if took > 4 * route.limit:
+                block.frustrated += 1
+            else:
+                block.tolerable += 1
+        if took > route.slow:
+            block.slow += 1
+        if self.consider is not None:
+            self.consider(trace, route, status, took)
+
+    # -- a request whose response is still to be made ----------------------------------------------
+
+    def later(self, trace: Trace, exchange: Any, answer: Any, body: Any, queue: float) -> Any:
+        """Count a request when its body has ended. Returns the answer, perhaps with another body."""
+        status, headers, _ = answer
+        kind = type(body)
+        if kind is list or kind is tuple:
+            self.record(trace, exchange, status, sum(map(len, body)), clock(), queue)
+            return answer
+        if kind is Upgrade:
+            self.record(trace, exchange, status, 0, clock(), queue)
+            return answer
+        if kind is Handover:
+            self.away(trace, exchange, status, body, queue)
+            return answer
+        if kind is FileWrapper or kind is Closing:
+            Sent(self, trace.moved(), exchange, status, body, queue)
+            return answer
+        trace.enter(WRITE)
+        wrapper = SizedBody if hasattr(kind, "__len__") else WatchedBody
+        return status, headers, wrapper(self, trace, exchange, status, body, queue)
+
+    def away(self, trace: Trace, exchange: Any, status: str, body: Handover, queue: float) -> None:
+        """The response is made elsewhere: by a feed, or by a worker that goes on with the request."""
+        away: Any = getattr(body.begin, "__self__", None)
+        if isinstance(away, Parked):
+            moved = trace.moved()
+            moved.enter(APP)  # what it waits for is the page's business
+            self.parked[away] = (moved, exchange, queue)
+            return
+        moved = trace.moved()
+        first = clock()
+        ended = getattr(away, "ended", None)
+        if ended is None:
+            self.record(moved, exchange, status, 0, first, queue)
+            return
+
+        def finished() -> Any:
+            self.record(moved, exchange, status, 0, clock(), queue, first)
+            return ended()
+
+        moved.enter(WRITE)
+        away.ended = finished
+
+    def resumed(self, parked: Any, work: Any) -> Any:
+        """Return the rest of a parked request's work, counted."""
+        known = self.parked.pop(parked, None)
+        if known is None:
+            return work
+        moved, exchange, queue = known
+
+        def counted() -> Any:
+            trace = own.trace
+            trace.take(moved)
+            trace.leave(WSGI)
+            answer = work()
+            body = answer[2]
+            if type(body) is bytes:
+                self.record(trace, exchange, answer[0], len(body), clock(), queue)
+                return answer
+            return self.later(trace, exchange, answer, body, queue)
+
+        return counted

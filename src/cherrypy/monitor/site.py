@@ -1,0 +1,123 @@
+"""The site: what all its processes have counted, as one.
+
+Law: no count ever falls. What a process has counted stays when it has ended: its last snapshot goes
+into the base of the retired.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from .metrics import GAUGE, Labels, Metric
+from .snapshots import Numbers, Snapshot, Spreads
+
+#: Seconds without a snapshot after which a process counts as ended.
+SILENCE = 5.0
+
+
+class Site:
+    """Takes the snapshots of processes and adds them up."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards: a snapshot is in `_latest` or in the base
+        self._latest: dict[str, Snapshot] = {}
+        self._seen: dict[str, float] = {}
+        self._counts: Numbers = {}  # of the retired
+        self._spreads: Spreads = {}
+        #: Snapshots that never came, by worker.
+        self.lost: dict[str, int] = {}
+        #: Processes that have ended without saying so.
+        self.died = 0
+
+    def take(self, snapshot: Snapshot) -> None:
+        """Take a snapshot; one older than what is known is ignored."""
+        name = snapshot.worker
+        with self._lock:
+            before = self._latest.get(name)
+            if before is not None:
+                if before.born != snapshot.born:
+                    self._retire(before)
+                elif snapshot.number <= before.number:
+                    return
+                elif snapshot.number > before.number + 1:
+                    gap = snapshot.number - before.number - 1
+                    self.lost[name] = self.lost.get(name, 0) + gap
+            self._latest[name] = snapshot
+            self._seen[name] = time.monotonic()
+
+    def leave(self, worker: str) -> None:
+        """A process has ended; its counts stay."""
+        with self._lock:
+            snapshot = self._latest.pop(worker, None)
+            self._seen.pop(worker, None)
+            if snapshot is not None:
+                self._retire(snapshot)
+
+    def sweep(self) -> None:
+        """Retire processes of which nothing has been heard."""
+        now = time.monotonic()
+        for name, seen in list(self._seen.items()):
+            if now - seen > SILENCE:
+                self.died += 1
+                self.leave(name)
+
+    def workers(self) -> list[Snapshot]:
+        """The latest snapshot of each process that lives."""
+        with self._lock:
+            return list(self._latest.values())
+
+    def merged(self) -> Snapshot:
+        """Return all as one snapshot.
+
+        Series of metrics whose `merge` is 'each' have the worker's name as a last label.
+        """
+        with self._lock:
+            whole = Snapshot("site", 0.0, time.time())
+            whole.counts = dict(self._counts)
+            whole.spreads = {key: spread.copy() for key, spread in self._spreads.items()}
+            for snapshot in self._latest.values():
+                _add(whole.counts, whole.spreads, snapshot)
+                for (metric, labels), value in snapshot.gauges.items():
+                    _merge_gauge(whole.gauges, metric, labels, value, snapshot.worker)
+            whole.details = {
+                snapshot.worker: snapshot.details for snapshot in self._latest.values()
+            }
+        return whole
+
+    def _retire(self, snapshot: Snapshot) -> None:
+        _add(self._counts, self._spreads, snapshot)
+
+
+def _add(counts: Numbers, spreads: Spreads, snapshot: Snapshot) -> None:
+    worker = snapshot.worker
+    for (metric, labels), value in snapshot.counts.items():
+        key = (metric, _labels(metric, labels, worker))
+        counts[key] = counts.get(key, 0) + value
+    for (metric, labels), spread in snapshot.spreads.items():
+        key = (metric, _labels(metric, labels, worker))
+        known = spreads.get(key)
+        if known is None:
+            spreads[key] = spread.copy()
+        else:
+            known.add(spread)
+
+
+def _labels(metric: Metric, labels: Labels, worker: str) -> Labels:
+    return (*labels, worker) if metric.merge == "each" else labels
+
+
+def _merge_gauge(
+    gauges: Numbers, metric: Metric, labels: Labels, value: float, worker: str
+) -> None:
+    assert metric.kind == GAUGE
+    key = (metric, _labels(metric, labels, worker))
+    known = gauges.get(key)
+    if known is None or metric.merge == "last":
+        gauges[key] = value
+    elif metric.merge == "max":
+        gauges[key] = max(known, value)
+    elif metric.merge == "min":
+        gauges[key] = min(known, value)
+    else:
+        gauges[key] = known + value

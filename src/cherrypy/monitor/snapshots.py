@@ -1,0 +1,154 @@
+"""Snapshots: what one process has counted until now, whole, so that a lost one costs nothing.
+
+Law: numbers in a snapshot of a process never fall from one to the next, but those of gauges.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import zlib
+from typing import Any
+
+from . import shards
+from .counted import count_blocks
+from .histograms import Spread
+from .metrics import GAUGE, METRICS, Labels, Metric
+from .table import itself
+
+#: Bytes that a snapshot may have, unpacked: what is bigger is not believed.
+MOST_BYTES = 64 * 1024 * 1024
+
+Numbers = dict[tuple[Metric, Labels], float]
+Spreads = dict[tuple[Metric, Labels], Spread]
+
+
+class Snapshot:
+    """Numbers of one moment.
+
+    worker
+        Who counted: a name that no other process of the site has at the same time.
+    born
+        When it began to count, in seconds since the epoch: another life has another one.
+    at
+        When this was taken.
+    number
+        How many the process had taken before.
+    counts, gauges, spreads
+        Values by metric and labels.
+    details
+        What is no number: errors, slow requests, requests in flight.
+    """
+
+    __slots__ = ("at", "born", "counts", "details", "gauges", "number", "spreads", "worker")
+
+    def __init__(self, worker: str = "", born: float = 0.0, at: float = 0.0, number: int = 0):
+        self.worker = worker
+        self.born = born
+        self.at = at
+        self.number = number
+        self.counts: Numbers = {}
+        self.gauges: Numbers = {}
+        self.spreads: Spreads = {}
+        self.details: dict[str, Any] = {}
+
+    def pack(self) -> bytes:
+        """Return bytes that `unpack` reads."""
+        body = {
+            "worker": self.worker,
+            "born": self.born,
+            "at": self.at,
+            "number": self.number,
+            "counts": [[m.name, k, v] for (m, k), v in self.counts.items()],
+            "gauges": [[m.name, k, v] for (m, k), v in self.gauges.items()],
+            "spreads": [
+                [m.name, k, s.total, s.most, list(s.buckets.items())]
+                for (m, k), s in self.spreads.items()
+            ],
+            "details": self.details,
+        }
+        return zlib.compress(json.dumps(body, separators=(",", ":"), default=str).encode(), 1)
+
+
+def unpack(data: bytes) -> Snapshot:
+    """Read a snapshot. Raises ValueError for what is none, or is too big."""
+    try:
+        reader = zlib.decompressobj()
+        text = reader.decompress(data, MOST_BYTES)
+        if reader.unconsumed_tail:
+            raise ValueError(f"a snapshot of more than {MOST_BYTES} bytes")
+        body = json.loads(text)
+        snapshot = Snapshot(
+            str(body["worker"]), float(body["born"]), float(body["at"]), int(body["number"])
+        )
+        for name, labels, value in body["counts"]:
+            if name in METRICS:
+                snapshot.counts[METRICS[name], tuple(labels)] = float(value)
+        for name, labels, value in body["gauges"]:
+            if name in METRICS:
+                snapshot.gauges[METRICS[name], tuple(labels)] = float(value)
+        for name, labels, total, most, buckets in body["spreads"]:
+            if name in METRICS:
+                metric = METRICS[name]
+                snapshot.spreads[metric, tuple(labels)] = Spread(
+                    metric.scale, float(total), float(most), {int(b): int(c) for b, c in buckets}
+                )
+        snapshot.details = dict(body["details"])
+    except (zlib.error, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"not a snapshot: {error!r}") from error
+    return snapshot
+
+
+class Taker:
+    """Takes the snapshots of this process.
+
+    worker
+        Its name; the process id unless told otherwise.
+    broken
+        Told of a source that failed, with the metric: after three failures it is asked no more.
+    """
+
+    def __init__(self, worker: str = "", broken: Any = None) -> None:
+        self.worker = worker or str(os.getpid())
+        self.broken = broken
+        self.number = 0
+        self.failures: dict[Metric, int] = {}
+        #: What is asked for `details`, by name.
+        self.details: dict[str, Any] = {}
+
+    def take(self) -> Snapshot:
+        """Add up what all threads have counted, and ask what is to be asked."""
+        whole = shards.total()
+        snapshot = Snapshot(self.worker, shards.born, time.time(), self.number)
+        self.number += 1
+        count_blocks(whole.blocks, whole)
+        snapshot.counts = whole.counts
+        snapshot.spreads = whole.spreads
+        for name, lost in whole.lost.items():
+            snapshot.counts[itself.MONITOR_OVERFLOW, (name,)] = lost
+        for metric in list(METRICS.values()):
+            if metric.on and metric.source is not None and self.failures.get(metric, 0) < 3:
+                self.ask(metric, snapshot)
+        for name, source in self.details.items():
+            try:
+                snapshot.details[name] = source()
+            except Exception as error:
+                self.tell(name, error)
+        return snapshot
+
+    def ask(self, metric: Metric, snapshot: Snapshot) -> None:
+        """Have a metric's source give its values."""
+        assert metric.source is not None
+        into = snapshot.gauges if metric.kind == GAUGE else snapshot.counts
+        try:
+            for labels, value in metric.source().items():
+                into[metric, metric.admit(labels)] = value
+        except Exception as error:
+            self.failures[metric] = self.failures.get(metric, 0) + 1
+            self.tell(metric.name, error)
+
+    def tell(self, name: str, error: Exception) -> None:
+        """Say that something could not be asked."""
+        if self.broken is not None:
+            self.broken(name, error)

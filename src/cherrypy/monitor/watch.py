@@ -1,0 +1,115 @@
+"""The watch: what the recorder replaces in the framework while it is on."""
+
+from __future__ import annotations
+
+from types import MethodType
+from typing import TYPE_CHECKING, Any
+
+from kirsch.server.parked import Parked
+
+from ..framework.dispatch.handlers import PageHandler
+from ..framework.errors import HTTPError, HTTPRedirect
+from ..framework.hooks import Hook
+from ..framework.request import Request
+from ..framework.serving import serving
+from .shards import own
+from .traces import APP, TOOLS, clock
+
+if TYPE_CHECKING:
+    from .recorder import Recorder
+
+
+class Watch:
+    """What the recorder replaces in framework and server, until `end`."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.undo: list[tuple[Any, str, Any, Any]] = []
+        call = PageHandler.__call__
+        run_hook, run_hooks, resume = Hook.__call__, Request._run_hooks, Parked.resume
+
+        def watched_page(handler: Any) -> Any:
+            trace = own.trace
+            trace.request = serving.request
+            page = handler.callable
+            trace.page = page.__func__ if type(page) is MethodType else page
+            before = trace.layer
+            seconds = trace.seconds
+            trace.layer = APP
+            now = clock()
+            seconds[before] += now - trace.since
+            trace.since = now
+            try:
+                return call(handler)
+            finally:
+                now = clock()
+                seconds[APP] += now - trace.since
+                trace.since = now
+                trace.layer = before
+
+        def watched_hook(hook: Any) -> Any:
+            trace = own.trace
+            trace.request = serving.request
+            before, seconds = trace.layer, trace.seconds
+            trace.layer = TOOLS
+            now = clock()
+            seconds[before] += now - trace.since
+            trace.since = now
+            try:
+                return run_hook(hook)
+            finally:
+                now = clock()
+                seconds[TOOLS] += now - trace.since
+                trace.since = now
+                trace.layer = before
+
+        def watched_hooks(request: Any, point: str) -> None:
+            trace = own.trace
+            trace.request = request
+            before, seconds = trace.layer, trace.seconds
+            trace.layer = TOOLS
+            now = clock()
+            seconds[before] += now - trace.since
+            trace.since = now
+            try:
+                run_hooks(request, point)
+            finally:
+                now = clock()
+                seconds[TOOLS] += now - trace.since
+                trace.since = now
+                trace.layer = before
+
+        def watched_resume(parked: Any, work: Any) -> None:
+            resume(parked, recorder.resumed(parked, work))
+
+        for answer in (HTTPError, HTTPRedirect):
+            self.replace(answer, "set_response", self.seen(answer.set_response))
+        self.replace(PageHandler, "__call__", watched_page)
+        self.replace(Hook, "__call__", watched_hook)
+        self.replace(Request, "_run_hooks", watched_hooks)
+        self.replace(Parked, "resume", watched_resume)
+
+    @staticmethod
+    def seen(set_response: Any) -> Any:
+        """Return what notes whose request an exception answers, as no page may have been called."""
+
+        def seen(error: Any, *args: Any, **kwargs: Any) -> Any:
+            own.trace.request = serving.request
+            return set_response(error, *args, **kwargs)
+
+        return seen
+
+    def replace(self, owner: Any, name: str, new: Any) -> None:
+        """Put `new` in the place of an attribute, until `end`."""
+        before = getattr(owner, name)
+        new.__wrapped__ = before
+        new.__name__ = getattr(before, "__name__", name)
+        new.__doc__ = before.__doc__
+        setattr(owner, name, new)
+        self.undo.append((owner, name, before, new))
+
+    def end(self) -> None:
+        """Put everything back that nobody has replaced since."""
+        for owner, name, before, new in reversed(self.undo):
+            if owner.__dict__.get(name) is new:
+                setattr(owner, name, before)
+        self.undo.clear()
