@@ -22,6 +22,7 @@ from cherrypy.monitor import metrics, table
 from cherrypy.monitor.recorder import Recorder
 from cherrypy.monitor.watch import Watch
 from kirsch.server.exchange import Exchange
+from kirsch.server.input import EMPTY
 from kirsch.wire.http1.requests import HeadLimits, parse_head
 
 REQUESTS = 2000  # a run
@@ -52,7 +53,7 @@ def exchange_for(path: str, worker: Any) -> Exchange:
         local=("127.0.0.1", 8080),
         body_since=0.0,
     )
-    return Exchange(connection, parse_head(data, HeadLimits()), None)
+    return Exchange(connection, parse_head(data, HeadLimits()), EMPTY)
 
 
 def run(gateway: Any, exchange: Exchange, worker: Any) -> float:
@@ -62,7 +63,7 @@ def run(gateway: Any, exchange: Exchange, worker: Any) -> float:
     for number in range(REQUESTS):
         if number % 16 == 0:
             worker.turn = object()
-            worker.came = time.monotonic()
+            worker.came = worker.now = time.monotonic()
         gateway(exchange)
     return (clock() - began) / REQUESTS
 
@@ -70,7 +71,7 @@ def run(gateway: Any, exchange: Exchange, worker: Any) -> float:
 def compare(path: str, rounds: int, level: int) -> dict[str, float]:
     """Return what a request to `path` takes without and with the recorder, in microseconds."""
     metrics.select(level, ["*"], [])
-    worker = SimpleNamespace(turn=object(), came=0.0)
+    worker = SimpleNamespace(turn=object(), came=0.0, now=0.0, watch=None)
     exchange = exchange_for(path, worker)
     plain = cherrypy.server.httpserver.kirsch.gateway
     recorder = Recorder()

@@ -14,7 +14,7 @@ _BY = SCALES["By"]
 _ALWAYS = (QUEUE, WSGI, APP)
 
 #: Requests that are counted together.
-PENDING = 1024
+PENDING = 1024 * 6  # numbers
 
 
 class Block:
@@ -52,7 +52,7 @@ class Block:
         self.limit = limit  # seconds beyond which a request is looked at
         self.lock = lock  # guards: what is pending is counted once; its thread's own
         # What is yet to be counted: duration, queue, wsgi, app, tools, bytes.
-        self.pending: list[tuple[float, float, float, float, float, int]] = []
+        self.pending: list[float] = []
         self.duration = Spread(_S)
         self.first: Spread | None = None
         self.streams: Spread | None = None
@@ -76,17 +76,17 @@ class Block:
                 self.count(pending[:number])
                 del pending[:number]  # more may have come meanwhile
 
-    def count(self, pending: list[tuple[float, float, float, float, float, int]]) -> None:
+    def count(self, pending: list[float]) -> None:
         """Count requests."""
-        durations, queue, wsgi, app, tools, sizes = zip(*pending, strict=True)
-        self.duration.observe_all(durations)
+        self.duration.observe_all(pending[::6])
         layers: Any = self.layers
-        layers[QUEUE].observe_all(queue)
-        layers[WSGI].observe_all(wsgi)
-        layers[APP].observe_all(app)
+        layers[QUEUE].observe_all(pending[1::6])
+        layers[WSGI].observe_all(pending[2::6])
+        layers[APP].observe_all(pending[3::6])
+        tools = pending[4::6]
         if any(tools):
             self.layer(TOOLS).observe_all([value for value in tools if value])
-        self.sizes.observe_all(sizes)
+        self.sizes.observe_all(pending[5::6])
 
     def add(self, other: Block) -> None:
         """Add what another thread has counted."""

@@ -7,10 +7,7 @@ exact, too: what lies above the bound has the negative number of the bucket.
 
 from __future__ import annotations
 
-import sys
-from array import array
 from bisect import bisect_left, bisect_right
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from math import frexp, inf, ldexp
 
@@ -20,13 +17,15 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
 BYTES = tuple(float(1 << shift) for shift in range(6, 33, 2))
 COUNTS = (1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 10000.0)
 
+NOTHING = 1e-30
+
 
 def bucket(value: float) -> int:
-    """The number of the bucket that holds a value; what is not above 0 has the number 0.
+    """The number of the bucket that holds a value; what is nothing, or less, has the number 0.
 
     The exponent and the first four bits of the fraction, as in the upper bits of a `float` of C.
     """
-    if value <= 0.0:
+    if value < NOTHING:
         return 0
     fraction, exponent = frexp(value)
     return ((exponent + 126) << 4) + int(fraction * 32) - 16
@@ -47,25 +46,11 @@ class Scale:
         Bucket -> the bound in it: what is above that is counted apart.
     """
 
-    __slots__ = ("bounds", "edges", "split")
+    __slots__ = ("bounds", "split")
 
     def __init__(self, bounds: Iterable[float]) -> None:
         self.bounds = tuple(bounds)
         self.split = {bucket(bound): bound for bound in self.bounds}
-        # Eighths of a bucket that has a bound in it: where they belong, None for both parts.
-        self.edges: dict[int, int | None] = {}
-        for number, bound in self.split.items():
-            edge = _upper(bound)
-            for key in range(number << 3, (number + 1) << 3):
-                self.edges[key] = None if key == edge else number if key < edge else -number
-
-
-UPPER = slice(1, None, 2) if sys.byteorder == "little" else slice(0, None, 2)
-
-
-def _upper(value: float) -> int:
-    key: int = memoryview(array("f", (value,))).cast("B").cast("H")[UPPER].tolist()[0]
-    return key
 
 
 SCALES = {"s": Scale(SECONDS), "By": Scale(BYTES)}
@@ -108,33 +93,24 @@ class Spread:
             self.buckets[number] = 1
 
     def observe_all(self, values: Sequence[float]) -> None:
-        """Add many values at once, none below 0: a fraction of the work for each."""
-        most = max(values)
-        if most > self.most:
-            self.most = most
-        if most == min(values):
-            self.total += most * len(values)
-            self._put(most, len(values))
-            return
+        """Add many values at once, at a tenth of the price: sorted, each bucket is one step."""
+        values = sorted(values)
         self.total += sum(values)
-        # The upper half of a `float` of C: the exponent, and seven bits of the fraction.
-        keys = memoryview(array("f", values)).cast("B").cast("H")[UPPER].tolist()
-        buckets, edges = self.buckets, self.scale.edges
-        for key, count in Counter(keys).items():
-            number = edges.get(key, key >> 3)
-            if number is None:  # close to a bound: each by itself
-                for other, value in zip(keys, values, strict=True):
-                    if other == key:
-                        self._put(value, 1)
-                continue
-            buckets[number] = buckets.get(number, 0) + count
-
-    def _put(self, value: float, count: int) -> None:
-        number = bucket(value)
-        bound = self.scale.split.get(number)
-        if bound is not None and value > bound:
-            number = -number
-        self.buckets[number] = self.buckets.get(number, 0) + count
+        if values[-1] > self.most:
+            self.most = values[-1]
+        buckets, split = self.buckets, self.scale.split
+        at, end = 0, len(values)
+        while at < end:
+            number = bucket(values[at])
+            bound = split.get(number)
+            if bound is not None and values[at] <= bound:
+                after = bisect_right(values, bound, at)
+            else:
+                after = bisect_left(values, floor_of(number + 1) if number else NOTHING, at)
+                if bound is not None:
+                    number = -number
+            buckets[number] = buckets.get(number, 0) + after - at
+            at = after
 
     @property
     def count(self) -> int:

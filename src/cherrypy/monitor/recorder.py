@@ -11,6 +11,7 @@ import weakref
 from typing import Any
 
 from kirsch.server.gateway import Closing, FileWrapper, Handover, Upgrade
+from kirsch.server.input import EMPTY
 from kirsch.server.parked import Parked
 
 from .blocks import PENDING, Block
@@ -57,16 +58,16 @@ class Recorder:
         record, later = self.record, self.later
 
         def watched(exchange: Any) -> Any:
-            shard = own.shard
+            connection, head = exchange.connection, exchange.head
+            worker = connection.worker
+            shard = worker.watch or self.begun(worker)
             trace = shard.trace
-            if trace.live is not None or trace.more:
+            if trace.live is not None:
                 trace.forget()
             trace.live = exchange
-            connection = exchange.connection
-            trace.began = came = connection.worker.came
-            trace.since = since = clock()
-            head = exchange.head
-            if head.length or head.chunked:
+            trace.began = came = worker.came
+            trace.since = since = worker.now
+            if exchange.body is not EMPTY:
                 self.reading(trace, exchange)
             try:
                 answer = gateway(exchange)
@@ -93,27 +94,33 @@ class Recorder:
                 return answer
             took = ended - came
             seconds = trace.seconds
+            app, tools = seconds[APP], seconds[TOOLS]
             pending = block.pending
-            pending.append(
-                (
-                    took,
-                    since - came,
-                    seconds[WSGI] + ended - trace.since,
-                    seconds[APP],
-                    seconds[TOOLS],
-                    len(body),
-                )
+            # One step, so that whoever counts what is pending finds whole requests.
+            pending += (
+                took,
+                since - came,
+                ended - since - app - tools,
+                app,
+                tools,
+                len(body),
             )
             if took > block.limit:
                 self.late(block, trace, status, took)
             if len(pending) >= PENDING:
                 block.fold()
-            seconds[WSGI] = seconds[APP] = seconds[TOOLS] = 0.0
-            trace.live = None
+            seconds[APP] = seconds[TOOLS] = 0.0
+            trace.live = trace.request = None
             return answer
 
         watched.__wrapped__ = gateway  # type: ignore[attr-defined]  # as functools has it
         return watched
+
+    @staticmethod
+    def begun(worker: Any) -> Shard:
+        """Return the shard of the present thread, a worker's, and let the worker keep it."""
+        worker.watch = own.shard
+        return own.shard
 
     def warm(
         self, shard: Shard, block: Block, page: Any, head: Any, status: str, scheme: str
@@ -158,7 +165,9 @@ class Recorder:
             if block is None:
                 block = shard.blocks[key] = self.block(route, status, shard)
             took = ended - trace.began
-            block.pending.append((took, queue, seconds[WSGI], seconds[APP], seconds[TOOLS], size))
+            seconds[WSGI] = 0.0
+            seconds[WSGI] = max(0.0, took - queue - sum(seconds))
+            block.pending += (took, queue, seconds[WSGI], seconds[APP], seconds[TOOLS], size)
             if trace.more:
                 self.more(block, trace)
             if first or aborted or head.length:

@@ -1,13 +1,11 @@
-"""Shards: what each thread has counted. Law: one writer each, so no count is lost and none waits.
-
-A shard outlives its thread only as numbers, in the shard of the dead.
-"""
+"""Shards: what each thread has counted. Law: one writer each, so no count is lost and none waits."""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
+from _thread import get_ident
 from collections.abc import Callable
 from typing import Any
 
@@ -27,11 +25,9 @@ class Shard:
     """
 
     __slots__ = (
-        "__weakref__",
         "blocks",
         "counts",
         "hot",
-        "ident",
         "lock",
         "lost",
         "spreads",
@@ -46,7 +42,6 @@ class Shard:
         self.lock = threading.Lock()  # guards: what the recorder has pending is counted once
         self.lost: dict[str, int] = {}  # measurements that found no series of their own, by metric
         self.trace = Trace()
-        self.ident = threading.get_ident()
 
     def spread(self, metric: Any, labels: tuple[Any, ...]) -> Spread:
         """The histogram of a series."""
@@ -61,35 +56,40 @@ class Shard:
         self.lost[name] = self.lost.get(name, 0) + 1
 
 
-class _Own(threading.local):
-    """The shard and the trace of this thread."""
+#: The shard of each thread, by its identity. A thread that gets the identity of a dead one goes on
+#: with its shard: there still is one writer.
+shards: dict[int, Shard] = {}
 
-    shard: Shard
-    trace: Trace
-
-    def __init__(self) -> None:
-        self.shard, self.trace = _enter()
-        # Gone with the thread's locals: then its numbers move on.
-        self.farewell = _Farewell(self.shard)
+_lock = threading.Lock()  # guards: a thread has one shard
 
 
-class _Farewell:
-    """Tells that a thread has ended."""
-
-    __slots__ = ("shard",)
-
-    def __init__(self, shard: Shard) -> None:
-        self.shard = shard
-
-    def __del__(self) -> None:
-        if _left is not None:  # the interpreter ends
-            _left.append(self.shard)  # no lock here: this may run anywhere
+def begin() -> Shard:
+    """Make the shard of this thread."""
+    with _lock:
+        ident = get_ident()
+        shard = shards.get(ident)
+        if shard is None:
+            shard = shards[ident] = Shard()
+        return shard
 
 
-_lock = threading.RLock()  # guards: _shards and _dead, never a count
-_shards: list[Shard] = []
-_left: list[Shard] = []
-_dead = Shard()
+class _Own:
+    """What is this thread's: `own.shard`, and `own.trace` of it."""
+
+    __slots__ = ()
+
+    @property
+    def shard(self) -> Shard:
+        """The shard that this thread counts in."""
+        return shards.get(get_ident()) or begin()
+
+    @property
+    def trace(self) -> Trace:
+        """What this thread is doing for a request."""
+        return (shards.get(get_ident()) or begin()).trace
+
+
+own = _Own()
 
 #: Add blocks of the recorder; the room that knows their form is told of by `blocks_by`.
 _adders: list[Callable[[dict[Any, Any], dict[Any, Any]], object]] = []
@@ -103,22 +103,6 @@ def blocks_by(adder: Callable[[dict[Any, Any], dict[Any, Any]], object]) -> Any:
 
 #: When this process began to count.
 born = time.time()
-
-
-def _enter() -> tuple[Shard, Trace]:
-    shard = Shard()
-    with _lock:
-        _shards.append(shard)
-    return shard, shard.trace
-
-
-def _bury() -> None:
-    """Move the numbers of threads that have ended (under the lock)."""
-    while _left:
-        shard = _left.pop()
-        if shard in _shards:
-            _shards.remove(shard)
-            add(_dead, shard)
 
 
 def add(mine: Shard, theirs: Shard) -> None:
@@ -136,48 +120,40 @@ def add(mine: Shard, theirs: Shard) -> None:
 def total() -> Shard:
     """What all threads of this process have counted."""
     whole = Shard()
-    with _lock:
-        _bury()
-        add(whole, _dead)
-        for shard in _shards:
-            add(whole, shard)
+    for shard in list(shards.values()):
+        add(whole, shard)
     return whole
 
 
 def traces() -> list[tuple[int, Trace]]:
     """The threads that have served or counted something: their identities and traces."""
-    with _lock:
-        _bury()
-        return [(shard.ident, shard.trace) for shard in _shards]
+    return [(ident, shard.trace) for ident, shard in list(shards.items())]
 
 
 def reset() -> None:
     """Begin anew: what was counted is forgotten."""
     global born
-    with _lock:
-        _left.clear()
-        for shard in (*_shards, _dead):
-            shard.counts = {}
-            shard.spreads = {}
-            shard.blocks = {}
-            shard.hot = {}
-            shard.lost = {}
-        born = time.time()
+    for shard in list(shards.values()):
+        shard.counts = {}
+        shard.spreads = {}
+        shard.blocks = {}
+        shard.hot = {}
+        shard.lost = {}
+    born = time.time()
 
 
 def _forked() -> None:
     """A child begins with nothing: its parent tells of what was before."""
-    global _lock, _dead
-    _lock = threading.RLock()
-    mine = own.shard
-    mine.lock = threading.Lock()
-    _shards[:] = [mine]
-    _left.clear()
-    _dead = Shard()
-    mine.trace.forget()
+    global _lock
+    _lock = threading.Lock()
+    mine = shards.get(get_ident())
+    shards.clear()
+    if mine is not None:
+        mine.lock = threading.Lock()
+        mine.trace.forget()
+        shards[get_ident()] = mine
     reset()
 
 
-own = _Own()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)

@@ -1,7 +1,8 @@
 """Traces: where the time of a request goes, in layers that exclude each other.
 
 A thread is in one layer at a time. Entering another stops the clock of the one before and starts its
-own, so the layers of a request add up to its time whatever calls what.
+own, so the layers of a request add up to its time whatever calls what. What no other layer has is
+the time of the WSGI layer, the framework's own.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class Trace:
     def __init__(self) -> None:
         self.live: Any = None
         self.request: Any = None
-        self.page: Any = None  # the function that answers, once it has been called
+        self.page: Any = None  # what answers, once it has been called: a function or a method
         self.began = 0.0
         self.since = 0.0
         self.layer = WSGI

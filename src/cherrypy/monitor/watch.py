@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from types import MethodType
+from _thread import get_ident
 from typing import TYPE_CHECKING, Any
 
 from kirsch.server.parked import Parked
 
-from ..framework.dispatch.handlers import PageHandler
+from ..framework.dispatch.handlers import AWAITED, PageHandler, awaited
+from ..framework.dispatch.handlers import LateParamPageHandler as Late
 from ..framework.errors import HTTPError, HTTPRedirect
 from ..framework.hooks import Hook
 from ..framework.request import Request
 from ..framework.serving import serving
-from .shards import own
-from .traces import APP, TOOLS, clock
+from .shards import begin, own, shards
+from .traces import APP, TOOLS, WSGI, clock
 
 if TYPE_CHECKING:
     from .recorder import Recorder
+
+
+original = PageHandler.__call__
 
 
 class Watch:
@@ -26,20 +30,32 @@ class Watch:
         self.undo: list[tuple[Any, str, Any, Any]] = []
         call = PageHandler.__call__
         run_hook, run_hooks, resume = Hook.__call__, Request._run_hooks, Parked.resume
+        known = shards
 
         def watched_page(handler: Any) -> Any:
-            trace = own.trace
-            trace.request = serving.request
-            page = handler.callable
-            trace.page = page.__func__ if type(page) is MethodType else page
-            before = trace.layer
-            seconds = trace.seconds
+            # As `PageHandler.__call__`, which may be that of an agent, would need a call more.
+            request = serving.request
+            try:
+                trace = known[get_ident()].trace
+            except KeyError:
+                trace = begin().trace
+            trace.request = request
+            page = trace.page = handler.callable
+            before, seconds = trace.layer, trace.seconds
             trace.layer = APP
             now = clock()
-            seconds[before] += now - trace.since
+            if before != WSGI:  # whose time is what remains
+                seconds[before] += now - trace.since
             trace.since = now
             try:
-                return call(handler)
+                if call is not original or type(handler) is not Late or handler._kwargs:
+                    return call(handler)
+                try:
+                    result = page(*request.args, **request.params)
+                except TypeError as error:
+                    handler.blame(error)
+                    raise
+                return awaited(handler, result) if type(result) in AWAITED else result
             finally:
                 now = clock()
                 seconds[APP] += now - trace.since
@@ -47,12 +63,17 @@ class Watch:
                 trace.layer = before
 
         def watched_hook(hook: Any) -> Any:
-            trace = own.trace
-            trace.request = serving.request
+            try:
+                trace = known[get_ident()].trace
+            except KeyError:
+                trace = begin().trace
+            if trace.request is None:
+                trace.request = serving.request
             before, seconds = trace.layer, trace.seconds
             trace.layer = TOOLS
             now = clock()
-            seconds[before] += now - trace.since
+            if before != WSGI:
+                seconds[before] += now - trace.since
             trace.since = now
             try:
                 return run_hook(hook)
@@ -63,12 +84,16 @@ class Watch:
                 trace.layer = before
 
         def watched_hooks(request: Any, point: str) -> None:
-            trace = own.trace
+            try:
+                trace = known[get_ident()].trace
+            except KeyError:
+                trace = begin().trace
             trace.request = request
             before, seconds = trace.layer, trace.seconds
             trace.layer = TOOLS
             now = clock()
-            seconds[before] += now - trace.since
+            if before != WSGI:
+                seconds[before] += now - trace.since
             trace.since = now
             try:
                 run_hooks(request, point)
@@ -81,8 +106,8 @@ class Watch:
         def watched_resume(parked: Any, work: Any) -> None:
             resume(parked, recorder.resumed(parked, work))
 
-        for answer in (HTTPError, HTTPRedirect):
-            self.replace(answer, "set_response", self.seen(answer.set_response))
+        for kind in (HTTPError, HTTPRedirect):
+            self.replace(kind, "set_response", self.seen(kind.set_response))
         self.replace(PageHandler, "__call__", watched_page)
         self.replace(Hook, "__call__", watched_hook)
         self.replace(Request, "_run_hooks", watched_hooks)
@@ -90,7 +115,7 @@ class Watch:
 
     @staticmethod
     def seen(set_response: Any) -> Any:
-        """Return what notes whose request an exception answers, as no page may have been called."""
+        """Return what notes whose request an exception answers: no page may have been called."""
 
         def seen(error: Any, *args: Any, **kwargs: Any) -> Any:
             own.trace.request = serving.request

@@ -113,6 +113,7 @@ class Worker:
         "thread",
         "token",
         "turn",
+        "watch",
     )
 
     def __init__(self, group: Group, leads: bool = False) -> None:
@@ -139,6 +140,7 @@ class Worker:
         # Requests that had all come when the first of them was taken up have the same one: what a
         # gateway has looked up for one of them holds for the others.
         self.turn = object()
+        self.watch: Any = None  # what whoever watches keeps for this thread
         self.signal = threading.Lock()
         self.signal.acquire()
         self.counts = group.server.counters_.shard()
@@ -359,7 +361,7 @@ class Worker:
         self.current = conn
         self.turn = object()
         self.key = head.path
-        start = time.monotonic()
+        self.now = start = time.monotonic()
         if not self.announced:
             self.announce()
         self.stake = exchange = Exchange(conn, head, body)

@@ -66,16 +66,20 @@ class PageHandler:
             else:
                 result = self.callable(*self.args, **self.kwargs)
         except TypeError as exc:
-            try:
-                test_callable_spec(self.callable, self.args, self.kwargs)
-            except HTTPError as mismatch:
-                raise mismatch from exc
-            except Exception:  # no signature to be had: the page's own error says more
-                pass
+            self.blame(exc)
             raise
         if type(result) in AWAITED:
             return awaited(self, result)
         return result
+
+    def blame(self, error: TypeError) -> None:
+        """Find out whether a call failed of its arguments. Raises HTTPError if it did."""
+        try:
+            test_callable_spec(self.callable, self.args, self.kwargs)
+        except HTTPError as mismatch:
+            raise mismatch from error
+        except Exception:  # no signature to be had: the page's own error says more
+            pass
 
 
 #: What a page gives that has yet to run, on the event loop.
