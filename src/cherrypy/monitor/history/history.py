@@ -1,0 +1,301 @@
+"""The history: what the site has done until now, in seconds, minutes, hours and days.
+
+Law: only the monitor's thread adds and writes; whoever asks never waits for a file being written.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from math import ceil, floor, inf
+from typing import Any
+
+from ..metrics import Metric
+from ..settings import SETTINGS
+from ..snapshots import Snapshot
+from .frames import Frame, Names, Packed, between, pack
+from .levels import ALONE, BESIDE, RING, SECOND, Level, resolutions, trim
+from .marks import KINDS, LONGEST, MOST, Mark
+from .query import POINTS, Gathering, Part, Row, Seen, Series, check_stat, metric_of, steps
+
+
+class History:
+    """Keeps what is added, and answers what it has been.
+
+    retention
+        How long each resolution is kept, as in the setting `store.retention`.
+    store
+        Where it is kept besides in memory: a `store.Store`, or None.
+    broken
+        Told of what cannot be read: `broken(what, error)`.
+    """
+
+    def __init__(
+        self, retention: Mapping[str, Any] | None = None, store: Any = None, broken: Any = None
+    ) -> None:
+        self._lock = (
+            threading.Lock()
+        )  # guards: a count is in one open frame or in a row, not in both
+        self.names = Names()
+        self.store = store
+        self.broken = broken or (lambda what, error: None)
+        if retention is None:
+            retention = SETTINGS["store.retention"].default
+        self.levels = [
+            _level(step, kept, store is not None) for step, kept in resolutions(retention or {})
+        ]
+        self.resolutions = [(level.step, level.kept) for level in self.levels]
+        self._last: Snapshot | None = None
+        self._marks: deque[Mark] = deque(maxlen=MOST)
+        self._fresh: list[Mark] = []
+        if store is not None:
+            store.load(self)
+
+    # -- adding: the monitor's thread --------------------------------------------------------------
+
+    def add(self, snapshot: Snapshot) -> None:
+        """Take the site's cumulative numbers of now. The first are what the others are compared with."""
+        before, self._last = self._last, snapshot
+        if before is not None:
+            self.take(between(before, snapshot))
+
+    def take(self, frame: Frame) -> None:
+        """Take what has been counted within a second or so."""
+        with self._lock:
+            first = self.levels[0]
+            self._keep(first, _second(first, frame.at), frame)
+            self._pour(1, frame)
+            trim(self.levels)
+        if self.store is not None:
+            self.store.write(self)
+
+    def _pour(self, place: int, frame: Frame) -> None:
+        """Add a frame to the open one of a level; that is closed first if its time is over."""
+        if place >= len(self.levels):
+            return
+        level = self.levels[place]
+        tick = level.tick(frame.at)
+        if level.open is not None and level.open.at != tick:
+            self._close(place)
+        if level.open is None:
+            level.open = Frame(tick)
+        level.open.add(frame)
+
+    def _close(self, place: int) -> None:
+        level = self.levels[place]
+        frame, level.open = level.open, None
+        if frame is not None:
+            self._keep(level, int(frame.at), frame)
+            self._pour(place + 1, frame)
+
+    def _keep(self, level: Level, tick: int, frame: Frame) -> None:
+        """Put a frame where its level keeps them; with what is there, if time comes twice."""
+        data = level.rows.get(tick)
+        if data is None and self.store is not None:
+            data = self.store.row(level.step, tick)
+        if data is not None:
+            try:
+                known = Packed(data).frame(self.names)
+            except ValueError as error:
+                self.broken("history", error)
+            else:
+                known.add(frame)
+                frame = known
+        level.put(tick, pack(frame, self.names, 1 if level.step < 60 else 6))
+
+    def close(self) -> None:
+        """Close all frames, and the file."""
+        with self._lock:
+            for place in range(1, len(self.levels)):
+                self._close(place)
+        if self.store is not None:
+            self.store.write(self)
+            self.store.close()
+
+    # -- asking: any thread ------------------------------------------------------------------------
+
+    def latest(self) -> Snapshot | None:
+        """The last snapshot that was added."""
+        return self._last
+
+    def now(self) -> float:
+        """When that was."""
+        return self._last.at if self._last is not None else time.time()
+
+    def span(self) -> tuple[float, float]:
+        """The times of the first and the last that is known; the same twice if nothing is."""
+        now = self.now()
+        with self._lock:
+            first = [level.open.at for level in self.levels if level.open is not None]
+            first += [tick for level in self.levels for tick in level.rows]
+        if self.store is not None:
+            first += self.store.first()
+        return min([*first, now]), now
+
+    def query(
+        self,
+        metric: str,
+        start: float,
+        end: float,
+        step: float | None = None,
+        *,
+        by: tuple[str, ...] = (),
+        where: dict[str, str] | None = None,
+        stat: str = "rate",
+    ) -> Series:
+        """Return what a metric has been, step by step.
+
+        start, end
+            In seconds since the epoch.
+        step
+            Seconds; by itself as short as 300 steps allow. It is longer where nothing so fine is kept.
+            `math.inf`: all of it is one step.
+        by
+            Labels of which each value has a row of its own.
+        where
+            Labels that must have a value.
+        stat
+            Of counters 'rate' (a second) or 'delta'; of gauges 'value', 'max' or 'min'; of histograms
+            'rate', 'delta', 'sum' (a second), 'mean', 'p50', 'p90', 'p95', 'p99', 'p999', 'max' or
+            'buckets' (a dict: the least value of a bucket, and how many it holds).
+
+        Raises ValueError for a name that there is not, and for times that make no sense.
+        """
+        found = metric_of(metric)
+        if found.derived:
+            from .. import derived
+
+            return derived.query(self, found, start, end, step, by=by, where=where, stat=stat)
+        check_stat(found, stat)
+        gathering, times, step, seen = self.gather(found, start, end, step, by=by, where=where)
+        series = Series(times, step)
+        rows: dict[Row, None] = {} if by else {(): None}
+        for one in seen:
+            rows.update(dict.fromkeys(gathering.rows(one)))
+        for row in sorted(rows):
+            series.rows[row] = [gathering.figure(one, row, stat) for one in seen]
+        return series
+
+    def gather(
+        self,
+        metric: Metric,
+        start: float,
+        end: float,
+        step: float | None = None,
+        *,
+        by: tuple[str, ...] = (),
+        where: dict[str, str] | None = None,
+    ) -> tuple[Gathering, list[float], float, list[Seen | None]]:
+        """Return what has been seen of a metric in each step; None where nothing at all is known."""
+        gathering = Gathering(metric, self.names, by, where or {})
+        whole = step == inf
+        times, step = steps(start, end, step)
+        if whole:
+            level, first = self._finest(start, end), 0.0
+        else:
+            level, step = self._level(step, start)
+            times, step = steps(start, end, step)
+            first = times[0]
+        seen: list[Seen | None] = [None] * len(times)
+        for part in self._parts(level, times[0], times[-1] + step):
+            place = 0 if whole else floor((part.at - first) / step)
+            one = seen[place]
+            if one is None:
+                one = seen[place] = Seen()
+            try:
+                gathering.take(part, one)
+            except ValueError as error:
+                self.broken("history", error)
+        return gathering, times, step, seen
+
+    def _there(self, oldest: float) -> list[Level]:
+        """The levels that are kept for so long, the finest first; the last one always is."""
+        ago = self.now() - oldest
+        return [level for level in self.levels if ago <= level.kept] or self.levels[-1:]
+
+    def _level(self, step: float, start: float) -> tuple[Level, float]:
+        """The coarsest level that has what is asked for; with a longer step if there is none."""
+        there = self._there(start + max(step, 10.0))
+        fitting = [level for level in there if level.step <= step and step % level.step == 0.0]
+        if fitting:
+            return fitting[-1], step
+        level = there[0]
+        return level, ceil(step / level.step) * level.step
+
+    def _finest(self, start: float, end: float) -> Level:
+        """The finest level that has what is asked for, and not too much of it."""
+        there = self._there(start + 10.0)
+        few = [level for level in there if (end - start) / level.step <= POINTS]
+        return few[0] if few else there[-1]
+
+    def _parts(self, level: Level, start: float, end: float) -> Iterator[Part]:
+        """All frames of a level from `start` to `end`, and what is still in the open ones."""
+        # The file first: what is closed meanwhile is in memory, too.
+        filed = []
+        if self.store is not None and level.step > SECOND:
+            filed = self.store.rows(level.step, start, end)
+        with self._lock:
+            rows = {tick: data for tick, data in level.rows.items() if start <= tick < end}
+            opened = [
+                Part(finer.open.at, _copy(finer.open))
+                for finer in self.levels[1 : self.levels.index(level) + 1]
+                if finer.open is not None and start <= finer.open.at < end
+            ]
+        for tick, data in filed:
+            if tick not in rows:
+                yield Part(tick, packed=data)
+        for tick, data in rows.items():
+            yield Part(tick, packed=data)
+        yield from opened
+
+    # -- marks -------------------------------------------------------------------------------------
+
+    def mark(self, kind: str, text: str, at: float | None = None) -> None:
+        """Note that something has happened, now or `at`. Any thread may.
+
+        Raises ValueError for a kind that there is not: 'restart', 'deploy', 'config', 'alert'.
+        """
+        if kind not in KINDS:
+            raise ValueError(f"A mark is one of {', '.join(KINDS)}, not {kind!r}.")
+        mark = Mark(time.time() if at is None else at, kind, text[:LONGEST])
+        with self._lock:
+            self._marks.append(mark)
+            if self.store is not None and len(self._fresh) < MOST:
+                self._fresh.append(mark)
+
+    def marks(self, start: float, end: float) -> list[Mark]:
+        """What has happened from `start` to `end`, the first first."""
+        with self._lock:
+            marks = list(self._marks)
+        return sorted(mark for mark in marks if start <= mark.at < end)
+
+
+def _level(step: float, kept: float, file: bool) -> Level:
+    if step == SECOND:
+        return Level(step, kept, int(RING))
+    if file:
+        return Level(step, kept, BESIDE)
+    most = ALONE.get(step, 720)
+    return Level(step, min(kept, most * step), most)
+
+
+def _second(level: Level, at: float) -> int:
+    """The second of a frame: the next one, if beats that come about each second missed one or hit
+    one twice by a hair."""
+    tick = level.tick(at)
+    last = next(reversed(level.rows), None)
+    if last is not None:
+        if tick == last + 2 and at - tick < 0.3:
+            return tick - 1
+        if tick == last and at - tick > 0.7:
+            return tick + 1
+    return tick
+
+
+def _copy(frame: Frame) -> Frame:
+    """What an open frame holds now. Its histograms grow in the monitor's thread: copied, too."""
+    copy = Frame(frame.at)
+    copy.add(frame)
+    return copy
