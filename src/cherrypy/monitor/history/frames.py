@@ -158,6 +158,10 @@ class Names:
             if key not in self._ids:
                 self._put(number, key)
 
+    def all_fresh(self) -> None:
+        """No file knows any of them."""
+        self.fresh = dict(self._keys)
+
     def above(self, number: int) -> None:
         """Give no number up to this one."""
         with self._lock:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import ceil, floor, inf
 from typing import Any
 
@@ -35,9 +35,8 @@ class History:
     def __init__(
         self, retention: Mapping[str, Any] | None = None, store: Any = None, broken: Any = None
     ) -> None:
-        self._lock = (
-            threading.Lock()
-        )  # guards: a count is in one open frame or in a row, not in both
+        # Guards: a count is in one open frame or in a row, not in both.
+        self._lock = threading.RLock()
         self.names = Names()
         self.store = store
         self.broken = broken or (lambda what, error: None)
@@ -65,6 +64,10 @@ class History:
         """Take what has been counted within a second or so."""
         with self._lock:
             first = self.levels[0]
+            # The finest first: what it held goes into the next one before that is closed.
+            for place, level in enumerate(self.levels[1:], 1):
+                if level.open is not None and level.open.at != level.tick(frame.at):
+                    self._close(place)
             self._keep(first, _second(first, frame.at), frame)
             self._pour(1, frame)
             trim(self.levels)
@@ -72,16 +75,12 @@ class History:
             self.store.write(self)
 
     def _pour(self, place: int, frame: Frame) -> None:
-        """Add a frame to the open one of a level; that is closed first if its time is over."""
-        if place >= len(self.levels):
-            return
-        level = self.levels[place]
-        tick = level.tick(frame.at)
-        if level.open is not None and level.open.at != tick:
-            self._close(place)
-        if level.open is None:
-            level.open = Frame(tick)
-        level.open.add(frame)
+        """Add a frame to the open one of a level, if there is such a level."""
+        if place < len(self.levels):
+            level = self.levels[place]
+            if level.open is None:
+                level.open = Frame(level.tick(frame.at))
+            level.open.add(frame)
 
     def _close(self, place: int) -> None:
         level = self.levels[place]
@@ -94,7 +93,9 @@ class History:
         """Put a frame where its level keeps them; with what is there, if time comes twice."""
         data = level.rows.get(tick)
         if data is None and self.store is not None:
-            data = self.store.row(level.step, tick)
+            data = self.store.row(
+                level.step, tick
+            )  # asks the file only if the time has been before
         if data is not None:
             try:
                 known = Packed(data).frame(self.names)
@@ -111,8 +112,27 @@ class History:
             for place in range(1, len(self.levels)):
                 self._close(place)
         if self.store is not None:
-            self.store.write(self)
+            self.store.write(self, last=True)
             self.store.close()
+
+    def renumber(self, read: Callable[[], object]) -> None:
+        """Have `read` give the names of a file, and give what is in memory those numbers."""
+        with self._lock:
+            old, kept = self.names, [list(level.rows.items()) for level in self.levels]
+            self.names = Names()
+            try:
+                read()
+            except BaseException:
+                self.names = old
+                raise
+            for level, rows in zip(self.levels, kept, strict=True):
+                for tick, data in rows:
+                    try:
+                        frame = Packed(data).frame(old)
+                    except ValueError:
+                        level.drop(tick)
+                    else:
+                        level.put(tick, pack(frame, self.names))
 
     # -- asking: any thread ------------------------------------------------------------------------
 
@@ -264,6 +284,23 @@ class History:
             self._marks.append(mark)
             if self.store is not None and len(self._fresh) < MOST:
                 self._fresh.append(mark)
+
+    def remember(self, marks: list[Mark]) -> None:
+        """Know of marks that a file has kept."""
+        with self._lock:
+            known = [mark for mark in self._marks if mark not in marks]
+            self._marks.clear()
+            self._marks.extend([*marks, *known])
+
+    def fresh_marks(self) -> list[Mark]:
+        """Marks that no file has yet."""
+        with self._lock:
+            return list(self._fresh)
+
+    def written_marks(self, number: int) -> None:
+        """The first so many of them have been written."""
+        with self._lock:
+            del self._fresh[:number]
 
     def marks(self, start: float, end: float) -> list[Mark]:
         """What has happened from `start` to `end`, the first first."""
