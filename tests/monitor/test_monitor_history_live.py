@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cherrypy.monitor.history.history import History
+from cherrypy.monitor.history.store import Store
 from cherrypy.monitor.metrics import METRICS
 from cherrypy.monitor.plugin import Monitor
 from cherrypy.process.wspbus import Bus
@@ -64,3 +70,70 @@ def test_what_was_counted_before_it_began_is_no_peak() -> None:
     finally:
         bus.stop()
         bus.exit()
+
+
+def lived(path: Path, said: list[str], **settings: Any) -> list[tuple[str, str]]:
+    """The marks that a monitor's life adds to a file."""
+    bus = Bus()
+    bus.subscribe("log", lambda text, level: said.append(text))
+    monitor: Any = Monitor(bus)
+    setattr(monitor, "store.path", str(path))
+    for name, value in settings.items():
+        setattr(monitor, name, value)
+    monitor.subscribe()
+    began = time.time() - 0.001
+    bus.start()
+    monitor.beat()
+    bus.stop()
+    bus.exit()
+    return [(mark.kind, mark.text) for mark in monitor.history.marks(began, time.time() + 1)]
+
+
+def test_versions_are_marked_when_they_are_new(tmp_path: Path) -> None:
+    path = tmp_path / "monitor.sqlite3"
+    started, said = ("restart", "started"), list[str]()
+    assert lived(path, said, app_version="1.0") == [started, ("deploy", "version 1.0")]
+    assert lived(path, said, app_version="1.0") == [started]
+    assert lived(path, said, app_version="1.1") == [started, ("deploy", "version 1.1 after 1.0")]
+    assert lived(path, said) == [started]
+
+
+def test_a_start_after_a_kill_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "monitor.sqlite3"
+    program = (
+        "import os, sys\n"
+        "from cherrypy.monitor.plugin import Monitor\n"
+        "from cherrypy.process.wspbus import Bus\n"
+        "monitor = Monitor(Bus())\n"
+        "setattr(monitor, 'store.path', sys.argv[1])\n"
+        "monitor.subscribe(); monitor.bus.start(); monitor.beat(); os._exit(1)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(path)], timeout=30, check=False)
+    assert lived(path, []) == [("restart", "started after it was killed")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"store.path": "/nowhere/at/all/monitor.sqlite3"}, "stays in memory: [Errno 2]"),
+        ({"store.retention": {"10s": "6 hours"}}, "'6 hours' is no length of time."),
+        ({"store.retention": {"10s": "6h", "15s": "1d"}}, "steps of 15 s are no multiple of 10 s."),
+    ],
+)
+def test_what_cannot_be_is_said_and_the_rest_goes_on(
+    tmp_path: Path, settings: dict[str, Any], words: str
+) -> None:
+    said: list[str] = []
+    marks = lived(tmp_path / "monitor.sqlite3", said, **settings)
+    assert marks == [("restart", "started")]
+    assert [text for text in said if words in text]
+
+
+def test_a_second_monitor_on_one_file_stays_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "monitor.sqlite3"
+    history = History(store=Store(path))
+    said: list[str] = []
+    assert lived(path, said) == [("restart", "started")]
+    words = f"The monitor's history stays in memory: {path} is in use by process {os.getpid()}."
+    assert words in said
+    history.close()
