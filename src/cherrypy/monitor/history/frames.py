@@ -11,11 +11,12 @@ import sys
 import threading
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from itertools import accumulate
+from operator import sub
 from typing import Any
 
-from ..histograms import Spread
+from ..histograms import Spread, floor_of
 from ..metrics import METRICS, Labels, Metric
 from ..snapshots import Snapshot
 
@@ -30,7 +31,8 @@ MOST_NAMES = 50_000
 #: Seconds between two snapshots that are believed; more is a clock that was set.
 LONGEST = 3600.0
 
-_HEAD = struct.Struct("<BddIIII")  # version, at, seconds, counts, gauges, spreads, buckets
+_HEAD = struct.Struct("<BddI")  # version, at, seconds, bytes of the scalars
+_COLUMN = struct.Struct("<cI")  # kind of array, how many
 _VERSION = 1
 _SWAP = sys.byteorder != "little"
 
@@ -112,14 +114,27 @@ def between(before: Snapshot, now: Snapshot) -> Frame:
 
 
 def _grown(before: Spread | None, now: Spread) -> Spread | None:
+    """What a histogram has got since it was `before`, None if nothing."""
     if before is None:
         return now.copy() if now.buckets else None
     if now.buckets == before.buckets:
         return None
-    known = before.buckets
-    if any(now.buckets.get(number, 0) < count for number, count in known.items()):
+    known = before.buckets.get
+    grown = {
+        number: count - known(number, 0)
+        for number, count in now.buckets.items()
+        if count != known(number)
+    }
+    if (
+        now.total < before.total
+        or len(now.buckets) < len(before.buckets)
+        or min(grown.values(), default=-1) < 0
+    ):
         return now.copy()
-    return now.since(before)
+    most = now.most
+    if most <= before.most:  # the greatest is older: the top of the highest bucket that grew
+        most = min(most, floor_of(max(map(abs, grown)) + 1))
+    return Spread(now.scale, now.total - before.total, most, grown)
 
 
 class Names:
@@ -200,122 +215,164 @@ class Names:
 
 
 def pack(frame: Frame, names: Names, level: int = 1) -> bytes:
-    """Return bytes that `Packed` reads. `level` is zlib's."""
+    """Return bytes that `Packed` reads. `level` is zlib's.
+
+    Scalars and histograms are compressed apart, so that one can be read without the other.
+    """
     ids, counts, spreads = names.id, frame.counts, frame.spreads
     cells = frame.gauges.values()
-    numbers, tallies, sizes = array("h"), array("Q"), array("H")
+    numbers: list[int] = []
+    tallies: list[int] = []
+    sizes: list[int] = []
     for spread in spreads.values():
-        numbers.extend(spread.buckets)
-        tallies.extend(spread.buckets.values())
-        sizes.append(len(spread.buckets))
-    columns: list[array[Any]] = [
-        array("I", map(ids, counts)),
+        order = sorted(spread.buckets)
+        numbers += order
+        tallies += map(spread.buckets.__getitem__, order)
+        sizes.append(len(order))
+    scalars: list[array[Any]] = [
+        _narrow(_deltas(list(map(ids, counts)))),
         array("d", counts.values()),
-        array("I", map(ids, frame.gauges)),
+        _narrow(_deltas(list(map(ids, frame.gauges)))),
         *(array("d", [cell[part] for cell in cells]) for part in range(4)),
-        array("I", map(ids, spreads)),
+    ]
+    rest: list[array[Any]] = [
+        _narrow(_deltas(list(map(ids, spreads)))),
         array("d", [spread.total for spread in spreads.values()]),
         array("d", [spread.most for spread in spreads.values()]),
-        sizes,
-        numbers,
-        tallies,
+        _narrow(sizes),
+        _narrow(_deltas(numbers)),
+        _narrow(tallies),
     ]
-    head = _HEAD.pack(
-        _VERSION,
-        frame.at,
-        frame.seconds,
-        len(counts),
-        len(frame.gauges),
-        len(spreads),
-        len(numbers),
-    )
-    return zlib.compress(b"".join((head, *map(_bytes, columns))), level)
+    parts = [zlib.compress(_joined(columns), level) for columns in (scalars, rest)]
+    head = _HEAD.pack(_VERSION, frame.at, frame.seconds, len(parts[0]))
+    return head + b"".join(parts)
 
 
-def _bytes(column: array[Any]) -> bytes:
-    if _SWAP:
-        column.byteswap()
-    return column.tobytes()
+def _deltas(values: list[int]) -> list[int]:
+    """Differences of neighbours: they are small, and much alike."""
+    return list(map(sub, values, [0, *values[:-1]]))
+
+
+def _narrow(values: list[int]) -> array[Any]:
+    """An array of the narrowest kind that holds all."""
+    least, most = min(values, default=0), max(values, default=0)
+    for kind, bits in (("b", 7), ("h", 15), ("i", 31)):
+        if -(1 << bits) <= least and most < 1 << bits:
+            return array(kind, values)
+    return array("q", values)
+
+
+def _joined(columns: list[array[Any]]) -> bytes:
+    joined: list[bytes] = []
+    for column in columns:
+        if _SWAP:
+            column.byteswap()
+        joined += (_COLUMN.pack(column.typecode.encode(), len(column)), column.tobytes())
+    return b"".join(joined)
+
+
+def _columns(data: bytes) -> list[array[Any]]:
+    """The columns that were joined. Raises ValueError for other bytes."""
+    try:
+        plain = zlib.decompress(data)
+    except zlib.error as error:
+        raise ValueError(f"not a frame: {error}") from error
+    columns = []
+    place = 0
+    while place < len(plain):
+        try:
+            kind, size = _COLUMN.unpack_from(plain, place)
+        except struct.error as error:
+            raise ValueError(f"not a frame: {error}") from error
+        place += _COLUMN.size
+        column = array(kind.decode("latin-1"))
+        length = size * column.itemsize
+        column.frombytes(plain[place : place + length])
+        if len(column) != size:
+            raise ValueError("a frame that ends early")
+        if _SWAP:
+            column.byteswap()
+        columns.append(column)
+        place += length
+    return columns
 
 
 class Packed:
     """A frame as it was packed: what is asked for is read, and no more.
 
-    Raises ValueError for bytes that `pack` has not made.
+    Raises ValueError for bytes that `pack` has not made, when they are read.
     """
 
-    __slots__ = ("_columns", "at", "seconds")
+    __slots__ = ("_data", "_scalars", "at", "seconds")
 
     def __init__(self, data: bytes) -> None:
         try:
-            plain = zlib.decompress(data)
-            version, self.at, self.seconds, counts, gauges, spreads, buckets = _HEAD.unpack_from(
-                plain
-            )
-        except (zlib.error, struct.error) as error:
+            version, self.at, self.seconds, self._scalars = _HEAD.unpack_from(data)
+        except struct.error as error:
             raise ValueError(f"not a frame: {error}") from error
         if version != _VERSION:
             raise ValueError(f"a frame of version {version}")
-        sizes = [("I", counts), ("d", counts), ("I", gauges), *[("d", gauges)] * 4]
-        sizes += [("I", spreads), ("d", spreads), ("d", spreads), ("H", spreads)]
-        sizes += [("h", buckets), ("Q", buckets)]
-        place = _HEAD.size
-        self._columns: list[array[Any]] = []
-        for kind, size in sizes:
-            column = array(kind)
-            length = size * column.itemsize
-            column.frombytes(plain[place : place + length])
-            if len(column) != size:
-                raise ValueError("a frame that ends early")
-            if _SWAP:
-                column.byteswap()
-            self._columns.append(column)
-            place += length
+        self._data = data
 
-    def counts(self, wanted: Iterable[int]) -> Iterator[tuple[int, float]]:
+    def counts(self, wanted: Container[int]) -> Iterator[tuple[int, float]]:
         """By how much those counters have grown that are in `wanted`."""
-        ids, values = self._columns[0], self._columns[1]
-        for place in _places(ids, wanted):
-            yield ids[place], values[place]
+        ids, values = self._first()[:2]
+        for place, number in enumerate(accumulate(ids)):
+            if number in wanted:
+                yield number, values[place]
 
-    def gauges(self, wanted: Iterable[int]) -> Iterator[tuple[int, Cell]]:
+    def gauges(self, wanted: Container[int]) -> Iterator[tuple[int, Cell]]:
         """What those gauges have been that are in `wanted`."""
-        ids, sums, times, least, most = self._columns[2:7]
-        for place in _places(ids, wanted):
-            yield ids[place], (sums[place], times[place], least[place], most[place])
+        ids, sums, times, least, most = self._first()[2:]
+        for place, number in enumerate(accumulate(ids)):
+            if number in wanted:
+                yield number, (sums[place], times[place], least[place], most[place])
 
-    def spreads(self, wanted: Iterable[int]) -> Iterator[tuple[int, float, float, dict[int, int]]]:
+    def _first(self) -> list[array[Any]]:
+        columns = _columns(self._data[_HEAD.size : _HEAD.size + self._scalars])
+        if len(columns) != 7:
+            raise ValueError("a frame of other columns")
+        return columns
+
+    def spreads(self, wanted: Container[int]) -> Iterator[tuple[int, float, float, dict[int, int]]]:
         """What those histograms have got that are in `wanted`: total, most, buckets."""
-        ids, totals, mosts, sizes, numbers, tallies = self._columns[7:]
-        ends: list[int] | None = None
-        for place in _places(ids, wanted):
-            if ends is None:
-                ends = list(accumulate(sizes))
-            end = ends[place]
-            part = slice(end - sizes[place], end)
-            buckets = dict(zip(numbers[part], tallies[part], strict=True))
-            yield ids[place], totals[place], mosts[place], buckets
+        columns = _columns(self._data[_HEAD.size + self._scalars :])
+        if len(columns) != 6:
+            raise ValueError("a frame of other columns")
+        ids, totals, mosts, sizes, deltas, tallies = columns
+        ends = list(accumulate(sizes))
+        numbers: list[int] = []
+        for place, number in enumerate(accumulate(ids)):
+            if number in wanted:
+                numbers = numbers or list(accumulate(deltas))
+                end = ends[place]
+                part = slice(end - sizes[place], end)
+                buckets = dict(zip(numbers[part], tallies[part], strict=True))
+                yield number, totals[place], mosts[place], buckets
 
     def frame(self, names: Names) -> Frame:
         """The whole frame, but for series whose names are forgotten."""
         frame = Frame(self.at, self.seconds)
-        columns = self._columns
-        for number, count in self.counts(columns[0]):
+        for number, count in self.counts(_ALL):
             if key := names.key(number):
                 frame.counts[key] = count
-        for number, cell in self.gauges(columns[2]):
+        for number, cell in self.gauges(_ALL):
             if key := names.key(number):
                 frame.gauges[key] = cell
-        for number, total, most, buckets in self.spreads(columns[7]):
+        for number, total, most, buckets in self.spreads(_ALL):
             if key := names.key(number):
                 frame.spreads[key] = Spread(key[0].scale, total, most, buckets)
         return frame
 
 
-def _places(ids: array[Any], wanted: Iterable[int]) -> Iterator[int]:
-    if wanted is ids:
-        return iter(range(len(ids)))
-    return (place for place, number in enumerate(ids) if number in wanted)
+class _All:
+    """Holds every number."""
+
+    def __contains__(self, number: object) -> bool:
+        return True
+
+
+_ALL = _All()
 
 
 def key_of(name: str, labels: Iterable[Any]) -> Key | None:

@@ -214,6 +214,8 @@ class History:
         times, step = steps(start, end, step)
         if whole:
             level, first = self._finest(start, end), 0.0
+            if level.step > step:  # nothing so short is kept: the frame that it is in
+                times, step = [float(level.tick(start))], level.step
         else:
             level, step = self._level(step, start)
             times, step = steps(start, end, step)
