@@ -22,15 +22,19 @@ class Shard:
         By metric and labels.
     blocks
         Requests, in the recorder's own form.
+    statements
+        What is asked of databases, in the instruments' own form.
     """
 
     __slots__ = (
         "blocks",
+        "calls",
         "counts",
         "hot",
         "lock",
         "lost",
         "spreads",
+        "statements",
         "trace",
     )
 
@@ -39,6 +43,8 @@ class Shard:
         self.spreads: dict[Key, Spread] = {}
         self.blocks: dict[Any, Any] = {}
         self.hot: dict[Any, Any] = {}  # the recorder's short way to its blocks
+        self.statements: dict[Any, Any] = {}  # values have `add`
+        self.calls: dict[Any, Any] = {}  # the instruments' short way to what they count
         self.lock = threading.Lock()  # guards: what the recorder has pending is counted once
         self.lost: dict[str, int] = {}  # measurements that found no series of their own, by metric
         self.trace = Trace()
@@ -117,6 +123,23 @@ def add(mine: Shard, theirs: Shard) -> None:
         adder(mine.blocks, theirs.blocks.copy())
 
 
+def _add_statements(mine: dict[Any, Any], theirs: dict[Any, Any]) -> None:
+    for key, value in theirs.copy().items():
+        found = mine.get(key)
+        if found is None:
+            mine[key] = value.copy()
+        else:
+            found.add(value)
+
+
+def statements() -> dict[Any, Any]:
+    """What all threads of this process have asked of databases."""
+    whole: dict[Any, Any] = {}
+    for shard in list(shards.values()):
+        _add_statements(whole, shard.statements)
+    return whole
+
+
 def total() -> Shard:
     """What all threads of this process have counted."""
     whole = Shard()
@@ -138,6 +161,8 @@ def reset() -> None:
         shard.spreads = {}
         shard.blocks = {}
         shard.hot = {}
+        shard.statements = {}
+        shard.calls = {}
         shard.lost = {}
     born = time.time()
 

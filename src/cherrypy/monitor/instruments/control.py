@@ -1,0 +1,147 @@
+"""The part of the monitor that puts instruments on libraries, and takes them off again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from . import guard
+from .databases import limits
+from .imports import Finder
+from .statements import statements
+from .table import INSTRUMENTS, Instrument
+
+
+class Instruments:
+    """The instruments that are on.
+
+    globs
+        Patterns of the libraries that are seen: the setting `libraries`.
+    tell
+        Told of failures: `Monitor.broken`.
+    """
+
+    def __init__(self, globs: list[str], tell: Callable[[str, Exception], object]) -> None:
+        self.globs = globs
+        self.tell = tell
+        self.finder = Finder(self.broken)
+        self.settings: Any = None
+        #: What takes off each that is on, the last put on the last.
+        self.on: dict[Instrument, Callable[[], object]] = {}
+
+    def begin(self) -> None:
+        """Put on those of the libraries that are imported, and of the others when they are."""
+        self.finder.begin()
+        for row in INSTRUMENTS:
+            if row.selected(self.globs):
+                self.finder.after(row.module, self.hook(row))
+
+    def hook(self, row: Instrument) -> Callable[[ModuleType], None]:
+        """What puts a row on its module."""
+
+        def put_on(module: ModuleType) -> None:
+            watcher = guard.GUARDS.get(row.name)
+            if watcher is None:
+                watcher = guard.GUARDS[row.name] = guard.Guard(row.name)
+            watcher.tell = self.tell
+            watcher.end = lambda: self.take_off(row.name)
+            if not watcher.off:
+                self.on[row] = row.function()(module)
+
+        return put_on
+
+    def take_off(self, name: str) -> None:
+        """Take off what is on of a library."""
+        for row in reversed([row for row in self.on if row.name == name]):
+            undo = self.on.pop(row, None)
+            if undo is not None:
+                undo()
+
+    def broken(self, name: str, error: Exception) -> None:
+        """An instrument could not be put on: that library goes unseen."""
+        self.tell(f"instrument of {name}", error)
+
+    def follow(self, settings: Any) -> None:
+        """Use a monitor's settings from now on."""
+        self.settings = settings
+        limits.slow = float(settings["db.slow_threshold"])
+        settings.changed.append(self.changed)
+        globs = list(settings["libraries"])
+        if globs != self.globs:
+            self.select(globs)
+
+    def changed(self, name: str) -> None:
+        """A setting has changed."""
+        if name == "db.slow_threshold":
+            limits.slow = float(self.settings[name])
+        elif name == "libraries":
+            self.select(list(self.settings[name]))
+
+    def select(self, globs: list[str]) -> None:
+        """See other libraries."""
+        self.end()
+        self.globs = globs
+        self.begin()
+
+    def end(self) -> None:
+        """Take all off; objects that were made meanwhile stay what they are."""
+        self.finder.end()
+        for row in reversed(list(self.on)):
+            undo = self.on.pop(row)
+            try:
+                undo()
+            except Exception as error:
+                self.broken(row.name, error)
+        for watcher in guard.GUARDS.values():
+            watcher.off = False
+            watcher.failures = 0
+
+
+class Part:
+    """What the monitor ends."""
+
+    def __init__(self, monitor: Any, instruments: Instruments) -> None:
+        self.monitor = monitor
+        self.instruments = instruments
+
+    def end(self) -> None:
+        """Take the instruments off."""
+        changed = self.monitor.settings.changed
+        if self.instruments.changed in changed:
+            changed.remove(self.instruments.changed)
+        self.monitor.taker.details.pop("statements", None)
+        self.instruments.end()
+
+
+#: Those that were put on before there was a monitor.
+_early: list[Instruments] = []
+
+
+def early(globs: list[str] | None = None) -> Instruments:
+    """Put instruments on before the program is imported: `from sqlite3 import connect` is seen then.
+
+    Until a monitor begins, nothing is recorded.
+    globs
+        Patterns of libraries; all by default.
+    """
+    if not _early:
+        instruments = Instruments(globs or ["*"], lambda name, error: None)
+        instruments.begin()
+        _early.append(instruments)
+    return _early[0]
+
+
+def begin(monitor: Any) -> Part:
+    """Put instruments on, or take over those that were early."""
+    if _early:
+        instruments = _early.pop()
+        instruments.tell = monitor.broken
+        for watcher in guard.GUARDS.values():
+            watcher.tell = monitor.broken
+    else:
+        instruments = Instruments(list(monitor.settings["libraries"]), monitor.broken)
+        instruments.begin()
+    instruments.follow(monitor.settings)
+    monitor.taker.details["statements"] = statements
+    return Part(monitor, instruments)

@@ -1,0 +1,251 @@
+"""sqlite3: connections and cursors are made of subclasses that count.
+
+A program's own classes (`factory=`) come first in the order of methods, ours below them, the
+library's last: whatever theirs override or call of `super()`, each statement passes ours once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ..shards import own
+from ..traces import DB, clock
+from .databases import ROWS, Database, database
+from .patches import Patches
+from .subclasses import Subclasses
+
+LIBRARY = "sqlite3"
+HOUSE = __name__.partition(".instruments")[0]  # the monitor's own history is not the program's
+
+
+def instrument(module: Any) -> Callable[[], object]:
+    """Have the connections that are opened from now on counted."""
+    patches = Patches()
+    connections, _ = classes(module, database("sqlite", "", LIBRARY))
+    plain, standard = module.connect, module.Connection
+    counted = database("sqlite", "", LIBRARY)
+
+    def connect(*args: Any, **kwargs: Any) -> Any:
+        caller = sys._getframe(1).f_globals.get("__name__")
+        if isinstance(caller, str) and caller.startswith(HOUSE):
+            return plain(*args, **kwargs)
+        if len(args) > 5:
+            args = (*args[:5], connections.of(args[5]), *args[6:])
+        else:
+            kwargs["factory"] = connections.of(kwargs.get("factory", standard))
+        trace = own.trace
+        before = trace.enter(DB)
+        began = trace.since
+        try:
+            return plain(*args, **kwargs)
+        finally:
+            counted.connected(trace.leave(before, "sqlite CONNECT", began) - began)
+
+    patches.function(plain, connect)
+    return patches.end
+
+
+def classes(module: Any, counted: Database) -> tuple[Subclasses, Subclasses]:
+    """Return what makes subclasses of connections and of cursors."""
+    cursors = Subclasses(module.Cursor, _cursor(module.Cursor, counted))
+    return Subclasses(module.Connection, _connection(module.Connection, counted, cursors)), cursors
+
+
+def _cursor(plain: Any, counted: Database) -> Any:
+    done, failed, quick = counted.done, counted.failed, counted.quick
+    execute_, executemany_, script_ = plain.execute, plain.executemany, plain.executescript
+    one_, many_, all_, next_ = plain.fetchone, plain.fetchmany, plain.fetchall, plain.__next__
+
+    class Cursor(plain):  # type: ignore[misc]  # of a class that is passed
+        __slots__ = ()
+
+        def execute(self, *args: Any) -> Any:
+            shard = own.shard
+            trace = shard.trace
+            if trace.layer == DB or not args:
+                return execute_(self, *args)
+            before = trace.enter(DB)
+            began = trace.since
+            try:
+                answer = execute_(self, *args)
+            except BaseException as error:
+                failed(shard, before, began, "execute", args[0], error)
+                raise
+            done(shard, before, began, "execute", args[0])
+            return answer
+
+        def executemany(self, *args: Any) -> Any:
+            return _timed(counted, "executemany", executemany_, self, *args)
+
+        def executescript(self, *args: Any) -> Any:
+            return _timed(counted, "executescript", script_, self, *args)
+
+        def fetchone(self) -> Any:
+            shard = own.shard
+            trace = shard.trace
+            if trace.layer == DB:
+                return one_(self)
+            before = trace.enter(DB)
+            try:
+                row = one_(self)
+            finally:
+                quick(shard, before, "fetchone")
+            if row is not None and ROWS.on:
+                counted.returned(1)
+            return row
+
+        def fetchmany(self, *args: Any, **kwargs: Any) -> Any:
+            return _fetched(counted, "fetchmany", many_, self, *args, **kwargs)
+
+        def fetchall(self) -> Any:
+            return _fetched(counted, "fetchall", all_, self)
+
+        def __next__(self) -> Any:
+            # A row at a time, perhaps a million: the time is moved, and nothing else is done.
+            began = clock()
+            try:
+                return next_(self)
+            finally:
+                took = clock() - began
+                trace = own.trace
+                seconds = trace.seconds
+                seconds[trace.layer] -= took
+                seconds[DB] += took
+                trace.more = True
+
+    return Cursor
+
+
+def _runs_its_cursor(plain: Any) -> bool:
+    """Whether `Connection.execute` calls the method `cursor` for a cursor, as it did in Python 3.10."""
+    called = []
+
+    class Probe(plain):  # type: ignore[misc]  # of a class that is passed
+        def cursor(self, *args: Any, **kwargs: Any) -> Any:
+            called.append(True)
+            return super().cursor(*args, **kwargs)
+
+    connection = Probe(":memory:")
+    connection.execute("SELECT 1")
+    connection.close()
+    return bool(called)
+
+
+def _connection(plain: Any, counted: Database, cursors: Subclasses) -> Any:
+    cls = _connection_alone(plain, counted, cursors)
+    if _runs_its_cursor(plain):
+        return cls  # that cursor counts
+    done, failed, cursor_ = counted.done, counted.failed, plain.cursor
+    standard, own_cursor = cursors.plain, cursors.counted
+    execute_ = standard.execute
+
+    class Connection(cls):  # type: ignore[misc]  # of a class that is passed
+        __slots__ = ()
+
+        def execute(self, *args: Any) -> Any:
+            shard = own.shard
+            trace = shard.trace
+            cursor = cursor_(self, own_cursor)
+            if trace.layer == DB or not args:
+                return execute_(cursor, *args)
+            before = trace.enter(DB)
+            began = trace.since
+            try:
+                answer = execute_(cursor, *args)
+            except BaseException as error:
+                failed(shard, before, began, "execute", args[0], error)
+                raise
+            done(shard, before, began, "execute", args[0])
+            return answer
+
+        def executemany(self, *args: Any) -> Any:
+            return cursor_(self, own_cursor).executemany(*args)
+
+        def executescript(self, *args: Any) -> Any:
+            return cursor_(self, own_cursor).executescript(*args)
+
+    return Connection
+
+
+def _connection_alone(plain: Any, counted: Database, cursors: Subclasses) -> Any:
+    cursor_, commit_, rollback_ = plain.cursor, plain.commit, plain.rollback
+    exit_, backup_ = plain.__exit__, plain.backup
+    standard, own_cursor = cursors.plain, cursors.counted
+
+    class Connection(plain):  # type: ignore[misc]  # of a class that is passed
+        __slots__ = ()
+
+        def cursor(self, factory: Any = standard) -> Any:
+            return cursor_(self, own_cursor if factory is standard else cursors.of(factory))
+
+        def commit(self) -> None:
+            return _ended(counted, "commit", commit_, self)  # type: ignore[no-any-return]  # None
+
+        def rollback(self) -> None:
+            return _ended(counted, "rollback", rollback_, self)  # type: ignore[no-any-return]  # None
+
+        def __exit__(self, *args: Any) -> Any:
+            if not self.in_transaction:
+                return exit_(self, *args)
+            method = "commit" if args and args[0] is None else "rollback"
+            return _ended(counted, method, exit_, self, *args)
+
+        def backup(self, *args: Any, **kwargs: Any) -> Any:
+            shard = own.shard
+            before = shard.trace.enter(DB)
+            began = shard.trace.since
+            try:
+                return backup_(self, *args, **kwargs)
+            finally:
+                shard.trace.leave(before, "sqlite BACKUP", began)
+
+    return Connection
+
+
+def _timed(counted: Database, method: str, plain: Any, cursor: Any, *args: Any) -> Any:
+    """Call what takes a statement."""
+    shard = own.shard
+    trace = shard.trace
+    if trace.layer == DB or not args:
+        return plain(cursor, *args)
+    before = trace.enter(DB)
+    began = trace.since
+    try:
+        answer = plain(cursor, *args)
+    except BaseException as error:
+        counted.failed(shard, before, began, method, args[0], error)
+        raise
+    counted.done(shard, before, began, method, args[0])
+    return answer
+
+
+def _fetched(counted: Database, method: str, plain: Any, cursor: Any, *args: Any, **kw: Any) -> Any:
+    """Call what returns rows."""
+    shard = own.shard
+    trace = shard.trace
+    if trace.layer == DB:
+        return plain(cursor, *args, **kw)
+    before = trace.enter(DB)
+    try:
+        rows = plain(cursor, *args, **kw)
+    finally:
+        counted.quick(shard, before, method)
+    if ROWS.on:
+        counted.returned(len(rows))
+    return rows
+
+
+def _ended(counted: Database, method: str, plain: Any, connection: Any, *args: Any) -> Any:
+    """Call what ends a transaction."""
+    shard = own.shard
+    trace = shard.trace
+    if trace.layer == DB:
+        return plain(connection, *args)
+    before = trace.enter(DB)
+    began = trace.since
+    try:
+        return plain(connection, *args)
+    finally:
+        counted.ended(shard, before, began, method)

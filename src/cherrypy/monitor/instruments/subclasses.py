@@ -1,0 +1,53 @@
+"""Subclasses: classes of connections and cursors that count, made for those a program brings along."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+
+class Subclasses:
+    """Makes a counting subclass of each class that is derived from the library's own.
+
+    plain
+        The library's class.
+    counted
+        The subclass of it that counts.
+    """
+
+    def __init__(self, plain: Any, counted: Any) -> None:
+        self.plain = plain
+        self.counted = _named(counted, plain)
+        self._made: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+
+    def of(self, wanted: Any) -> Any:
+        """Return a class that is `wanted` and counts; what is no class of the library's, unchanged.
+
+        The counting methods lie between the program's and the library's.
+        """
+        if wanted is self.plain:
+            return self.counted
+        if not isinstance(wanted, type) or not issubclass(wanted, self.plain):
+            return wanted
+        if issubclass(wanted, self.counted):
+            return wanted
+        known = self._made.get(wanted)
+        made = known() if known is not None else None
+        if made is None:
+            try:
+                made = type(wanted)(wanted.__name__, (wanted, self.counted), {"__slots__": ()})
+            except TypeError:  # it cannot be subclassed further: nothing of it is counted
+                return wanted
+            _named(made, wanted)
+            # Weakly, as it holds its base: a class that is gone is made again.
+            self._made[wanted] = weakref.ref(made)
+        return made
+
+
+def _named(made: Any, plain: Any) -> Any:
+    """Give a class the name of another, for whoever reads a message or a representation."""
+    made.__name__ = plain.__name__
+    made.__qualname__ = plain.__qualname__
+    made.__module__ = plain.__module__
+    made.__doc__ = plain.__doc__
+    return made
