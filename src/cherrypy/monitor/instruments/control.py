@@ -9,6 +9,7 @@ from typing import Any
 from . import guard
 from .databases import limits
 from .imports import Finder
+from .seen import SEEN
 from .statements import statements
 from .table import INSTRUMENTS, Instrument
 
@@ -48,6 +49,7 @@ class Instruments:
             watcher.end = lambda: self.take_off(row.name)
             if not watcher.off:
                 self.on[row] = row.function()(module)
+                SEEN.update(row.libraries)
 
         return put_on
 
@@ -55,6 +57,7 @@ class Instruments:
         """Take off what is on of a library."""
         for row in reversed([row for row in self.on if row.name == name]):
             undo = self.on.pop(row, None)
+            SEEN.difference_update(row.libraries)
             if undo is not None:
                 undo()
 
@@ -87,6 +90,7 @@ class Instruments:
     def end(self) -> None:
         """Take all off; objects that were made meanwhile stay what they are."""
         self.finder.end()
+        SEEN.clear()
         for row in reversed(list(self.on)):
             undo = self.on.pop(row)
             try:

@@ -10,10 +10,10 @@ import threading
 from typing import Any
 
 from ..metrics import OVERFLOW
-from ..shards import Shard
+from ..shards import Shard, own
 from ..table import stores
 from ..traces import DB, MOST_STEPS, clock
-from .guard import guard_of
+from .guard import failed as broken
 from .sql import LOOKED_AT, OTHER
 from .statements import Statement, admit, known, taken_apart
 
@@ -70,13 +70,12 @@ class Database:
         Whose instrument this is.
     """
 
-    __slots__ = ("address", "fetches", "guard", "library", "system")
+    __slots__ = ("address", "fetches", "library", "system")
 
     def __init__(self, system: str, address: str, library: str) -> None:
         self.system = system
         self.address = address
         self.library = library
-        self.guard = guard_of(library)
         #: Keys of counters of what has no statement, by method.
         self.fetches = {
             name: (CALLS, (system, name))
@@ -126,7 +125,7 @@ class Database:
             if took > limits.slow:
                 self.slow(cell)
         except Exception as error:
-            self.guard.failed(error)
+            broken(self.library, error)
 
     def failed(
         self, shard: Shard, before: int, began: float, method: str, sql: Any, error: BaseException
@@ -139,15 +138,12 @@ class Database:
             DURATION.observe(now - began, (self.system, cell.operation, self.address, kind))
             CALLS.add(1, cell.calls[1])
             ERRORS.add(1, (self.system, kind))
-            cell.statement.count += 1
-            cell.statement.errors += 1
-            cell.statement.seconds += now - began
-            cell.statement.most = max(cell.statement.most, now - began)
+            cell.statement.once(now - began, failed=True)
             if now - began > limits.slow:
                 self.slow(cell)
         except Exception as more:
             shard.trace.layer = before
-            self.guard.failed(more)
+            broken(self.library, more)
 
     def quick(self, shard: Shard, before: int, method: str) -> None:
         """What has no statement has ended: rows were fetched, a cursor went on."""
@@ -164,6 +160,33 @@ class Database:
         trace = shard.trace
         if trace.live is not None and len(trace.steps) < MOST_STEPS:
             trace.steps.append((DB, f"{self.system} {method.upper()}", began, trace.since))
+
+    def awaited(
+        self, began: float, method: str, sql: Any, error: BaseException | None = None
+    ) -> None:
+        """An `async` call has ended: it is in no layer of the thread."""
+        try:
+            took = clock() - began
+            cell = self.cell(own.shard, method, sql)
+            kind = "" if error is None else type(error).__name__
+            DURATION.observe(took, (self.system, cell.operation, self.address, kind))
+            CALLS.add(1, cell.calls[1])
+            if kind:
+                ERRORS.add(1, (self.system, kind))
+            cell.statement.once(took, failed=bool(kind))
+            if took > limits.slow:
+                self.slow(cell)
+        except Exception as more:
+            broken(self.library, more)
+
+    def called(self, method: str) -> None:
+        """Count a call that has no statement."""
+        CALLS.add(1, (self.system, method))
+
+    def refused(self, error: BaseException) -> None:
+        """There is no connection to be had."""
+        CALLS.add(1, (self.system, "connect"))
+        ERRORS.add(1, (self.system, type(error).__name__))
 
     def connected(self, seconds: float, pool: str = "") -> None:
         """A connection has been made."""

@@ -25,31 +25,35 @@ class Finder:
     def __init__(self, broken: Callable[[str, Exception], object]) -> None:
         self.broken = broken
         self._hooks: dict[str, list[Hook]] = {}
+        self._halves: list[str] = []  # modules that were being imported when they were asked for
         self._busy = threading.local()
 
     def begin(self) -> None:
         """Be asked first for modules."""
-        sys.meta_path.insert(0, self)  # type: ignore[arg-type]  # it has what importlib calls
+        sys.meta_path.insert(0, self)
 
     def end(self) -> None:
         """Be asked no more, and forget all hooks."""
         self._hooks.clear()
         if self in sys.meta_path:
-            sys.meta_path.remove(self)  # type: ignore[arg-type]  # see above
+            sys.meta_path.remove(self)
 
     def after(self, name: str, hook: Hook) -> None:
         """Call `hook(module)` once the module `name` is imported: now, if it is."""
         module = sys.modules.get(name)
-        # One that is being imported by this or another thread has not all of its names yet.
-        if module is not None and not getattr(module.__spec__, "_initializing", False):
+        if module is not None and not _half(module):
             self._run(hook, module)
             return
         self._hooks.setdefault(name, []).append(hook)
+        if module is not None:
+            self._halves.append(name)
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> Any:
         """Find nothing; but see to it that the loader that the others find tells of its end."""
+        if self._halves:
+            self._look_again()
         if name not in self._hooks or getattr(self._busy, "name", None) == name:
             return None
         before = getattr(self._busy, "name", None)
@@ -79,6 +83,15 @@ class Finder:
         except AttributeError:  # it has no place for one: this module goes without
             return
 
+    def _look_again(self) -> None:
+        """With the next import: modules that had begun before we were asked may be whole by now."""
+        for name in self._halves.copy():
+            module = sys.modules.get(name)
+            if module is None or not _half(module):
+                self._halves.remove(name)
+                if module is not None:
+                    self.loaded(name, module)
+
     def loaded(self, name: str, module: ModuleType) -> None:
         """A module's code has run."""
         for hook in self._hooks.pop(name, []):
@@ -89,3 +102,8 @@ class Finder:
             hook(module)
         except Exception as error:
             self.broken(module.__name__, error)
+
+
+def _half(module: ModuleType) -> bool:
+    """Whether a module is being imported, by this or another thread, and lacks names."""
+    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))

@@ -50,7 +50,10 @@ class Patches:
 
     def function(self, plain: Any, wrapped: Any) -> None:
         """Replace a function wherever a module has it, under whatever name."""
-        _alike(wrapped, plain)
+        self.bound(plain, _alike(wrapped, plain))
+
+    def bound(self, plain: Any, wrapped: Any) -> None:
+        """Replace a bound method that modules have as a function, such as `psycopg.connect`."""
         for space, name in _places(plain):
             space[name] = wrapped
 

@@ -134,7 +134,7 @@ def _runs_its_cursor(plain: Any) -> bool:
 
 
 def _connection(plain: Any, counted: Database, cursors: Subclasses) -> Any:
-    cls = _connection_alone(plain, counted, cursors)
+    cls: Any = _connection_alone(plain, counted, cursors)
     if _runs_its_cursor(plain):
         return cls  # that cursor counts
     done, failed, cursor_ = counted.done, counted.failed, plain.cursor

@@ -34,6 +34,15 @@ class Statement:
         self.count = self.errors = self.slow = 0
         self.seconds = self.most = 0.0
 
+    def once(self, seconds: float, *, failed: bool = False) -> None:
+        """Count a call. Law: one thread alone writes."""
+        self.count += 1
+        self.seconds += seconds
+        if seconds > self.most:
+            self.most = seconds
+        if failed:
+            self.errors += 1
+
     def add(self, other: Statement) -> None:
         """Add what another thread has counted."""
         self.count += other.count

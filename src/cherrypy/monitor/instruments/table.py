@@ -45,6 +45,34 @@ class Instrument(NamedTuple):
         return found
 
 
+_SQL = "statements, transactions, rows, connections"
+_KEYS = "commands, hits and misses"
+_HTTP = "requests, responses, errors, by host"
+
 INSTRUMENTS: tuple[Instrument, ...] = (
-    Instrument(("sqlite3",), "sqlite3", "sqlite", "statements, transactions, rows, connections"),
+    Instrument(("sqlite3",), "sqlite3", "sqlite", _SQL),
+    Instrument(("psycopg",), "psycopg", "psycopg", _SQL),
+    Instrument(("psycopg_pool", "psycopg"), "psycopg_pool", "pools:psycopg_pool", "waits, sizes"),
+    Instrument(("psycopg2",), "psycopg2", "psycopg2", _SQL),
+    Instrument(("sqlalchemy",), "sqlalchemy", "sqlalchemy", "pools; statements of other drivers"),
+    Instrument(("sqlalchemy",), "sqlalchemy.orm", "sqlalchemy:models", "sessions and queries"),
+    Instrument(("peewee",), "peewee", "peewee", "queries of models"),
+    Instrument(("redis",), "redis.client", "redis", _KEYS),
+    Instrument(("redis",), "redis.asyncio.client", "redis:instrument_async", _KEYS),
+    Instrument(("redis",), "redis.cluster", "redis:instrument_cluster", _KEYS),
+    Instrument(("pymemcache",), "pymemcache.client.base", "memcached", _KEYS),
+    Instrument(("pylibmc",), "pylibmc", "memcached:pylibmc", _KEYS),
+    Instrument(("http.client",), "http.client", "httpclient", _HTTP),
+    Instrument(
+        ("http.client", "urllib3", "requests"), "http.client", "httpclient:bodies", "bodies"
+    ),
+    Instrument(("urllib3",), "urllib3.connectionpool", "clients:urllib3", _HTTP),
+    Instrument(("requests",), "requests.adapters", "clients:requests", _HTTP),
+    Instrument(("httpx",), "httpx", "clients:httpx", _HTTP),
+    Instrument(("aiohttp",), "aiohttp.client", "clients:aiohttp", _HTTP),
+    Instrument(("jinja2",), "jinja2", "templates:jinja2", "rendering"),
+    Instrument(("mako",), "mako.template", "templates:mako", "rendering"),
+    Instrument(("genshi",), "genshi.core", "templates:genshi", "rendering"),
+    Instrument(("logging",), "logging", "logs", "records by level and logger, bytes"),
+    Instrument(("warnings",), "warnings", "logs:warned", "warnings by category"),
 )

@@ -1,0 +1,3 @@
+"""The names of the libraries whose instruments are on."""
+
+SEEN: set[str] = set()
