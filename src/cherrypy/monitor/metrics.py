@@ -94,7 +94,8 @@ class Metric:
         self.scale = SCALES.get(unit, COUNTED)
         # Gives the values when they are wanted, `{labels: value}`; nobody adds to such a metric.
         self.source: Callable[[], dict[Labels, float]] | None = None
-        self._lock = threading.Lock()  # guards: no more series are admitted than `most`
+        # Of those that may be taken twice: a finalizer or a signal's handler may count, too.
+        self._lock = threading.RLock()  # guards: no more series are admitted than `most`
         self._admitted: set[Labels] = set()
         METRICS[name] = self
 
@@ -180,7 +181,7 @@ def select(level: int, include: list[str], exclude: list[str]) -> None:
 def _forked() -> None:
     """A child has one thread, which holds none of these locks."""
     for metric in METRICS.values():
-        metric._lock = threading.Lock()
+        metric._lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
