@@ -112,7 +112,9 @@ def serving() -> Iterator[Any]:
         told.wall = now - trace.began
         told.layers = dict(zip(LAYERS, trace.seconds, strict=True))
         told.steps = [(LAYERS[layer], label) for layer, label, _, _ in trace.steps]
-        told.spans = [(began - trace.began, ended - trace.began) for *_, began, ended in trace.steps]
+        told.spans = [
+            (began - trace.began, ended - trace.began) for *_, began, ended in trace.steps
+        ]
         told.calls = {LAYERS[layer]: count for layer, count in trace.calls.items()}
         trace.forget()
 

@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from drivers_kit import serving, service, watching
+from drivers_kit import service, serving, watching
 
 from cherrypy.monitor.instruments import external
 
@@ -209,7 +209,9 @@ def test_hosts_beyond_those_told_apart_are_one(monkeypatch):
     with watching() as seen:
         for number in range(6):
             with pytest.raises(OSError):
-                http.client.HTTPConnection(f"127.0.0.{number + 2}", 9, timeout=5).request("GET", "/")
+                http.client.HTTPConnection(f"127.0.0.{number + 2}", 9, timeout=5).request(
+                    "GET", "/"
+                )
         hosts = {labels[1] for labels in seen.series(CALLS)}
         assert hosts == {"127.0.0.2", "127.0.0.3", "127.0.0.4", "otel.metric.overflow"}
         assert seen.count(CALLS) == 6

@@ -53,7 +53,9 @@ def test_commands_are_counted_once_and_work(redis_server):
         assert seen.spread(OPERATION, "redis", "GET")[0] == 2
         assert seen.spread(OPERATION, "redis", "MGET")[0] == 1
         assert seen.spread(OPERATION, "redis", "SET")[0] == 1
-        assert seen.spread("db.client.operation.duration", "redis", "GET", redis_server.path)[0] == 2
+        assert (
+            seen.spread("db.client.operation.duration", "redis", "GET", redis_server.path)[0] == 2
+        )
         assert seen.count(REQUESTS, "redis", "hit") == 3
         assert seen.count(REQUESTS, "redis", "miss") == 3
         assert "hush" not in repr(seen.monitor.taker.take().spreads)
@@ -68,7 +70,10 @@ def test_pipelines_are_one_call_and_know_hits(redis_server):
         assert request.steps == [("db", "redis PIPELINE")]
         assert seen.spread(OPERATION, "redis", "PIPELINE")[0] == 1
         assert seen.spread(OPERATION)[0] == 1
-        assert (seen.count(REQUESTS, "redis", "hit"), seen.count(REQUESTS, "redis", "miss")) == (2, 2)
+        assert (seen.count(REQUESTS, "redis", "hit"), seen.count(REQUESTS, "redis", "miss")) == (
+            2,
+            2,
+        )
         with client.pipeline() as pipe:  # one that looks before it leaps
             pipe.watch("a")
             assert pipe.get("a") == b"1"
@@ -150,7 +155,10 @@ def test_redis_of_a_loop_is_counted(redis_server):
         asyncio.run(main())
         assert seen.spread(OPERATION, "redis", "GET")[0] == 5
         assert seen.spread(OPERATION, "redis", "PIPELINE")[0] == 1
-        assert (seen.count(REQUESTS, "redis", "hit"), seen.count(REQUESTS, "redis", "miss")) == (5, 1)
+        assert (seen.count(REQUESTS, "redis", "hit"), seen.count(REQUESTS, "redis", "miss")) == (
+            5,
+            1,
+        )
         assert seen.count(REQUESTS, "redis", "error") == 1
 
 

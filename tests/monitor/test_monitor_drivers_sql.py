@@ -35,7 +35,9 @@ def test_values_are_gone(sql, expected, system):
 
 
 def test_dollar_quotes_are_values():
-    assert fingerprint("SELECT $$it's$$, $tag$x $$ y$tag$, $a$open", "postgresql") == "SELECT ?, ?, ?"
+    assert (
+        fingerprint("SELECT $$it's$$, $tag$x $$ y$tag$, $a$open", "postgresql") == "SELECT ?, ?, ?"
+    )
 
 
 def test_double_quotes_are_names_where_they_can_be_nothing_else():
@@ -51,7 +53,14 @@ def test_double_quotes_are_names_where_they_can_be_nothing_else():
 
 def test_a_fingerprint_is_short_whatever_the_statement_is():
     began = time.monotonic()
-    for nasty in ("'" * 100_000, '"' * 100_001, "(" * 100_000, "$" * 100_000, "?," * 100_000, "/*" * 9999):
+    for nasty in (
+        "'" * 100_000,
+        '"' * 100_001,
+        "(" * 100_000,
+        "$" * 100_000,
+        "?," * 100_000,
+        "/*" * 9999,
+    ):
         for system in ("sqlite", "mysql", "postgresql"):
             assert len(fingerprint(nasty, system)) <= LONGEST
     assert len(fingerprint("SELECT " + ", ".join(f"c{n}" for n in range(500)))) == LONGEST
@@ -59,7 +68,9 @@ def test_a_fingerprint_is_short_whatever_the_statement_is():
 
 
 SECRET = "hush"
-quiet = st.text(st.characters(blacklist_characters="'\\", blacklist_categories=("Cs",)), max_size=20)
+quiet = st.text(
+    st.characters(blacklist_characters="'\\", blacklist_categories=("Cs",)), max_size=20
+)
 
 
 @given(quiet, quiet, st.sampled_from(["sqlite", "postgresql", "mysql", ""]))

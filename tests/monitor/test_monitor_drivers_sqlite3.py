@@ -84,7 +84,9 @@ def test_rows_come_as_they_did(seen):
     with pytest.raises(StopIteration):
         next(cursor)
     assert cursor.description[0][0] == "a"
-    counts = {name: seen.count(CALLS, "sqlite", name) for name in ("fetchone", "fetchmany", "fetchall")}
+    counts = {
+        name: seen.count(CALLS, "sqlite", name) for name in ("fetchone", "fetchmany", "fetchall")
+    }
     assert counts == {"fetchone": 2, "fetchmany": 1, "fetchall": 1}
     connection.row_factory = sqlite3.Row
     assert connection.execute("SELECT a AS x FROM t").fetchone()["x"] == 0
@@ -170,6 +172,14 @@ class OwnCursor(sqlite3.Cursor):
         return super().execute(sql.replace("WORD", "SELECT"), *args)
 
 
+def made_by_hand(connection):
+    return OwnCursor(connection)
+
+
+def opened_by_hand(*args, **kwargs):
+    return Own(*args, **kwargs)
+
+
 def test_the_classes_of_a_program_stay_what_they_are(seen):
     connection = sqlite3.connect(":memory:", factory=Own)
     assert isinstance(connection, Own)
@@ -188,7 +198,7 @@ def test_the_classes_of_a_program_stay_what_they_are(seen):
     assert isinstance(plain.cursor(OwnCursor), OwnCursor)
     assert plain.cursor(factory=OwnCursor).execute("WORD 3").fetchone() == (3,)
     assert seen.count(CALLS, "sqlite", "execute") - before == 3
-    made = plain.cursor(lambda connection: OwnCursor(connection))
+    made = plain.cursor(made_by_hand)
     assert type(made) is OwnCursor  # what is no class is called, and goes without
     with pytest.raises(TypeError):
         plain.cursor(lambda connection: None)
@@ -196,7 +206,7 @@ def test_the_classes_of_a_program_stay_what_they_are(seen):
 
 
 def test_a_factory_that_is_no_class_is_called_as_before(seen):
-    connection = sqlite3.connect(":memory:", factory=lambda *args, **kwargs: Own(*args, **kwargs))
+    connection = sqlite3.connect(":memory:", factory=opened_by_hand)
     assert type(connection) is Own
     connection.close()
 

@@ -12,7 +12,7 @@ from typing import Any
 from ..metrics import OVERFLOW
 from ..shards import Shard, own
 from ..table import stores
-from ..traces import DB, MOST_STEPS, clock
+from ..traces import DB, MOST_STEPS, Trace, clock
 from .guard import failed as broken
 from .sql import LOOKED_AT, OTHER
 from .statements import Statement, admit, known, taken_apart
@@ -157,9 +157,7 @@ class Database:
     def ended(self, shard: Shard, before: int, began: float, method: str) -> None:
         """A transaction has ended: a step of its own."""
         self.quick(shard, before, method)
-        trace = shard.trace
-        if trace.live is not None and len(trace.steps) < MOST_STEPS:
-            trace.steps.append((DB, f"{self.system} {method.upper()}", began, trace.since))
+        self.step(shard.trace, method, began)
 
     def awaited(
         self, began: float, method: str, sql: Any, error: BaseException | None = None
@@ -187,6 +185,11 @@ class Database:
         """There is no connection to be had."""
         CALLS.add(1, (self.system, "connect"))
         ERRORS.add(1, (self.system, type(error).__name__))
+
+    def step(self, trace: Trace, method: str, began: float) -> None:
+        """Remember a step that asks for nothing: it is not one of the calls of a request."""
+        if trace.live is not None and len(trace.steps) < MOST_STEPS:
+            trace.steps.append((DB, f"{self.system} {method.upper()}", began, trace.since))
 
     def connected(self, seconds: float, pool: str = "") -> None:
         """A connection has been made."""
@@ -246,7 +249,7 @@ def text_of(sql: Any) -> str:
     return str(sql)[:LOOKED_AT] if hasattr(sql, "__clause_element__") else type(sql).__name__
 
 
-_lock = threading.Lock()  # guards: no more servers than there may be
+_lock = threading.RLock()  # guards: no more servers than there may be
 _databases: dict[tuple[str, str, str], Database] = {}
 
 

@@ -30,7 +30,7 @@ OTHER = "_OTHER"
 #: Hosts that are told apart.
 MOST_HOSTS = 50
 
-_lock = threading.Lock()  # guards: no more hosts than there may be, and what is under way
+_lock = threading.RLock()  # guards: no more hosts than there may be, and what is under way
 _hosts: set[str] = set()
 #: Those not answered yet. Weakly: a program may drop a connection and ask no more.
 _under_way: weakref.WeakSet[Call] = weakref.WeakSet()

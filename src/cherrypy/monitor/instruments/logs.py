@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from ...framework.logs import logfmt
 from ..metrics import OVERFLOW
 from ..table import logs
 from .guard import failed
@@ -28,7 +29,7 @@ MOST_LOGGERS = 30
 #: What writes a line for each request is no sign of trouble.
 ACCESS = "cherrypy.access"
 
-_lock = threading.Lock()  # guards: no more loggers than there may be
+_lock = threading.RLock()  # guards: no more loggers than there may be
 _loggers: set[str] = set()
 #: The name to count under, by the name of a logger; a full table starts over.
 _short: dict[str, str] = {}
@@ -91,8 +92,8 @@ def count(record: Any) -> None:
     BY_LOGGER.add(1, (short_name(name), level))
     if record.exc_info and record.exc_info[0] is not None:
         EXCEPTIONS.add(1, (level,))
-    if name == "py.warnings" and record.args and not _shown_by_us():  # of captureWarnings
-        found = _CATEGORY.search(str(record.args[0]))
+    if name == "py.warnings" and not _shown_by_us():  # of captureWarnings
+        found = _CATEGORY.search(record.getMessage())
         WARNINGS.add(1, (found[1] if found else "Warning",))
 
 
@@ -102,7 +103,8 @@ def _formatting(plain: Any) -> Any:
     def format(self: Any, record: Any) -> Any:
         text = plain(self, record)
         try:
-            which = _log_of(record.name)
+            # Handlers of the program's own, further up, see its records as well.
+            which = _log_of(record.name) if self.formatter is logfmt else None
             if which is not None and BYTES.on:
                 size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
                 BYTES.add(size + 1, (which,))

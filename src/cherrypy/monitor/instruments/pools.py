@@ -16,7 +16,7 @@ COUNT = stores.DB_CLIENT_CONNECTION_COUNT
 WAIT = stores.DB_CLIENT_CONNECTION_WAIT_TIME
 TIMEOUTS = stores.DB_CLIENT_CONNECTION_TIMEOUTS
 
-_lock = threading.Lock()  # guards: the set, while it is looked through
+_lock = threading.RLock()  # guards: the set, while it is looked through
 #: What has been asked for connections, with the function that counts them: (idle, used).
 _pools: weakref.WeakKeyDictionary[Any, tuple[str, Callable[[Any], tuple[int, int]]]] = (
     weakref.WeakKeyDictionary()

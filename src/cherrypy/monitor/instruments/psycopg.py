@@ -201,11 +201,14 @@ def _connect(plain: Any) -> Any:
         try:
             connection = plain(cls, *args, **kwargs)
         except BaseException as error:
-            trace.leave(before, "postgresql CONNECT", began)
-            database("postgresql", "", LIBRARY).refused(error)
+            trace.leave(before)
+            counted = database("postgresql", "", LIBRARY)
+            counted.step(trace, "connect", began)
+            counted.refused(error)
             raise
-        took = trace.leave(before, "postgresql CONNECT", began) - began
-        _database(connection).connected(took)
+        counted = _database(connection)
+        counted.connected(trace.leave(before) - began)
+        counted.step(trace, "connect", began)
         return connection
 
     return connect

@@ -37,10 +37,12 @@ def instrument(module: Any) -> Callable[[], object]:
         try:
             connection = plain(dsn, factory, cursor_factory, **kwargs)
         except BaseException as error:
-            trace.leave(before, "postgresql CONNECT", began)
+            trace.leave(before)
+            counted.step(trace, "connect", began)
             counted.refused(error)
             raise
-        counted.connected(trace.leave(before, "postgresql CONNECT", began) - began)
+        counted.connected(trace.leave(before) - began)
+        counted.step(trace, "connect", began)
         return connection
 
     patches.function(plain, connect)

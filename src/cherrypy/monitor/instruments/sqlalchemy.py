@@ -93,14 +93,21 @@ def _connection(plain: Any) -> Any:
 def _begun(
     connection: Any, cursor: Any, statement: Any, parameters: Any, context: Any, many: bool
 ) -> None:
-    dialect = connection.dialect
-    if DRIVERS.get(dialect.driver) in SEEN or context is None:
+    if context is None or _counts_itself(connection.dialect.driver, cursor):
         return
     trace = own.trace
     loop = _get_running_loop() is not None
     before = None if loop else trace.enter(DB)
     method = "executemany" if many else "execute"
     context.__dict__[_NAME] = (connection, before, clock(), method, statement)
+
+
+def _counts_itself(driver: str, cursor: Any) -> bool:
+    """Whether the driver's instrument is on, and was when the connection was opened."""
+    library = DRIVERS.get(driver)
+    return library in SEEN and (
+        library == "psycopg" or hasattr(type(cursor), "counts_for_the_monitor")
+    )
 
 
 def _ended(context: Any, error: BaseException | None) -> None:
@@ -152,7 +159,9 @@ def models(module: Any) -> Callable[[], object]:
         patches.method(session, name, MODELS.method(operation))
     for name in _BY_STATEMENT:
         patches.method(session, name, MODELS.method(_operation))
-    patches.method(session, "flush", MODELS.method("flush", always=True))
+    # `flush` is called before each query, most often for nothing.
+    flush = "_flush" if hasattr(session, "_flush") else "flush"
+    patches.method(session, flush, MODELS.method("flush", always=True))
     for name in ("commit", "rollback"):
         patches.method(session, name, layered)
     for name, operation in _QUERY.items():

@@ -41,7 +41,8 @@ def instrument(module: Any) -> Callable[[], object]:
         try:
             return plain(*args, **kwargs)
         finally:
-            counted.connected(trace.leave(before, "sqlite CONNECT", began) - began)
+            counted.connected(trace.leave(before) - began)
+            counted.step(trace, "connect", began)
 
     patches.function(plain, connect)
     return patches.end
@@ -199,7 +200,8 @@ def _connection_alone(plain: Any, counted: Database, cursors: Subclasses) -> Any
             try:
                 return backup_(self, *args, **kwargs)
             finally:
-                shard.trace.leave(before, "sqlite BACKUP", began)
+                shard.trace.leave(before)
+                counted.step(shard.trace, "backup", began)
 
     return Connection
 

@@ -15,7 +15,7 @@ from .sql import fingerprint, table_of, word_of
 #: Fingerprints that are told apart, that are shown, and that are labels of slow calls.
 MOST, SHOWN, MOST_SLOW = 300, 50, 50
 
-_lock = threading.Lock()  # guards: no more fingerprints are admitted than there may be
+_lock = threading.RLock()  # guards: no more fingerprints are admitted than there may be
 _admitted: dict[str, set[str]] = {"all": set(), "slow": set()}
 
 

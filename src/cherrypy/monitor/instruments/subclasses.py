@@ -18,6 +18,7 @@ class Subclasses:
     def __init__(self, plain: Any, counted: Any) -> None:
         self.plain = plain
         self.counted = _named(counted, plain)
+        counted.counts_for_the_monitor = True  # what stands on the library asks for it
         self._made: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
 
     def of(self, wanted: Any) -> Any:
