@@ -8,6 +8,7 @@ It stays a plain module: a module `__getattr__` would make each `cherrypy.reques
 
 from __future__ import annotations
 
+from os import environ as _environ
 from typing import TYPE_CHECKING, Any
 
 from . import process
@@ -15,6 +16,7 @@ from .framework import body as _body  # noqa: F401 - old names are reached throu
 from .framework import compat as _compat  # noqa: F401 - likewise
 from .framework import dispatch, wsgi
 from .framework.application import Application
+from .framework.config import LateEntries as _LateEntries
 from .framework.config import late_plugins as _late_plugins
 from .framework.errors import (
     CherryPyException,
@@ -122,10 +124,18 @@ def _monitor(engine: Any) -> Any:
     return make(engine)
 
 
+def _wanted_by_environment() -> None:
+    """Whoever starts the process may want it monitored, whatever the program says."""
+    engine: Any = site.engine
+    engine.monitor = _monitor(engine)
+    engine.monitor.sources.switch()
+
+
 site.tools.add_late("websocket", _websocket)
 _late_plugins["websocket"] = _relay
 _late_plugins["systemd"] = _systemd
 _late_plugins["monitor"] = _monitor
+site.config.namespaces["monitor"] = _LateEntries("monitor")
 
 # From here on the site and the front door share one namespace.
 globals().update(vars(site))
@@ -161,3 +171,6 @@ def quickstart(
 from . import _legacy  # noqa: E402  (the table needs the rooms above)
 
 _legacy.install()
+
+if not {"CHERRYPY_MONITOR_ON", "CHERRYPY_MONITOR_CONFIG"}.isdisjoint(_environ):
+    _wanted_by_environment()

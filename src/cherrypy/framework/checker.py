@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ("Checker",)
 
 #: Namespaces that make sense only for the whole site.
-_SITE_ONLY = ("engine", "server", "tree", "checker")
+_SITE_ONLY = ("engine", "server", "tree", "checker", "monitor")
 
 
 #: Values of another type than expected that are in order: seconds may be fractions, ...

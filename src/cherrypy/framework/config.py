@@ -6,6 +6,7 @@ Law: nothing is frozen. A plan is used only while every dict it was made of equa
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 from . import reprconf
@@ -80,13 +81,22 @@ class Config(reprconf.Config):
 
     environments = environments
     namespaces = reprconf.NamespaceSet()
+    #: The name of the file that is being taken in, for handlers of namespaces.
+    reading: str | None = None
 
     def update(self, config: Any) -> None:  # type: ignore[override]  # historical signature
         """Take in a dict, a file name (which the autoreloader then watches) or an open file."""
         _if_filename_register_autoreload(config)
-        super().update(config)
+        if isinstance(config, (str, bytes, os.PathLike)):
+            self.reading = os.path.abspath(os.fsdecode(config))
+        try:
+            super().update(config)
+        finally:
+            self.reading = None
 
     def _apply(self, config: dict[str, Any]) -> None:
+        for name in late_plugins.keys() & self.namespaces.keys():
+            _unfold(config, name)
         section = config.get("global")
         if isinstance(section, dict):
             if len(config) > 1:
@@ -107,6 +117,21 @@ class Config(reprconf.Config):
             return target
 
         return decorate
+
+
+def _unfold(config: dict[str, Any], name: str) -> None:
+    """Turn a section `[<plugin>]` into the entries `<plugin>.<key>` that it stands for."""
+    section = config.get(name)
+    if not isinstance(section, dict):
+        return
+    del config[name]
+    into = config.get("global")
+    if isinstance(into, dict):
+        into = config["global"] = dict(into)
+    else:
+        into = config
+    for key, value in section.items():
+        into[f"{name}.{key.removeprefix(name + '.')}"] = value
 
 
 class _Vars:
@@ -194,6 +219,33 @@ def _engine_namespace_handler(k: str, v: Any) -> None:
             switch()
             return
     setattr(plugin, key, v)
+
+
+class LateEntries:
+    """The namespace of a late plugin: `<plugin>.<key>` anywhere in the site's configuration.
+
+    The plugin gets all entries of one dict or file at once, by `configure(entries, file)`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._local = threading.local()
+
+    def __enter__(self) -> Callable[[str, Any], None]:
+        entries: dict[str, Any] = {}
+        self._local.entries = entries
+        return entries.__setitem__
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        entries = self._local.__dict__.pop("entries", None)
+        if error is not None or not entries:
+            return
+        engine = site.engine
+        plugin = getattr(engine, self._name, None)
+        if plugin is None:
+            plugin = late_plugins[self._name](engine)
+            setattr(engine, self._name, plugin)
+        plugin.configure(entries, site.config.reading)
 
 
 def _tree_namespace_handler(k: str, v: Any) -> None:

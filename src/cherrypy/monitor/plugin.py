@@ -16,6 +16,7 @@ from .routes import Route
 from .settings import SETTINGS, Settings
 from .site import Site
 from .snapshots import Snapshot, Taker
+from .sources import Sources
 from .watch import Watch
 
 assert table.__all__  # importing it has declared the metrics
@@ -51,11 +52,13 @@ class Monitor(SimplePlugin):
         self.beats: list[Callable[[Snapshot], object]] = []
         self.parts: dict[str, Any] = {}
         self.running = False
+        self.subscribed = False
         self._failures: dict[str, int] = {}
         self._undo: list[Callable[[], object]] = []
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.settings.changed.append(self._changed)
+        self.sources = Sources(self)
 
     # -- settings: engine.monitor.<name> -----------------------------------------------------------
 
@@ -73,6 +76,12 @@ class Monitor(SimplePlugin):
     def _changed(self, name: str) -> None:
         if self.running and name in ("level", "metrics.include", "metrics.exclude"):
             self._select()
+        elif self.running and name in ("apdex", "slow_threshold"):
+            self.recorder.retune()
+
+    def configure(self, entries: dict[str, Any], file: str | None = None) -> None:
+        """Take in entries of the site's configuration; see `sources.Sources.configure`."""
+        self.sources.configure(entries, file)
 
     def _select(self) -> None:
         settings = self.settings
@@ -82,7 +91,11 @@ class Monitor(SimplePlugin):
 
     def subscribe(self) -> None:
         """Be on: `engine.monitor.on = True`."""
-        self.settings["on"] = True
+        if not self.settings["on"]:
+            self.settings["on"] = True
+        if self.subscribed:
+            return
+        self.subscribed = True
         super().subscribe()
         self.bus.subscribe("start", self.serve)
         if str(self.bus.state).endswith("STARTED"):
@@ -91,7 +104,9 @@ class Monitor(SimplePlugin):
 
     def unsubscribe(self) -> None:
         """Be off."""
-        self.settings["on"] = False
+        if self.settings["on"]:
+            self.settings["on"] = False
+        self.subscribed = False
         self.stop()
         super().unsubscribe()
         self.bus.unsubscribe("start", self.serve)
@@ -102,6 +117,7 @@ class Monitor(SimplePlugin):
         """Begin to record, before the servers begin to serve."""
         if self.running or not self.settings["on"]:
             return
+        self.sources.check()
         self.running = True
         self._select()
         watch = Watch(self.recorder)
@@ -165,6 +181,10 @@ class Monitor(SimplePlugin):
 
     # After the servers (25) have answered.
     stop.priority = 60  # type: ignore[attr-defined]  # the bus reads it
+
+    def graceful(self) -> None:
+        """Read the files of settings again; nothing that has been counted is lost."""
+        self.sources.reload()
 
     # -- the beat ----------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from .blocks import PENDING, Block
 from .bodies import Sent, SizedBody, WatchedBody
 from .histograms import COUNTED, SCALES, Spread
 from .routes import FOREIGN, LONGEST, Route, Routes
-from .shards import Shard, own
+from .shards import Shard, living, own
 from .traces import APP, QUEUE, READ, TOOLS, WRITE, WSGI, Trace, clock
 
 METHODS = frozenset(
@@ -187,8 +187,15 @@ class Recorder:
         """Return a new block of a route."""
         if self.tune is not None:
             self.tune(route)
-        failed = status[0] == "5"  # each of those is looked at
-        return Block(route, -1.0 if failed else min(route.limit, route.slow), shard.lock)
+        return Block(route, _limit(route, status), shard.lock)
+
+    def retune(self) -> None:
+        """Give all routes the limits that hold now."""
+        for shard in living():
+            for (route, _, status, _, _), block in shard.blocks.copy().items():
+                if self.tune is not None:
+                    self.tune(route)
+                block.limit = _limit(route, status)
 
     def foreign(self, exchange: Any) -> Route:
         """The route of a request that no application of the framework has seen."""
@@ -314,3 +321,8 @@ class Recorder:
             return self.later(trace, exchange, answer, body, queue)
 
         return counted
+
+
+def _limit(route: Route, status: str) -> float:
+    """Seconds beyond which a request is looked at; each of those that failed is."""
+    return -1.0 if status[0] == "5" else min(route.limit, route.slow)

@@ -1,17 +1,36 @@
 """The settings of the monitor: one table, and where their values come from.
 
 A program's own word (`engine.monitor.level = 2`) goes over the environment
-(`CHERRYPY_MONITOR_LEVEL=2`), that over the configuration, that over the defaults.
+(`CHERRYPY_MONITOR_LEVEL=2`), that over the file that `monitor.config` names, that over the site's
+configuration (`monitor.level`, or a section `[monitor]`), that over the defaults. `sources` reads them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
+#: Who sets a value: the later in this list go over the earlier.
+CONFIGURATION, FILE, ENVIRONMENT, PROGRAM = "configuration", "file", "environment", "program"
+LAYERS = (CONFIGURATION, FILE, ENVIRONMENT, PROGRAM)
+
+
+class Kind:
+    """What a setting may be: in words, and as a test of a value."""
+
+    __slots__ = ("test", "words")
+
+    def __init__(self, words: str, test: Callable[[Any], bool]) -> None:
+        self.words = words
+        self.test = test
+
+    def __call__(self, value: Any) -> bool:
+        return self.test(value)
+
 
 class Setting:
-    """One setting: its name without `monitor.`, its default, and a sentence."""
+    """One setting: its name without `monitor.`, its default, a sentence, and what it may be."""
 
     __slots__ = ("check", "default", "doc", "name")
 
@@ -23,25 +42,76 @@ class Setting:
         self.doc = doc
         self.check = check
 
+    @property
+    def kind(self) -> str:
+        """What it may be, in words."""
+        return self.check.words if isinstance(self.check, Kind) else "anything"
 
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e300
 
 
-def _names(value: Any) -> bool:
+def _is_names(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
 
 
-def _text(value: Any) -> bool:
-    return value is None or isinstance(value, str)
+def _is_apdex(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(k, str) and _is_number(v) and v for k, v in value.items())
+    return _is_number(value) and value > 0
 
 
-def _address(value: Any) -> bool:
-    return value is None or value is False or isinstance(value, str)
+def _is_duration(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[1-9][0-9]*[smhd]", value) is not None
 
 
-def _flag(value: Any) -> bool:
-    return isinstance(value, bool)
+def _are_durations(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        _is_duration(k) and _is_duration(v) for k, v in value.items()
+    )
+
+
+def _are_fields(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(item, str) and not re.search("[\r\n]", item)
+        for pair in value.items()
+        for item in pair
+    )
+
+
+def _is_rules(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(rule, (dict, str)) for rule in value)
+
+
+def choice(*values: Any) -> Kind:
+    """One of several values."""
+    shown = [repr(value) for value in values]
+    words = ", ".join(shown[:-1]) + " or " + shown[-1]
+    return Kind(words, lambda value: type(value) is type(values[0]) and value in values)
+
+
+def _matching(pattern: str) -> Callable[[Any], bool]:
+    wanted = re.compile(pattern).fullmatch
+    return lambda value: value is None or (isinstance(value, str) and wanted(value) is not None)
+
+
+_number = Kind("a number from 0 on", _is_number)
+_seconds = Kind("a number above 0", lambda value: _is_number(value) and value > 0)
+_names = Kind("a list of texts", _is_names)
+_text = Kind("None or a text", lambda value: value is None or isinstance(value, str))
+_address = Kind(
+    "'host:port', 'unix:/path', or False",
+    lambda value: value is None or value is False or isinstance(value, str),
+)
+_flag = Kind("True or False", lambda value: isinstance(value, bool))
+_url = Kind("None or a URL, 'http://...' or 'https://...'", _matching(r"https?://[^/\s]+\S*"))
+_peer = Kind("None or 'host:port'", _matching(r"(\[[0-9A-Fa-f:.]+\]|[^:\s]+):[0-9]{1,5}"))
+_path = Kind("None or a path that begins with a slash", _matching(r"/\S*"))
+_auth = Kind(
+    "None, 'token:...' or a callable",
+    lambda value: value is None or isinstance(value, (str, dict)) or callable(value),
+)
 
 
 #: Every setting.
@@ -50,11 +120,18 @@ SETTINGS: dict[str, Setting] = {
     for setting in (
         Setting("on", False, "Whether anything is recorded.", _flag),
         Setting(
+            "config",
+            None,
+            "A file with more settings: TOML, an INI file with a section [monitor], or the "
+            "agent-conf.json of Librato's agent.",
+            _text,
+        ),
+        Setting(
             "level",
             1,
             "0: counters of the servers only; 1: everything that costs little; 2: processor time, "
             "stages and single tools as well.",
-            lambda value: value in (0, 1, 2),
+            choice(0, 1, 2),
         ),
         Setting("metrics.include", ["*"], "Patterns of the metrics that are recorded.", _names),
         Setting("metrics.exclude", [], "Patterns of the metrics that are not.", _names),
@@ -69,6 +146,7 @@ SETTINGS: dict[str, Setting] = {
             "apdex",
             0.5,
             "Seconds within which an answer satisfies; or {route: seconds}, with '*' for all others.",
+            Kind("a number above 0, or {route: number}", _is_apdex),
         ),
         Setting("slow_threshold", 1.0, "Seconds from which on a request is slow.", _number),
         Setting(
@@ -83,7 +161,7 @@ SETTINGS: dict[str, Setting] = {
             "store.retention",
             {"10s": "6h", "1m": "8d", "10m": "60d", "1h": "400d"},
             "How long each resolution is kept.",
-            lambda value: isinstance(value, dict),
+            Kind("{'10s': '6h', ...}, of a number with s, m, h or d", _are_durations),
         ),
         Setting("store.max_bytes", 256 * 1024 * 1024, "Bytes that the file may take.", _number),
         Setting(
@@ -102,13 +180,14 @@ SETTINGS: dict[str, Setting] = {
             "dashboard.mount",
             None,
             "A path of the site's own servers where the dashboard is as well, with authentication.",
-            _text,
+            _path,
         ),
         Setting(
             "dashboard.auth",
             None,
             "Who may look: None for all who reach it, 'token:...', or a callable of the request "
             "that returns None, 'view' or 'act'.",
+            _auth,
         ),
         Setting(
             "dashboard.hosts", [], "Names by which the dashboard may be asked for, too.", _names
@@ -116,26 +195,53 @@ SETTINGS: dict[str, Setting] = {
         Setting("dashboard.certificate", None, "A PEM file: the dashboard speaks HTTPS.", _text),
         Setting("dashboard.private_key", None, "The key to that.", _text),
         Setting("prometheus", True, "Whether the dashboard's listener answers /metrics.", _flag),
-        Setting("otlp.endpoint", None, "Where metrics are pushed to by OTLP: a URL.", _text),
-        Setting("otlp.headers", {}, "Header fields of these pushes, such as an authorization."),
-        Setting("otlp.interval", 15.0, "Seconds between them.", _number),
-        Setting("statsd", None, "Where metrics are sent to by StatsD: 'host:port'.", _text),
+        Setting("otlp.endpoint", None, "Where metrics are pushed to by OTLP over HTTP.", _url),
+        Setting(
+            "otlp.headers",
+            {},
+            "Header fields of these pushes, such as an authorization.",
+            Kind("{name: text}", _are_fields),
+        ),
+        Setting("otlp.interval", 15.0, "Seconds between them.", _seconds),
+        Setting(
+            "otlp.timeout", 10.0, "Seconds that a push may take, with all its attempts.", _seconds
+        ),
+        Setting(
+            "otlp.encoding",
+            "protobuf",
+            "How they are written; collectors read both.",
+            choice("protobuf", "json"),
+        ),
+        Setting("statsd", None, "Where metrics are sent to by StatsD, over UDP.", _peer),
         Setting(
             "statsd.dialect",
             "statsd",
-            "'statsd', or 'dogstatsd' with labels as tags.",
-            lambda value: value in ("statsd", "dogstatsd"),
+            "'dogstatsd' has labels as tags, where 'statsd' makes them a part of the name.",
+            choice("statsd", "dogstatsd"),
         ),
-        Setting("statsd.interval", 10.0, "Seconds between what is sent.", _number),
+        Setting("statsd.interval", 10.0, "Seconds between what is sent.", _seconds),
+        Setting("statsd.prefix", None, "What goes before each name there: 'shop.web'.", _text),
         Setting(
             "names",
             "otel",
-            "'otel', or 'librato' for the names that its agent gave to StatsD.",
-            lambda value: value in ("otel", "librato"),
+            "The names that StatsD is told: ours, or those that Librato's agent used.",
+            choice("otel", "librato"),
         ),
-        Setting("alerts", [], "Rules; see the page on alerts."),
+        Setting(
+            "health.mount",
+            None,
+            "A path of the site's own servers below which /live and /ready answer, such as '/-'.",
+            _path,
+        ),
+        Setting(
+            "health.stuck",
+            30.0,
+            "Seconds after which a thread that serves one request counts as stuck.",
+            _seconds,
+        ),
+        Setting("alerts", [], "Rules; see the page on alerts.", Kind("a list of rules", _is_rules)),
         Setting("alerts.defaults", True, "Whether the rules for emergencies apply.", _flag),
-        Setting("alerts.webhook", None, "A URL that alerts are posted to as JSON.", _text),
+        Setting("alerts.webhook", None, "Where alerts are posted to as JSON.", _url),
         Setting(
             "frontend.peers",
             [],
@@ -146,11 +252,32 @@ SETTINGS: dict[str, Setting] = {
 }
 
 
+def setting(name: str) -> Setting:
+    """Return a setting. Raises ValueError, with the name that may be meant, if there is none."""
+    found = SETTINGS.get(name)
+    if found is None:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, SETTINGS, 1)
+        hint = f" Did you mean monitor.{near[0]}?" if near else ""
+        raise ValueError(f"There is no setting monitor.{name}.{hint}")
+    return found
+
+
+def checked(name: str, value: Any) -> Any:
+    """Return a value that a setting may have. Raises ValueError, which says what it may be."""
+    known = setting(name)
+    if known.check is not None and not known.check(value):
+        raise ValueError(f"monitor.{name} cannot be {value!r}. It may be {known.kind}. {known.doc}")
+    return value
+
+
 class Settings:
     """The values of all settings: `settings["store.path"]`."""
 
     def __init__(self) -> None:
-        self._said: dict[str, Any] = {}
+        self._layers: dict[str, dict[str, Any]] = {layer: {} for layer in LAYERS}
+        self._said: dict[str, Any] = {}  # the uppermost of each
         #: Called with the name of a setting that has changed.
         self.changed: list[Callable[[str], object]] = []
 
@@ -161,22 +288,45 @@ class Settings:
 
     def __setitem__(self, name: str, value: Any) -> None:
         """Set one. Raises ValueError for a setting that there is not, or a value it cannot have."""
-        setting = SETTINGS.get(name)
-        if setting is None:
-            from difflib import get_close_matches
+        self._layers[PROGRAM][name] = checked(name, value)
+        self._settle([name])
 
-            near = get_close_matches(name, SETTINGS, 1)
-            hint = f" Did you mean monitor.{near[0]}?" if near else ""
-            raise ValueError(f"There is no setting monitor.{name}.{hint}")
-        if setting.check is not None and not setting.check(value):
-            raise ValueError(f"monitor.{name} cannot be {value!r}. {setting.doc}")
-        self._said[name] = value
-        for told in list(self.changed):
-            told(name)
+    def replace(self, layer: str, entries: dict[str, Any]) -> None:
+        """Put `entries` in the place of all that a layer says.
+
+        Raises ValueError for a setting that there is not, or a value it cannot have; nothing has
+        changed then.
+        """
+        entries = {name: checked(name, value) for name, value in entries.items()}
+        before, self._layers[layer] = self._layers[layer], entries
+        self._settle([*before, *(name for name in entries if name not in before)])
+
+    def _settle(self, names: list[str]) -> None:
+        changed = []
+        for name in names:
+            before = self[name]
+            for layer in reversed(LAYERS):
+                if name in self._layers[layer]:
+                    self._said[name] = self._layers[layer][name]
+                    break
+            else:
+                self._said.pop(name, None)
+            if self[name] != before:
+                changed.append(name)
+        for name in changed:
+            for told in list(self.changed):
+                told(name)
 
     def said(self, name: str) -> bool:
         """Whether somebody has set it."""
         return name in self._said
+
+    def source(self, name: str) -> str:
+        """Who has set it, one of `LAYERS`; 'default' if nobody has."""
+        for layer in reversed(LAYERS):
+            if name in self._layers[layer]:
+                return layer
+        return "default"
 
     def apdex_of(self, route: str) -> float:
         """Seconds within which an answer of a route satisfies."""

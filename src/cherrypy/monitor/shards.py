@@ -153,6 +153,13 @@ def traces() -> list[tuple[int, Trace]]:
     return [(ident, shard.trace) for ident, shard in list(shards.items())]
 
 
+def living() -> list[Shard]:
+    """The shards of threads that have not ended."""
+    with _lock:
+        _bury()
+        return list(_shards)
+
+
 def reset() -> None:
     """Begin anew: what was counted is forgotten."""
     global born
