@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +15,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from cherrypy.monitor.histograms import Spread
+from cherrypy.monitor.metrics import COUNTER, HISTOGRAM, METRICS
+from cherrypy.monitor.plugin import Monitor
+from cherrypy.monitor.snapshots import Snapshot
+from cherrypy.process.wspbus import Bus
 
 #: A site of three pages; `main(config)` serves it.
 SITE = """
@@ -166,3 +175,32 @@ def site(folder: Path, last: str = "main()", command: list[str] | None = None, *
         program.close()
         raise
     return program, port
+
+
+def everything(workers: tuple[str, ...] = ("1",)) -> Any:
+    """A monitor that has a series of every metric, of each worker, and is not running.
+
+    The n-th metric has the value n; a histogram n values of 0.0625 (a quarter of them above 2).
+    """
+    monitor = Monitor(Bus())
+    for worker in workers:
+        snapshot = Snapshot(worker, 1.0, time.time(), 0)
+        for number, metric in enumerate(METRICS.values(), 1):
+            key = (metric, tuple(f"v{place}" for place in range(len(metric.labels))))
+            if metric.kind == HISTOGRAM:
+                spread = snapshot.spreads[key] = Spread(metric.scale)
+                for index in range(number):
+                    spread.observe(2.5 if index % 4 == 3 else 0.0625)
+            else:
+                into = snapshot.counts if metric.kind == COUNTER else snapshot.gauges
+                into[key] = float(number)
+        monitor.site.take(snapshot)
+    return monitor
+
+
+def command(name: str) -> str:
+    """The path of a program; the test is skipped without it (and fails in CI)."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"there is no {name} here")
+    return found
