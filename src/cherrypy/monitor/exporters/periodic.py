@@ -43,6 +43,7 @@ class Periodic:
     def _begin(self) -> None:
         with self._lock:
             if self._thread is None and self.monitor.settings[self.where]:
+                self.began()
                 self._thread = threading.Thread(
                     target=self._run, name=f"monitor-{self.name}", daemon=True
                 )
@@ -69,6 +70,9 @@ class Periodic:
                 self.tell(last)
         except Exception as error:
             self.monitor.broken(self.name, error)
+
+    def began(self) -> None:
+        """There is a listener from now on."""
 
     def tell(self, last: bool) -> None:
         """Tell what there is. `last`: it is over, and there is little time."""
