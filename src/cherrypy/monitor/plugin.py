@@ -23,7 +23,7 @@ assert table.__all__  # importing it has declared the metrics
 
 #: What is started with the monitor, in this order, and ended in the other: modules of this package.
 #: Each has `begin(monitor)`, which returns what ends it, or None.
-PARTS: tuple[str, ...] = ("instruments", "history", "exporters.statsd", "exporters.otlp")
+PARTS: tuple[str, ...] = ("instruments", "history", "exporters.statsd", "exporters.otlp", "health")
 
 #: Seconds between snapshots.
 BEAT = 1.0
@@ -40,6 +40,8 @@ class Monitor(SimplePlugin):
         Called each second with the site's merged snapshot, in the monitor's own thread.
     parts
         What has been started, by the name of its module.
+    draining
+        True: the process is to be sent no more requests; see `health`.
     """
 
     def __init__(self, bus: Any) -> None:
@@ -53,6 +55,7 @@ class Monitor(SimplePlugin):
         self.parts: dict[str, Any] = {}
         self.running = False
         self.subscribed = False
+        self.draining = False
         self._failures: dict[str, int] = {}
         self._undo: list[Callable[[], object]] = []
         self._stop = threading.Event()
