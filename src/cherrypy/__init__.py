@@ -131,7 +131,14 @@ def _wanted_by_environment() -> None:
     engine.monitor.sources.switch()
 
 
+def _monitoring() -> Tool:
+    from .lib.monitoring import MonitorTool
+
+    return MonitorTool()
+
+
 site.tools.add_late("websocket", _websocket)
+site.tools.add_late("monitor", _monitoring)
 _late_plugins["websocket"] = _relay
 _late_plugins["systemd"] = _systemd
 _late_plugins["monitor"] = _monitor

@@ -14,7 +14,7 @@ _BY = SCALES["By"]
 _ALWAYS = (QUEUE, WSGI, APP)
 
 #: Requests that are counted together.
-PENDING = 1024 * 6  # numbers
+PENDING = 1024 * 7  # numbers
 
 
 class Block:
@@ -22,9 +22,9 @@ class Block:
 
     layers
         The time in each.
-    duration, first, sizes, bodies
+    duration, first, sizes, bodies, heads
         Of the whole request, until its first byte of response where that is not the last, of the
-        response's body and of the request's.
+        response's body, of the request's, and of the request's head.
     slow, tolerable, frustrated
         How many took longer than `slow_threshold`, than the limit of Apdex, than four times that.
     """
@@ -36,6 +36,7 @@ class Block:
         "duration",
         "first",
         "frustrated",
+        "heads",
         "layers",
         "limit",
         "lock",
@@ -51,12 +52,14 @@ class Block:
         self.route = route
         self.limit = limit  # seconds beyond which a request is looked at
         self.lock = lock  # guards: what is pending is counted once; its thread's own
-        # What is yet to be counted: duration, queue, wsgi, app, tools, bytes.
+        # What is yet to be counted: duration, queue, wsgi, app, tools, bytes of
+        # the body, bytes of the head.
         self.pending: list[float] = []
         self.duration = Spread(_S)
         self.first: Spread | None = None
         self.streams: Spread | None = None
         self.sizes = Spread(_BY)
+        self.heads = Spread(_BY)
         self.bodies: Spread | None = None
         self.layers: list[Spread | None] = [
             Spread(_S) if layer in _ALWAYS else None for layer in range(len(LAYERS))
@@ -78,21 +81,23 @@ class Block:
 
     def count(self, pending: list[float]) -> None:
         """Count requests."""
-        self.duration.observe_all(pending[::6])
+        self.duration.observe_all(pending[::7])
         layers: Any = self.layers
-        layers[QUEUE].observe_all(pending[1::6])
-        layers[WSGI].observe_all(pending[2::6])
-        layers[APP].observe_all(pending[3::6])
-        tools = pending[4::6]
+        layers[QUEUE].observe_all(pending[1::7])
+        layers[WSGI].observe_all(pending[2::7])
+        layers[APP].observe_all(pending[3::7])
+        tools = pending[4::7]
         if any(tools):
             self.layer(TOOLS).observe_all([value for value in tools if value])
-        self.sizes.observe_all(pending[5::6])
+        self.sizes.observe_all(pending[5::7])
+        self.heads.observe_all(pending[6::7])
 
     def add(self, other: Block) -> None:
         """Add what another thread has counted."""
         other.fold()
         self.duration.add(other.duration)
         self.sizes.add(other.sizes)
+        self.heads.add(other.heads)
         for name in ("first", "streams", "bodies"):
             theirs = getattr(other, name)
             if theirs is not None:

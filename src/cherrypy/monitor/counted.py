@@ -10,6 +10,7 @@ from .metrics import Labels, Metric
 from .routes import UNMATCHED
 from .shards import Shard
 from .table import requests as r
+from .table import servers as s
 from .table import times as t
 from .traces import DB, EXTERNAL, LAYERS
 
@@ -21,7 +22,8 @@ _CALLS = {DB: "cherrypy.db.calls_per_request", EXTERNAL: "cherrypy.external.call
 def count_blocks(blocks: dict[Any, Block], whole: Shard) -> None:
     """Add what requests have been to `whole`, as series of the metrics that are on."""
     for (route, method, status, minor, scheme), block in blocks.items():
-        _Counting(whole, route, method, status, minor, scheme).count(block)
+        if not route.left_out:
+            _Counting(whole, route, method, status, minor, scheme).count(block)
 
 
 class _Counting:
@@ -52,6 +54,8 @@ class _Counting:
         self.spread(r.HTTP_SERVER_REQUEST_DURATION, kind, block.duration)
         self.spread(r.HTTP_SERVER_RESPONSE_BODY_SIZE, (self.method, route, status), block.sizes)
         self.spread(r.HTTP_SERVER_REQUEST_BODY_SIZE, (self.method, route), block.bodies)
+        self.spread(s.SERVER_HEADER_SIZE, (), block.heads)
+        self.add(s.SERVER_PROTOCOL, (self.version,), number)
         self.add(r.REQUESTS, (app,), number)
         self.add(r.RESPONSES, (status[0] + "xx",), number)
         self.add(r.RESPONSES_CODE, (status,), number)

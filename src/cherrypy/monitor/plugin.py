@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import Any
 
@@ -23,7 +24,15 @@ assert table.__all__  # importing it has declared the metrics
 
 #: What is started with the monitor, in this order, and ended in the other: modules of this package.
 #: Each has `begin(monitor)`, which returns what ends it, or None.
-PARTS: tuple[str, ...] = ("instruments", "history", "exporters.statsd", "exporters.otlp", "health")
+PARTS: tuple[str, ...] = (
+    "instruments",
+    "house",
+    "books",
+    "history",
+    "exporters.otlp",
+    "exporters.statsd",
+    "health",
+)
 
 #: Seconds between snapshots.
 BEAT = 1.0
@@ -53,6 +62,12 @@ class Monitor(SimplePlugin):
         self.taker = Taker(broken=self.broken)
         self.beats: list[Callable[[Snapshot], object]] = []
         self.parts: dict[str, Any] = {}
+        #: What goes round a server's gateway, within what the recorder puts there.
+        self.gateways: list[Callable[[Any], Any]] = []
+        #: The HTTP servers that have been watched, as kirsch has them.
+        self.servers: list[Any] = []
+        #: Errors, slow requests, what is in flight: see `books`.
+        self.books: Any = None
         self.running = False
         self.subscribed = False
         self.draining = False
@@ -73,7 +88,10 @@ class Monitor(SimplePlugin):
 
     def tune(self, route: Route) -> None:
         """Give a route its limits."""
-        route.limit = self.settings.apdex_of(route.name)
+        said = route.apdex
+        route.limit = self.settings.apdex_of(route.name) if said is None else said
+        ignored = self.settings["routes.ignore"]
+        route.left_out = route.left_out or any(fnmatchcase(route.name, one) for one in ignored)
         route.slow = float(self.settings["slow_threshold"])
 
     def _changed(self, name: str) -> None:
@@ -158,9 +176,13 @@ class Monitor(SimplePlugin):
         kirsch = getattr(httpserver, "kirsch", None)
         if kirsch is None or hasattr(kirsch.gateway, "__wrapped__"):
             return
-        plain = kirsch.gateway
-        watched = self.recorder.watched(plain)
+        plain = inner = kirsch.gateway
+        for wrap in self.gateways:
+            inner = wrap(inner)
+        watched = self.recorder.watched(inner)
         _answer_by(kirsch, watched)
+        if kirsch not in self.servers:
+            self.servers.append(kirsch)
         self._undo.append(lambda: _answer_by(kirsch, plain))
 
     def stop(self) -> None:

@@ -50,6 +50,9 @@ class Recorder:
         self.broken: Any = lambda error: None
         # Requests that wait without a thread, with their traces.
         self.parked: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+        # Connections that speak something else from now on, with the names of the routes that let
+        # them: for those who count what comes then.
+        self.away_from: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 
     # -- a request whose response is all there -----------------------------------------------------
 
@@ -83,14 +86,15 @@ class Recorder:
                 record(trace, exchange, status, len(body), ended, since - came)
                 return answer
             # What `record` does, for those of which there is nothing special to say.
+            page = trace.page
             try:
                 block = shard.hot[
-                    trace.page, head.path, head.method, status, head.minor, connection.scheme
+                    page, head.path, head.method, status, head.minor, connection.scheme
                 ]
             except KeyError:
                 block = record(trace, exchange, status, len(body), ended, since - came)
-                if block is not None and trace.page is not None:
-                    self.warm(shard, block, trace.page, head, status, connection.scheme)
+                if block is not None and page is not None:
+                    self.warm(shard, block, page, head, status, connection.scheme)
                 return answer
             took = ended - came
             seconds = trace.seconds
@@ -104,13 +108,16 @@ class Recorder:
                 app,
                 tools,
                 len(body),
+                head.size,
             )
             if took > block.limit:
+                seconds[QUEUE], seconds[WSGI] = since - came, ended - since - app - tools
                 self.late(block, trace, status, took)
+                trace.forget()
             if len(pending) >= PENDING:
                 block.fold()
             seconds[APP] = seconds[TOOLS] = 0.0
-            trace.live = trace.request = None
+            trace.live = trace.request = trace.page = None
             return answer
 
         watched.__wrapped__ = gateway  # type: ignore[attr-defined]  # as functools has it
@@ -167,7 +174,16 @@ class Recorder:
             took = ended - trace.began
             seconds[WSGI] = 0.0
             seconds[WSGI] = max(0.0, took - queue - sum(seconds))
-            block.pending += (took, queue, seconds[WSGI], seconds[APP], seconds[TOOLS], size)
+            seconds[QUEUE] = queue
+            block.pending += (
+                took,
+                queue,
+                seconds[WSGI],
+                seconds[APP],
+                seconds[TOOLS],
+                size,
+                head.size,
+            )
             if trace.more:
                 self.more(block, trace)
             if first or aborted or head.length:
@@ -178,9 +194,7 @@ class Recorder:
                 block.fold()
         except Exception as error:
             self.broken(error)
-        page = trace.page
         trace.forget()
-        trace.page = page
         return block
 
     def block(self, route: Route, status: str, shard: Shard) -> Block:
@@ -268,7 +282,9 @@ class Recorder:
             self.record(trace, exchange, status, sum(map(len, body)), clock(), queue)
             return answer
         if kind is Upgrade:
-            self.record(trace, exchange, status, 0, clock(), queue)
+            block = self.record(trace, exchange, status, 0, clock(), queue)
+            if block is not None:
+                self.away_from[exchange.connection] = block.route.name
             return answer
         if kind is Handover:
             self.away(trace, exchange, status, body, queue)
@@ -289,6 +305,8 @@ class Recorder:
             self.parked[away] = (moved, exchange, queue)
             return
         moved = trace.moved()
+        if moved.request is not None:
+            self.away_from[exchange.connection] = self.routes.of(moved.request, moved.page).name
         first = clock()
         ended = getattr(away, "ended", None)
         if ended is None:

@@ -11,6 +11,7 @@ from types import MethodType
 from typing import Any
 
 UNMATCHED = "(unmatched)"
+LEFT_OUT = "(left out)"  # what `tools.monitor.on = False` is for
 FOREIGN = "(foreign)"  # a WSGI application of others, whose routes nobody knows
 OVERFLOW = "(other)"
 
@@ -25,14 +26,15 @@ LONGEST = 256  # characters of such a path
 class Route:
     """What is counted together: an application's mount point, and a name below it."""
 
-    __slots__ = ("app", "limit", "name", "settings", "slow")
+    __slots__ = ("apdex", "app", "left_out", "limit", "name", "slow")
 
     def __init__(self, app: str, name: str) -> None:
         self.app = app
         self.name = name
         self.limit = 0.5  # seconds that satisfy, see `settings.Settings.apdex`
         self.slow = 1.0  # seconds from which on a request is slow
-        self.settings: Any = None  # whose these two are
+        self.apdex: float | None = None  # what the path's configuration says of `limit`
+        self.left_out = False  # its requests are not recorded
 
     def __repr__(self) -> str:
         return f"<Route {self.name}>"
@@ -50,7 +52,7 @@ class Routes:
         """Return the route of that name, or the one for all others if there are too many."""
         route = self._known.get((app, name))
         if route is None:
-            if self._counts.get(app, 0) >= MOST and name not in (UNMATCHED, FOREIGN):
+            if self._counts.get(app, 0) >= MOST and name not in (UNMATCHED, FOREIGN, LEFT_OUT):
                 name = OVERFLOW
             self._counts[app] = self._counts.get(app, 0) + 1
             # Two threads may come at once; one of their routes stays.
@@ -75,7 +77,15 @@ class Routes:
         known = self._by_path.get((app, request.path_info))
         if known is not None and known[0] is page and known[1] == len(args):
             return known[2]
-        route = self.get(app._script_name or "", self._name(request, app, page, args))
+        config = request.config or {}
+        if config.get("tools.monitor.on") is False:
+            route = self.get("", LEFT_OUT)
+            route.left_out = True
+        else:
+            route = self.get(app._script_name or "", self._name(request, app, page, args))
+            apdex = config.get("tools.monitor.apdex")
+            if isinstance(apdex, (int, float)) and apdex > 0:
+                route.apdex = float(apdex)
         if len(request.path_info) <= LONGEST:
             if len(self._by_path) >= REMEMBERED:
                 self._by_path = {}

@@ -154,10 +154,13 @@ def traces() -> list[tuple[int, Trace]]:
 
 
 def living() -> list[Shard]:
-    """The shards of threads that have not ended."""
-    with _lock:
-        _bury()
-        return list(_shards)
+    """All shards there are."""
+    return list(shards.values())
+
+
+def blocks() -> list[tuple[int, list[Any]]]:
+    """Who has counted requests: identities of threads, and their blocks."""
+    return [(ident, list(shard.blocks.copy().values())) for ident, shard in list(shards.items())]
 
 
 def reset() -> None:

@@ -68,6 +68,7 @@ class Trace:
     __slots__ = (
         "began",
         "calls",
+        "cpu",
         "error",
         "layer",
         "live",
@@ -75,6 +76,7 @@ class Trace:
         "page",
         "request",
         "seconds",
+        "seen",
         "since",
         "steps",
     )
@@ -91,6 +93,9 @@ class Trace:
         self.steps: list[tuple[int, str, float, float]] = []
         self.calls: dict[int, int] = {}  # by layer
         self.error: Any = None  # what the request failed of
+        self.seen = False  # that has been counted
+        # At level 2: the thread's identity and processor time when the request began.
+        self.cpu: tuple[int, float] | None = None
 
     def enter(self, layer: int) -> int:
         """Go on in another layer, and return the present one for `leave`."""
@@ -137,9 +142,11 @@ class Trace:
             "more",
             "steps",
             "calls",
+            "cpu",
+            "error",
+            "seen",
         ):
             setattr(self, name, getattr(other, name))
-        self.error = other.error
         self.seconds[:] = other.seconds
         other.forget()
 
@@ -149,6 +156,7 @@ class Trace:
             self.more = False
             self.steps = []
             self.calls = {}
-        self.live = self.request = self.page = self.error = None
+        self.live = self.request = self.page = self.error = self.cpu = None
+        self.seen = False
         self.layer = WSGI
         self.seconds[:] = ZEROS

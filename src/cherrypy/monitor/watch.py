@@ -13,6 +13,7 @@ from ..framework.errors import HTTPError, HTTPRedirect
 from ..framework.hooks import Hook
 from ..framework.request import Request
 from ..framework.serving import serving
+from .patches import Patches
 from .shards import begin, own, shards
 from .traces import APP, TOOLS, WSGI, clock
 
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
 original = PageHandler.__call__
 
 
-class Watch:
+class Watch(Patches):
     """What the recorder replaces in framework and server, until `end`."""
 
     def __init__(self, recorder: Recorder) -> None:
-        self.undo: list[tuple[Any, str, Any, Any]] = []
+        super().__init__()
         call = PageHandler.__call__
         run_hook, run_hooks, resume = Hook.__call__, Request._run_hooks, Parked.resume
         known = shards
@@ -122,19 +123,3 @@ class Watch:
             return set_response(error, *args, **kwargs)
 
         return seen
-
-    def replace(self, owner: Any, name: str, new: Any) -> None:
-        """Put `new` in the place of an attribute, until `end`."""
-        before = getattr(owner, name)
-        new.__wrapped__ = before
-        new.__name__ = getattr(before, "__name__", name)
-        new.__doc__ = before.__doc__
-        setattr(owner, name, new)
-        self.undo.append((owner, name, before, new))
-
-    def end(self) -> None:
-        """Put everything back that nobody has replaced since."""
-        for owner, name, before, new in reversed(self.undo):
-            if owner.__dict__.get(name) is new:
-                setattr(owner, name, before)
-        self.undo.clear()

@@ -96,6 +96,7 @@ class Connection(Replies):
             return True
         self.state = READING
         self.last = head
+        self.served += 1
         size = head.size
         if head.length or head.chunked:
             return self.begin_body(head, data[size:], worker)
@@ -255,6 +256,8 @@ class Connection(Replies):
     def on_deadline(self, worker: Worker, now: float) -> None:
         """A deadline has passed (the holder sweeps)."""
         counts, state = worker.counts, self.state
+        if state not in (RUNNING, LINGERING):
+            self.cause = self.cause or "timeout"
         if state == READING:
             if self.buffer:
                 counts[TIMEOUTS_HEAD] += 1

@@ -39,6 +39,7 @@ NAMES = (
     "feeds",
     "feed_slow_peers",
     "parked",
+    "sheds",
 )
 (
     ACCEPTED,
@@ -72,6 +73,7 @@ NAMES = (
     FEEDS,
     SLOW_FEEDS,
     PARKED,
+    SHEDS,
 ) = range(len(NAMES))
 # Responses that began, all classes. Successes are what remains: the commonest answer costs nothing.
 RESPONSES = len(NAMES)

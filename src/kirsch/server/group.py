@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..http.dates import HTTPDate
 from ..wire.http1.bodies import BodyLimits
 from .connection import Connection
-from .counters import ACCEPT_ERRORS, ACCEPTED, BYTES_OUT, OVERFLOW, RESETS, TIMEOUTS_QUEUE
+from .counters import ACCEPT_ERRORS, ACCEPTED, BYTES_OUT, OVERFLOW, RESETS, SHEDS, TIMEOUTS_QUEUE
 from .deadlines import NEVER, Wheel
 from .link import QUEUED, READING, RUNNING
 from .listeners import describe
@@ -239,6 +239,7 @@ class Group:
             return False
         else:
             worker.counts[OVERFLOW] += 1
+            worker.counts[SHEDS] += 1
             try:
                 sock.setblocking(False)
                 if self.server.tls is None:  # a handshake would need the room there is not
@@ -308,6 +309,7 @@ class Group:
     def overflow(self, worker: Worker, conn: Connection) -> None:
         """Answer 503 with Retry-After."""
         worker.counts[OVERFLOW] += 1
+        conn.cause = "busy"
         conn.state = READING
         conn.refuse(503, BUSY, worker, ("Retry-After", "5"))
 

@@ -42,7 +42,9 @@ class Link:
     __slots__ = (
         "__weakref__",
         "body_since",
+        "born",
         "buffer",
+        "cause",
         "channel",
         "closing",
         "deadline",
@@ -66,6 +68,7 @@ class Link:
         "remote",
         "scheme",
         "send",
+        "served",
         "sock",
         "state",
         "stream",
@@ -99,6 +102,11 @@ class Link:
         self.last: RequestHead | None = None
         self.template: dict[str, Any] | None = None  # the WSGI environ, as of template_head
         self.template_head: RequestHead | None = None
+        # For who watches: when it was accepted, how many heads have come, and why it ends, if that is
+        # neither the peer's wish nor that of a response: 'timeout', 'error', 'busy'.
+        self.born = time.monotonic()
+        self.served = 0
+        self.cause = ""
         self.body_since = 0.0  # when the head of a request with a body was here; for who watches
         self.decoder: Any = None  # of a request body that is not read to its end
         self.expect = False  # 100 Continue is awaited
@@ -135,6 +143,7 @@ class Link:
     ) -> None:
         """Answer with plain text (its head only for HEAD), then close so that it can be read."""
         self.keep_alive = False
+        self.cause = self.cause or "error"
         counts = worker.counts
         counts[RESPONSES] += 1
         counts[CLASS[str(status)[0]]] += 1

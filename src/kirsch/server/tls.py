@@ -312,6 +312,7 @@ class TLSConnection(Connection):
     def on_deadline(self, worker: Worker, now: float) -> None:
         if self.state == HANDSHAKING:
             worker.counts[TIMEOUTS_TLS] += 1
+            self.cause = "timeout"
             self.close(worker)
         else:
             super().on_deadline(worker, now)

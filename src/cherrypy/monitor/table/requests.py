@@ -14,7 +14,7 @@ HTTP_SERVER_REQUEST_DURATION = histogram(
     "network.protocol.version",
     "error.type",
     "app",
-    help="Server: first byte of request line read -> last body byte written; OTel advised buckets + fine log-linear.",
+    help="How long requests took, from when they had come until the last byte of their response was sent.",
 )
 HTTP_SERVER_ACTIVE_REQUESTS = gauge(
     "http.server.active_requests",
@@ -22,14 +22,14 @@ HTTP_SERVER_ACTIVE_REQUESTS = gauge(
     "http.request.method",
     "url.scheme",
     "app",
-    help="Server: +1 headers parsed, -1 close().",
+    help="Requests that are being answered now, also those that wait without a thread.",
 )
 HTTP_SERVER_REQUEST_BODY_SIZE = histogram(
     "http.server.request.body.size",
     "By",
     "http.request.method",
     "http.route",
-    help="Server byte counter on rfile.",
+    help="The size of request bodies that said it, as Content-Length has it.",
 )
 HTTP_SERVER_RESPONSE_BODY_SIZE = histogram(
     "http.server.response.body.size",
@@ -37,18 +37,25 @@ HTTP_SERVER_RESPONSE_BODY_SIZE = histogram(
     "http.request.method",
     "http.route",
     "http.response.status_code",
-    help="Server byte counter on write (after gzip).",
+    help="The size of response bodies as they were sent, so after compression.",
 )
-REQUESTS = counter("cherrypy.requests", "{request}", "app", help="Request start.")
-RESPONSES = counter("cherrypy.responses", "{response}", "class", help="Last step of request.")
+REQUESTS = counter(
+    "cherrypy.requests",
+    "{request}",
+    "app",
+    help="Requests that have been answered, or whose client left before that.",
+)
+RESPONSES = counter(
+    "cherrypy.responses", "{response}", "class", help="Responses by the class of their status."
+)
 RESPONSES_CODE = counter(
-    "cherrypy.responses.code", "{response}", "code", help="Last step (slot per code 100-599)."
+    "cherrypy.responses.code", "{response}", "code", help="Responses by their status."
 )
 REQUEST_THROUGHPUT = gauge(
     "cherrypy.request.throughput",
     "{request}/min",
     "app",
-    help="Delta of cherrypy.requests.",
+    help="Requests a minute.",
     derived=True,
 )
 REQUEST_ERROR_RATIO = gauge(
@@ -56,11 +63,16 @@ REQUEST_ERROR_RATIO = gauge(
     "%",
     "app",
     "http.route",
-    help="(4xx+5xx)/all, Librato's definition.",
+    help="The share of requests that were answered with 4xx or 5xx.",
     derived=True,
 )
 REQUEST_SERVER_ERROR_RATIO = gauge(
-    "cherrypy.request.server_error.ratio", "%", "app", "http.route", help="5xx/all.", derived=True
+    "cherrypy.request.server_error.ratio",
+    "%",
+    "app",
+    "http.route",
+    help="The share of requests that were answered with 5xx.",
+    derived=True,
 )
 REQUEST_DURATION_QUANTILE = gauge(
     "cherrypy.request.duration.quantile",
@@ -68,7 +80,7 @@ REQUEST_DURATION_QUANTILE = gauge(
     "quantile",
     "app",
     "http.route",
-    help="Log-linear histogram (+-3 %), max exact.",
+    help="The time within which that share of requests was answered, right within 3.2 %; quantile 1 is the longest.",
     derived=True,
 )
 APDEX = gauge(
@@ -76,35 +88,44 @@ APDEX = gauge(
     "score 0-1",
     "app",
     "http.route",
-    help="T per route from config; failed request = frustrated.",
+    help="How content users are: the satisfied and half of the tolerating requests, as a share of all; failed ones frustrate.",
     derived=True,
 )
 REQUEST_SLOW = counter(
-    "cherrypy.request.slow", "{request}", "http.route", help="Duration > monitor.slow_threshold."
+    "cherrypy.request.slow",
+    "{request}",
+    "http.route",
+    help="Requests that took longer than `monitor.slow_threshold`.",
 )
 REQUEST_INFLIGHT_OLDEST = gauge(
     "cherrypy.request.inflight.oldest",
     "s",
-    help="Scan of per-thread start stamps each second.",
+    help="For how long the oldest request has been waiting for its answer; 0 when there is none.",
     merge="each",
 )
 REQUEST_TTFB = histogram(
-    "cherrypy.request.ttfb", "s", "http.route", help="Request start -> first response byte."
+    "cherrypy.request.ttfb",
+    "s",
+    "http.route",
+    help="How long it took until the first byte of the response was there to be sent.",
 )
 REQUEST_STREAM_DURATION = histogram(
     "cherrypy.request.stream.duration",
     "s",
     "http.route",
-    help="First byte -> close() of streamed bodies (Librato misses this).",
+    help="How long streamed bodies took from their first byte to their last.",
 )
 REQUEST_ABORTED = counter(
-    "cherrypy.request.aborted", "{request}", "phase", help="Client went away (EPIPE/ECONNRESET)."
+    "cherrypy.request.aborted",
+    "{request}",
+    "phase",
+    help="Requests whose client went away, while their body was read or while their response was written.",
 )
 REQUEST_UNMATCHED = counter(
     "cherrypy.request.unmatched",
     "{request}",
     "app",
-    help="Dispatcher found no handler; one constant route label.",
+    help="Requests for paths that nothing answers.",
 )
 EXCEPTIONS = counter(
     "cherrypy.exceptions",
@@ -112,13 +133,20 @@ EXCEPTIONS = counter(
     "exception.type",
     "http.route",
     "handled",
-    help="Handle_error / HTTPError path; type capped at 100.",
+    help="Exceptions that ended a request: those that are answers, such as HTTPError, are handled; what nobody had anticipated is not.",
 )
 HTTP_ERRORS = counter(
-    "cherrypy.http_errors", "{error}", "code", "raised_by", help="HTTPError constructor path."
+    "cherrypy.http_errors",
+    "{error}",
+    "code",
+    "raised_by",
+    help="Error pages, by who raised the error: the application, the framework, or the server before it got so far.",
 )
 REDIRECTS = counter(
-    "cherrypy.redirects", "{redirect}", "kind", help="InternalRedirect / HTTPRedirect."
+    "cherrypy.redirects",
+    "{redirect}",
+    "kind",
+    help="Redirects: internal ones to another page of the same application, external ones by the client.",
 )
 APDEX_REQUESTS = counter(
     "cherrypy.apdex.requests",
@@ -126,5 +154,5 @@ APDEX_REQUESTS = counter(
     "app",
     "http.route",
     "group",
-    help="Requests whose time satisfied, was tolerable, or frustrated: what Apdex is made of.",
+    help="Requests whose time satisfied, was tolerable or frustrated: what Apdex is made of.",
 )

@@ -1,0 +1,50 @@
+"""The monitor itself: how many series there are, and what its own work costs."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ..metrics import METRICS, Labels
+from ..table import itself as i
+from .house import House
+
+
+def begin(house: House) -> None:
+    """Watch it."""
+    monitor = house.monitor
+    house.sample(i.MONITOR_SERIES, lambda: series(monitor))
+    house.sample(
+        i.MONITOR_SNAPSHOTS_LOST,
+        lambda: {(name,): float(lost) for name, lost in list(monitor.site.lost.items())},
+    )
+    for owner, name, part in (
+        (monitor.taker, "take", "sample"),
+        (monitor.site, "merged", "merge"),
+    ):
+        timed(house, owner, name, part)
+
+
+def timed(house: House, owner: Any, name: str, part: str) -> None:
+    """Count the processor time of a method of one object."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        began = time.thread_time()
+        try:
+            return plain(*args, **kwargs)
+        finally:
+            i.MONITOR_CPU_TIME.add(time.thread_time() - began, (part,))
+
+    plain = house.patches.replace(owner, name, call)
+
+
+def series(monitor: Any) -> dict[Labels, float]:
+    """How many series each metric had in the last snapshot."""
+    counts: dict[Labels, float] = dict.fromkeys(
+        ((name,) for name, metric in METRICS.items() if metric.on and metric.series), 0.0
+    )
+    for snapshot in monitor.site.workers():
+        for kind in (snapshot.counts, snapshot.gauges, snapshot.spreads):
+            for metric, _ in kind:
+                counts[metric.name,] = counts.get((metric.name,), 0.0) + 1
+    return counts
