@@ -1,0 +1,104 @@
+"""Actions: what the dashboard does to the process. Each has been let through by the guard."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+import threading
+import time
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from . import units
+from .asked import Refusal, number_of
+
+if TYPE_CHECKING:
+    from .front import Front
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "NOTSET")
+#: Seconds after which a level of a logger is what it was before.
+LONGEST = 3600.0
+
+
+def collect() -> str:
+    """Run the garbage collector, and say what came of it."""
+    began = time.perf_counter()
+    found = gc.collect()
+    took = time.perf_counter() - began
+    return f"{units.whole(found)} objects were collected in {units.seconds(took)}."
+
+
+def stack_of(ident: int) -> str:
+    """Return what a thread of this process is doing; '' if there is none."""
+    frame = sys._current_frames().get(ident)
+    return "".join(traceback.format_stack(frame)) if frame is not None else ""
+
+
+class Levels:
+    """Levels of loggers that were set for a while."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards: what a level was before is kept once
+        self._before: dict[str, tuple[int, threading.Timer]] = {}
+
+    def set(self, name: str, level: str, seconds: float) -> str:
+        """Set the level of a logger that exists, and say so. Raises Refusal for another."""
+        if level not in LEVELS:
+            raise Refusal("400 Bad Request", f"level must be one of {', '.join(LEVELS)}.")
+        if name and name not in logging.Logger.manager.loggerDict:
+            raise Refusal("400 Bad Request", "There is no logger of this name.")
+        logger = logging.getLogger(name or None)
+        with self._lock:
+            known = self._before.pop(name, None)
+            if known is not None:
+                known[1].cancel()
+            before = known[0] if known is not None else logger.level
+            timer = threading.Timer(seconds, self.back, (name,))
+            timer.daemon = True
+            self._before[name] = (before, timer)
+            logger.setLevel(level)
+            timer.start()
+        return f"{name or 'The root logger'} logs {level} for {units.seconds(seconds)}."
+
+    def back(self, name: str) -> None:
+        """Set a logger's level to what it was."""
+        with self._lock:
+            known = self._before.pop(name, None)
+            if known is not None:
+                known[1].cancel()
+                logging.getLogger(name or None).setLevel(known[0])
+
+    def end(self) -> None:
+        """Set all levels to what they were."""
+        for name in list(self._before):
+            self.back(name)
+
+    def all(self) -> list[tuple[str, str, bool]]:
+        """Return the loggers there are: name, level, and whether it was set here."""
+        found = [("", logging.getLevelName(logging.getLogger().level), "" in self._before)]
+        loggers = logging.Logger.manager.loggerDict.copy()
+        for name in sorted(loggers)[:300]:
+            logger = loggers[name]
+            if isinstance(logger, logging.Logger):
+                level = logging.getLevelName(logger.level) if logger.level else "–"
+                found.append((name, level, name in self._before))
+        return found
+
+
+def set_level(front: Front, form: dict[str, str]) -> str:
+    """Set the level of a logger for a while."""
+    minutes = number_of(form, "minutes", 10.0, 0.1, LONGEST / 60)
+    return front.levels.set(form.get("logger", ""), form.get("level", ""), minutes * 60)
+
+
+def profile(front: Front, form: dict[str, str]) -> Any:
+    """Begin a profile. Raises Refusal while another one runs."""
+    from .profiles import LONGEST as longest
+
+    seconds = number_of(form, "seconds", 10.0, 0.5, longest)
+    rate = number_of(form, "rate", 100.0, 1.0, 200.0)
+    begun = front.profiles.begin(seconds, rate, form.get("idle") == "on")
+    if begun is None:
+        raise Refusal("409 Conflict", "Another profile is running: wait until it is over.")
+    return begun

@@ -1,0 +1,285 @@
+"""The data behind the pages: the history over a span of time, and what is no number.
+
+All of it may be missing: a part that is off, a metric that nobody has recorded. Then there is nothing,
+and no error.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from math import inf
+from typing import Any
+
+from ..metrics import METRICS
+from .asked import Asked, Refusal
+
+Values = list[Any]
+Where = dict[str, str]
+
+#: The ranges of time to choose from: name -> (seconds, seconds of a step).
+RANGES: dict[str, tuple[int, int]] = {
+    "5m": (300, 1),
+    "15m": (900, 10),
+    "1h": (3600, 20),
+    "6h": (21600, 120),
+    "24h": (86400, 300),
+    "7d": (604800, 3600),
+    "30d": (2592000, 10800),
+}
+WORDS = {
+    "5m": "5 minutes",
+    "15m": "15 minutes",
+    "1h": "1 hour",
+    "6h": "6 hours",
+    "24h": "24 hours",
+    "7d": "7 days",
+    "30d": "30 days",
+}
+#: What is laid over the present: name -> seconds ago.
+BEFORE = {"24 h ago": 86400, "7 d ago": 604800}
+
+
+class Span:
+    """Some time, divided into steps.
+
+    name
+        Of the range that was chosen.
+    times
+        Where each step begins.
+    where
+        Labels that all that is asked about shall have.
+    """
+
+    def __init__(
+        self, data: Data, name: str, now: float | None = None, where: Where | None = None
+    ) -> None:
+        length, step = RANGES[name]
+        self.data = data
+        self.name = name
+        self.step = step
+        self.now = time.time() if now is None else now
+        # The step that is not over yet would look like a fall.
+        self.end = float(int(self.now) // step * step)
+        self.start = self.end - length
+        self.length = float(length)
+        self.times = [self.start + step * index for index in range(length // step)]
+        self.where = where or {}
+
+    def earlier(self, seconds: float) -> Span:
+        """The same span some time ago."""
+        other = Span.__new__(Span)
+        other.__dict__.update(self.__dict__)
+        other.start, other.end = self.start - seconds, self.end - seconds
+        other.times = [at - seconds for at in self.times]
+        return other
+
+    def rows(
+        self,
+        metric: str,
+        stat: str = "rate",
+        by: tuple[str, ...] = (),
+        where: Where | None = None,
+    ) -> dict[tuple[str, ...], Values]:
+        """Return the values of each step, by the values of the labels `by`."""
+        wanted = {**self._known(metric), **(where or {})}
+        series = self.data.ask(
+            metric, self.start, self.end, self.step, by=by, where=wanted, stat=stat
+        )
+        if series is None:
+            return {}
+        places = [round((at - self.start) / self.step) for at in series.times]
+        # Where nothing so fine is kept, a value stands for several steps.
+        wide = max(1, round(getattr(series, "step", self.step) / self.step))
+        count = len(self.times)
+        found = {}
+        for key, values in series.rows.items():
+            row: Values = [None] * count
+            for place, value in zip(places, values):  # noqa: B905 a history may be a step short
+                if value is not None:
+                    for one in range(max(0, place), min(count, place + wide)):
+                        row[one] = value
+            if any(value is not None for value in row):
+                found[tuple(map(str, key))] = row
+        return found
+
+    def row(self, metric: str, stat: str = "rate", where: Where | None = None) -> Values | None:
+        """Return the values of each step, of all series together; None where nothing is known."""
+        return self.rows(metric, stat, (), where).get(())
+
+    def totals(
+        self,
+        metric: str,
+        stat: str = "delta",
+        by: tuple[str, ...] = (),
+        where: Where | None = None,
+    ) -> dict[tuple[str, ...], float]:
+        """Return one value for the whole span, by the values of the labels `by`."""
+        wanted = {**self._known(metric), **(where or {})}
+        series = self.data.ask(metric, self.start, self.now, inf, by=by, where=wanted, stat=stat)
+        if series is None:
+            return {}
+        found = {}
+        for key, values in series.rows.items():
+            known = [value for value in values if value is not None]
+            if known:
+                found[tuple(map(str, key))] = sum(known) if stat == "delta" else known[-1]
+        return found
+
+    def total(self, metric: str, stat: str = "delta", where: Where | None = None) -> float | None:
+        """Return one value for the whole span and all series."""
+        return self.totals(metric, stat, (), where).get(())
+
+    def _known(self, metric: str) -> Where:
+        """Of the labels that all is asked about, those that a metric has."""
+        declared = METRICS.get(metric)
+        labels = declared.labels if declared is not None else ()
+        return {name: value for name, value in self.where.items() if name in labels}
+
+
+class Data:
+    """What is asked: the history of a monitor, and its books."""
+
+    def __init__(self, monitor: Any) -> None:
+        self.monitor = monitor
+
+    @property
+    def history(self) -> Any:
+        """The history, None if there is none."""
+        return getattr(self.monitor, "history", None)
+
+    def span(self, asked: Asked, where: Where | None = None) -> Span:
+        """Return the span that was asked for, else one that fits how much is known."""
+        name = asked.params.get("range", "")
+        if not name:
+            name = self.fitting()
+        if name not in RANGES:
+            raise Refusal("400 Bad Request", f"range must be one of {', '.join(RANGES)}.")
+        return Span(self, name, where=where)
+
+    def fitting(self) -> str:
+        """The name of the range to begin with."""
+        known = self.known()
+        for name in ("5m", "15m"):
+            if known < RANGES[name][0]:
+                return name
+        return "1h"
+
+    def known(self) -> float:
+        """Return how many seconds the history reaches back."""
+        history = self.history
+        if history is None:
+            return 0.0
+        start, end = history.span()
+        known = max(0.0, float(end - start))
+        levels = getattr(history, "levels", None)
+        if levels and history.store is None and known < 3600:
+            # A step that has begun counts from its beginning there; the seconds are more exact.
+            first = next(iter(levels[0].rows.copy()), None)
+            if first is not None and end - first < 290:
+                known = end - first
+        return known
+
+    def ask(self, metric: str, start: float, end: float, step: float | None, **more: Any) -> Any:
+        """Ask the history; None if it has nothing of the kind, whatever the reason."""
+        history = self.history
+        if history is None or metric not in METRICS:
+            return None
+        try:
+            return history.query(metric, start, end, step, **more)
+        except ValueError:  # no such label, or figure
+            return None
+
+    def marks(self, span: Span) -> list[dict[str, Any]]:
+        """Return what happened within a span: restarts, deploys, alerts."""
+        history = self.history
+        if history is None:
+            return []
+        found = history.marks(span.start, span.end)
+        return [{"at": one.at, "kind": one.kind, "text": one.text} for one in found[-100:]]
+
+    def latest(self) -> Any:
+        """The last snapshot of the site, None before the first."""
+        history = self.history
+        return None if history is None else history.latest()
+
+    def workers(self) -> list[str]:
+        """The names of the processes of which something is known now."""
+        latest = self.latest()
+        return sorted(latest.details) if latest is not None else []
+
+    def book(self, name: str) -> list[dict[str, Any]]:
+        """Return what the books of all processes say: 'errors', 'slow', 'inflight', 'statements'.
+
+        Each entry has the worker's name.
+        """
+        latest = self.latest()
+        if latest is None:
+            return []
+        found = []
+        for worker, details in latest.details.items():
+            entries = details.get(name)
+            found += [
+                {**entry, "worker": str(entry.get("worker", worker))}
+                for entry in (entries if isinstance(entries, list) else [])
+                if isinstance(entry, dict)
+            ]
+        return found
+
+    def errors(self) -> list[dict[str, Any]]:
+        """Return each kind of error once, with the last traceback of any process; the last first."""
+        merged: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for entry in self.book("errors"):
+            key = (entry.get("type"), entry.get("route"), entry.get("code"))
+            known = merged.get(key)
+            if known is None:
+                merged[key] = dict(entry)
+                continue
+            newer, older = sorted((entry, known), key=lambda one: -float(one.get("last") or 0))
+            merged[key] = {
+                **newer,
+                "count": int(newer.get("count") or 0) + int(older.get("count") or 0),
+                "first": min(float(newer.get("first") or 0), float(older.get("first") or 0)),
+            }
+        return sorted(merged.values(), key=lambda one: -float(one.get("last") or 0))
+
+    def slow(self) -> list[dict[str, Any]]:
+        """Return the slow requests that were kept, the slowest first."""
+        return sorted(self.book("slow"), key=lambda one: -float(one.get("duration") or 0))
+
+    def inflight(self) -> list[dict[str, Any]]:
+        """Return the requests that are being served, the oldest first: of this process as they are now."""
+        entries = self.book("inflight")
+        books = getattr(self.monitor, "books", None)
+        if books is not None and hasattr(books, "inflight"):
+            mine = str(self.monitor.taker.worker)
+            entries = [one for one in entries if one["worker"] != mine]
+            entries += [{"worker": mine, **one} for one in books.inflight()]
+        return sorted(entries, key=lambda one: -float(one.get("age") or 0))
+
+    def alerts(self) -> list[Any]:
+        """Return the alerts that fire."""
+        alerts = getattr(self.monitor, "alerts", None)
+        return list(alerts.firing()) if alerts is not None else []
+
+    def gauge(self, name: str, **where: str) -> float | None:
+        """Return the present value of a gauge: all its series together, with these labels."""
+        latest = self.latest()
+        metric = METRICS.get(name)
+        if latest is None or metric is None:
+            return None
+        found = [
+            value
+            for (one, labels), value in latest.gauges.items()
+            if one is metric and _has(metric.labels, labels, where)
+        ]
+        return sum(found) if found else None
+
+    def values(self, names: Iterable[str]) -> dict[str, float | None]:
+        """Return present values of gauges."""
+        return {name: self.gauge(name) for name in names}
+
+
+def _has(names: tuple[str, ...], labels: tuple[Any, ...], where: Where) -> bool:
+    known = dict(zip(names, labels))  # noqa: B905 merged series have the worker's name as well
+    return all(str(known.get(name)) == value for name, value in where.items())

@@ -1,0 +1,419 @@
+"""Rooms: the pages of the dashboard, each put together from its board, sections and frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from . import actions, api, sections, units
+from .asked import Answer, Asked, Refusal, as_json, see
+from .boards import BOARDS, ROUTE
+from .data import Span
+from .markup import Markup, address, empty, join, link, number, table, tag
+from .pages import action, charts, page, section
+
+if TYPE_CHECKING:
+    from .front import Front
+
+Section = Callable[["Front", Asked, Span], Markup]
+
+
+def _html(text: Markup, status: str = "200 OK") -> Answer:
+    return Answer(text.encode("utf-8", "replace"), status=status)
+
+
+def _board(name: str, below: Section | None = None, above: Section | None = None) -> Any:
+    """A page of charts, with sections around them."""
+
+    def room(front: Front, asked: Asked) -> Answer:
+        board = BOARDS[name]
+        span = front.data.span(asked)
+        parts = [
+            above(front, asked, span) if above is not None else None,
+            charts(front, asked, board, api.drawn(front, board, span)) if board.charts else None,
+            below(front, asked, span) if below is not None else None,
+        ]
+        return _html(page(front, asked, board, join(parts), span))
+
+    return room
+
+
+def route(front: Front, asked: Asked) -> Answer:
+    """One route."""
+    name = asked.params.get("route", "")
+    span = front.data.span(asked, {"http.route": name})
+    body = join(
+        (
+            charts(front, asked, ROUTE, api.drawn(front, ROUTE, span)),
+            sections.route(front, asked, span),
+        )
+    )
+    return _html(page(front, asked, ROUTE, body, span, tag("code", name)))
+
+
+def slow(front: Front, asked: Asked) -> Answer:
+    """The slow requests."""
+    return _html(page(front, asked, BOARDS["slow"], sections.slow(front, asked)))
+
+
+def slow_one(front: Front, asked: Asked) -> Answer:
+    """One of them."""
+    body = sections.slow_one(front, asked)
+    if body is None:
+        body = empty(
+            "This request is not kept any more.", link(asked.base + "/slow", "All of them")
+        )
+        return _html(page(front, asked, BOARDS["slow"], body), "404 Not Found")
+    return _html(page(front, asked, BOARDS["slow"], body, title="A slow request"))
+
+
+def live(front: Front, asked: Asked) -> Answer:
+    """The requests in flight."""
+    body = join((tag("div", id="stack", aria_live="polite"), sections.live(front, asked)))
+    return _html(page(front, asked, BOARDS["live"], body))
+
+
+# -- profile ---------------------------------------------------------------------------------------
+
+
+def profile(front: Front, asked: Asked) -> Answer:
+    """Profiles: a form, those that are kept, and one of them."""
+    kept = front.profiles.all()
+    number_ = asked.params.get("id", "")
+    chosen = front.profiles.get(int(number_)) if number_.isdecimal() and len(number_) < 9 else None
+    if chosen is None and kept:
+        chosen = kept[0]
+    form = action(
+        front,
+        asked,
+        "/profile/begin",
+        "Profile",
+        _labelled("Seconds", "seconds", "10", "0.5", "60", "0.5"),
+        _labelled("Samples a second", "rate", "100", "1", "200", "1"),
+        tag("label", tag("input", type="checkbox", name="idle"), " idle threads, too"),
+    )
+    told = Markup("")
+    if chosen is None:
+        told = empty(
+            "No profile yet.",
+            "It looks at all threads of this process for a while and shows where they were. "
+            "While none runs it costs nothing.",
+        )
+    else:
+        told = _profile(asked, chosen)
+    others = [
+        link(f"{asked.base}/profile?id={one.number}", f"of {units.clock(one.began)}")
+        for one in kept
+        if one is not chosen
+    ]
+    more = tag("p", "Others: ", *_between(others), class_="more") if others else None
+    body = join((section("Begin", form or "You may look, but not act."), told, more))
+    return _html(page(front, asked, BOARDS["profile"], body))
+
+
+def _between(parts: list[Markup]) -> list[object]:
+    found: list[object] = []
+    for part in parts:
+        found += [", ", part] if found else [part]
+    return found
+
+
+def _labelled(words: str, name: str, value: str, low: str, high: str, step: str) -> Markup:
+    field = tag(
+        "input", type="number", name=name, value=value, min=low, max=high, step=step, required=True
+    )
+    return tag("label", words, " ", field)
+
+
+def _profile(asked: Asked, chosen: Any) -> Markup:
+    from .flames import flame
+    from .profiles import tree_of
+
+    if not chosen.over:
+        bar = tag("progress", value=round(chosen.progress, 3), max=1)
+        words = f"{units.whole(chosen.samples)} samples so far"
+        return section("Looking", bar, tag("p", words), name="profile")
+    focus = tuple(
+        int(part)
+        for part in asked.params.get("focus", "").split(".")[:100]
+        if part.isdecimal() and len(part) < 7
+    )
+    to = f"{asked.base}/profile?id={chosen.number}"
+    if not chosen.stacks:
+        picture: Markup = empty(
+            "All threads were idle.", "Profile while the site has something to do."
+        )
+    else:
+        drawing, _ = flame(tree_of(chosen.stacks), focus, to)
+        picture = tag("div", drawing, class_="scroll", tabindex="0")
+    said = (
+        f"{units.whole(chosen.samples)} samples in {units.seconds(chosen.seconds)} at "
+        f"{units.clock(chosen.began)}"
+    )
+    if chosen.missed:
+        said += f"; {units.whole(chosen.missed)} came too late and were left out"
+    heavy = _heaviest(chosen)
+    return join(
+        (
+            section(
+                "Flame graph",
+                picture,
+                tag(
+                    "p",
+                    link(f"{asked.base}/profile/stacks?id={chosen.number}", "Collapsed stacks"),
+                    " · a click on a box shows what is above it",
+                    class_="more",
+                ),
+                hint=said,
+            ),
+            section("Most time in", heavy) if heavy is not None else None,
+        )
+    )
+
+
+def _heaviest(chosen: Any) -> Markup | None:
+    own: dict[str, int] = {}
+    for stack, count in chosen.stacks.items():
+        own[stack[-1]] = own.get(stack[-1], 0) + count
+    every = sum(own.values())
+    if not every:
+        return None
+    rows = [
+        [tag("code", name), number(units.show(100 * count / every, "%")), number(count)]
+        for name, count in sorted(own.items(), key=lambda one: -one[1])[:12]
+    ]
+    heads = [
+        "Function",
+        tag("th", "own time", class_="number"),
+        tag("th", "samples", class_="number"),
+    ]
+    return table(heads, rows, caption="Functions by their own time")
+
+
+def stacks(front: Front, asked: Asked) -> Answer:
+    """A profile as text."""
+    number_ = asked.params.get("id", "")
+    chosen = front.profiles.get(int(number_)) if number_.isdecimal() and len(number_) < 9 else None
+    if chosen is None or not chosen.over:
+        raise Refusal("404 Not Found", "There is no such profile, or it is not over yet.")
+    field = ("Content-Disposition", f'attachment; filename="profile-{chosen.number}.txt"')
+    return Answer(chosen.collapsed().encode(), "text/plain; charset=utf-8", fields=(field,))
+
+
+# -- runtime and logs ------------------------------------------------------------------------------
+
+
+def processes(front: Front, asked: Asked, span: Span) -> Markup:
+    """The processes of the site, with their present figures."""
+    rows = []
+    for worker in front.data.workers():
+        gauge = front.data.gauge
+        rows.append(
+            [
+                worker,
+                number(units.show(gauge("process.uptime", worker=worker), "s")),
+                number(units.show(gauge("process.memory.usage", worker=worker), "By")),
+                number(units.show(gauge("process.thread.count", worker=worker))),
+                number(units.show(gauge("process.unix.file_descriptor.count", worker=worker))),
+            ]
+        )
+    heads = [
+        "Process",
+        *[tag("th", one, class_="number") for one in ("up", "memory", "threads", "files")],
+    ]
+    shown = (
+        table(heads, rows, caption="Processes")
+        if rows
+        else empty("Nothing is known of any process yet.")
+    )
+    collect = action(front, asked, "/runtime/collect", "Collect garbage", data_into="said")
+    return section("Processes", shown, collect, name="processes")
+
+
+def loggers(front: Front, asked: Asked, span: Span) -> Markup:
+    """The loggers of this process and their levels."""
+    found = front.levels.all()
+    names = [tag("option", name or "(root)", value=name, selected=None) for name, _, _ in found]
+    levels = [tag("option", one, selected=one == "DEBUG" or None) for one in actions.LEVELS]
+    form = action(
+        front,
+        asked,
+        "/logs/level",
+        "Set",
+        tag("label", "Logger ", tag("select", *names, name="logger")),
+        tag("label", "level ", tag("select", *levels, name="level")),
+        tag(
+            "label",
+            "for ",
+            tag("input", type="number", name="minutes", value="10", min="1", max="60"),
+            " minutes",
+        ),
+        data_into="said",
+    )
+    rows = [
+        [tag("code", name or "(root)"), tag("strong", level) if changed else level]
+        for name, level, changed in found
+        if level != "–" or changed
+    ]
+    shown = table(["Logger", "Level"], rows, caption="Levels")
+    return section(
+        "Levels", form, shown, name="loggers", hint="Loggers that have one of their own."
+    )
+
+
+def statements(front: Front, asked: Asked, span: Span) -> Markup:
+    """Statements of databases, without their values."""
+    found = front.data.book("statements")
+    if not found:
+        return section(
+            "Statements",
+            empty(
+                "No slow statements were kept.",
+                "What counts as slow says monitor.db.slow_threshold.",
+            ),
+            name="statements",
+        )
+    found.sort(key=lambda one: -float(one.get("seconds") or one.get("total") or 0))
+    rows = [
+        [
+            tag("code", one.get("statement") or one.get("fingerprint") or one.get("label", "")),
+            str(one.get("system", "")),
+            number(units.whole(one.get("count"))),
+            number(units.show(one.get("seconds") or one.get("total"), "s")),
+            number(units.show(one.get("most") or one.get("max"), "s")),
+        ]
+        for one in found[:50]
+    ]
+    heads = [
+        "Statement",
+        "Database",
+        *[tag("th", one, class_="number") for one in ("times", "in all", "longest")],
+    ]
+    return section("Statements", table(heads, rows, caption="Statements"), name="statements")
+
+
+# -- actions ---------------------------------------------------------------------------------------
+
+
+def _done(front: Front, asked: Asked, board: str, words: str) -> Answer:
+    """What an action says: JSON to a script, a page to anybody else."""
+    if "application/json" in asked.field("Accept"):
+        return as_json({"said": words})
+    body = join(
+        (
+            tag("p", words, class_="done", role="status"),
+            tag("p", link(f"{asked.base}/{board}", "Back")),
+        )
+    )
+    return _html(page(front, asked, BOARDS[board], body))
+
+
+def _act(board: str, do: Callable[[Front, dict[str, str]], str]) -> Any:
+    def room(front: Front, asked: Asked) -> Answer:
+        form = asked.form()
+        front.guard.check_action(asked, form)
+        words = do(front, form)
+        front.monitor.bus.log(f"The dashboard, asked by {asked.peer or 'a local peer'}: {words}")
+        return _done(front, asked, board, words)
+
+    return room
+
+
+def begin_profile(front: Front, asked: Asked) -> Answer:
+    """Begin a profile, and show it."""
+    form = asked.form()
+    front.guard.check_action(asked, form)
+    begun = actions.profile(front, form)
+    if "application/json" in asked.field("Accept"):
+        return as_json({"id": begun.number})
+    return see(address(asked.base + "/profile", id=begun.number))
+
+
+def stack(front: Front, asked: Asked) -> Answer:
+    """The stack of a thread that serves a request."""
+    form = asked.form()
+    front.guard.check_action(asked, form)
+    ident = form.get("ident", "")
+    worker = form.get("worker", "")
+    if worker and worker != str(front.monitor.taker.worker):
+        words = "That thread is in another process: only threads of this one can be looked at."
+        body = sections.stack_card(f"Process {worker}", words)
+    else:
+        text = actions.stack_of(int(ident)) if ident.isdecimal() and len(ident) < 21 else ""
+        shown = text or "The thread has ended."
+        body = sections.stack_card(f"Thread {ident[:20]} at {units.clock(front.clock())}", shown)
+    if "application/json" in asked.field("Accept"):
+        return as_json({"html": body})
+    back = tag("p", link(asked.base + "/live", "Back"))
+    return _html(page(front, asked, BOARDS["live"], join((body, back))))
+
+
+# -- logging in ------------------------------------------------------------------------------------
+
+
+def login_page(front: Front, asked: Asked, words: str = "") -> Answer:
+    """Ask for the token."""
+    base = asked.base
+    form = tag(
+        "form",
+        tag("h1", "Dashboard"),
+        tag("p", words, class_="wrong", role="alert") if words else None,
+        tag(
+            "label",
+            "Token",
+            tag(
+                "input",
+                type="password",
+                name="password",
+                autocomplete="current-password",
+                required=True,
+                autofocus=True,
+            ),
+        ),
+        tag("button", "Log in", type="submit"),
+        tag("p", "It is what stands in monitor.dashboard.auth.", class_="hint"),
+        method="post",
+        action=base + "/login",
+        class_="login card",
+    )
+    whole = tag(
+        "html",
+        tag(
+            "head",
+            tag("meta", charset="utf-8"),
+            tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+            tag("title", "Log in"),
+            tag("link", rel="stylesheet", href=front.static(base, "style.css")),
+            tag("script", src=front.static(base, "theme.js")),
+        ),
+        tag("body", tag("main", form, id="main"), class_="bare"),
+        lang="en",
+    )
+    return _html(Markup("<!DOCTYPE html>" + whole), "401 Unauthorized")
+
+
+#: Every page, by its path.
+PAGES: dict[str, Callable[[Front, Asked], Answer]] = {
+    "/": _board("", sections.overview),
+    "/transactions": _board("transactions", sections.transactions),
+    "/route": route,
+    "/errors": _board("errors", sections.errors),
+    "/slow": slow,
+    "/slow/one": slow_one,
+    "/data": _board("data", statements),
+    "/server": _board("server"),
+    "/runtime": _board("runtime", None, processes),
+    "/logs": _board("logs", loggers),
+    "/sessions": _board("sessions"),
+    "/streams": _board("streams"),
+    "/profile": profile,
+    "/profile/stacks": stacks,
+}
+
+#: Every action, by its path.
+ACTIONS: dict[str, Callable[[Front, Asked], Answer]] = {
+    "/profile/begin": begin_profile,
+    "/live/stack": stack,
+    "/runtime/collect": _act("runtime", lambda front, form: actions.collect()),
+    "/logs/level": _act("logs", actions.set_level),
+}

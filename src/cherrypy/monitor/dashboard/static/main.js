@@ -1,0 +1,158 @@
+// The page comes to life: figures each second, charts and tables every few, actions without leaving.
+
+import { draw, isZoomed, redraw, watchSize } from "./charts.js";
+import { clock, show } from "./format.js";
+import { morph } from "./morph.js";
+
+const { base, board, refresh } = document.body.dataset;
+const token = document.querySelector('meta[name="kirsch-token"]')?.content ?? "";
+const said = document.getElementById("said");
+const state = document.getElementById("state");
+const dot = document.querySelector(".dot");
+let paused = false;
+let listening = true;
+
+function say(words) {
+  said.textContent = words;
+}
+
+// -- each second --------------------------------------------------------------------------------
+
+function figures(now) {
+  for (const one of document.querySelectorAll("[data-figure]")) {
+    const text = show(now[one.dataset.figure], one.dataset.unit);
+    if (one.textContent !== text) one.textContent = text;
+  }
+  state.textContent = clock(now.at);
+  dot.className = "dot on beat";
+  setTimeout(() => dot.classList.remove("beat"), 300);
+  document.body.dataset.beats = String(Number(document.body.dataset.beats ?? 0) + 1);
+}
+
+function listen() {
+  const source = new EventSource(`${base}/live`);
+  source.addEventListener("now", (event) => {
+    if (!listening) say("");
+    listening = true;
+    if (!paused) figures(JSON.parse(event.data));
+  });
+  source.addEventListener("error", () => {
+    dot.className = "dot off";
+    if (listening) say("The connection is lost; trying again.");
+    listening = false;
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
+  });
+}
+
+// -- every few seconds ---------------------------------------------------------------------------
+
+async function charts() {
+  if (!document.querySelector("figure.chart")) return;
+  const query = new URLSearchParams(location.search);
+  query.set("board", board || "overview");
+  const answer = await fetch(`${base}/api/board?${query}`, { headers: { Accept: "application/json" } });
+  if (answer.ok) draw(await answer.json());
+}
+
+async function page() {
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+  if (answer.status === 401) location.reload();
+  if (!answer.ok) return;
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const main = fresh.getElementById("main");
+  if (main) morph(document.getElementById("main"), main);
+}
+
+async function update() {
+  if (paused || document.hidden || isZoomed() || !listening) return;
+  try {
+    await page();
+    await charts();
+  } catch {
+    // The stream says that the connection is lost.
+  }
+}
+
+async function keepUp() {
+  const seconds = Number(refresh) || 0;
+  if (!seconds) return;
+  await update();
+  setTimeout(keepUp, seconds * 1000);
+}
+
+// -- what the reader does ------------------------------------------------------------------------
+
+document.getElementById("pause")?.addEventListener("click", (event) => {
+  paused = !paused;
+  event.currentTarget.setAttribute("aria-pressed", String(paused));
+  say(paused ? "The page stands still." : "");
+  if (!paused) update();
+});
+
+document.getElementById("theme")?.addEventListener("click", () => {
+  const root = document.documentElement;
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const order = dark ? ["", "light", "dark"] : ["", "dark", "light"];
+  const next = order[(order.indexOf(root.dataset.theme ?? "") + 1) % 3];
+  if (next) root.dataset.theme = next;
+  else delete root.dataset.theme;
+  try {
+    if (next) localStorage.setItem("kirsch-theme", next);
+    else localStorage.removeItem("kirsch-theme");
+  } catch {
+    // It lasts as long as this page does.
+  }
+  say(next ? `The ${next} theme.` : "The theme of the system.");
+  redraw();
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  const into = form.dataset.into;
+  if (!into) return;
+  event.preventDefault();
+  const button = form.querySelector("button");
+  button.disabled = true;
+  try {
+    const answer = await fetch(form.action, {
+      method: "POST",
+      body: new URLSearchParams(new FormData(form)),
+      headers: { Accept: "application/json", "X-Kirsch-Token": token },
+    });
+    const told = await answer.json();
+    if (told.html) {
+      // Made and escaped by the server, as the rest of the page.
+      const fresh = new DOMParser().parseFromString(told.html, "text/html");
+      document.getElementById(into).replaceChildren(...fresh.body.childNodes);
+      say("");
+    } else say(told.said ?? told.error ?? "");
+  } catch {
+    say("No answer came.");
+  } finally {
+    button.disabled = false;
+  }
+});
+
+// Ranges and orders keep the place on the page.
+addEventListener("pagehide", () => {
+  try {
+    sessionStorage.setItem("kirsch-place", JSON.stringify([location.pathname, scrollY]));
+  } catch {
+    // Then the page begins at its top.
+  }
+});
+
+function comeBack() {
+  try {
+    const [path, top] = JSON.parse(sessionStorage.getItem("kirsch-place") ?? "[]");
+    if (path === location.pathname && location.search) scrollTo(0, top);
+  } catch {
+    // As above.
+  }
+}
+
+watchSize();
+listen();
+charts().then(comeBack, () => {});
+if (Number(refresh)) setTimeout(keepUp, Number(refresh) * 1000);
