@@ -53,6 +53,8 @@ class Monitor(SimplePlugin):
         self.recorder.broken = self.broken
         self.taker = Taker(broken=self.broken)
         self.beats: list[Callable[[Snapshot], object]] = []
+        #: Called when the servers have started, and are watched.
+        self.served: list[Callable[[], object]] = []
         self.parts: dict[str, Any] = {}
         #: What goes round a server's gateway, within what the recorder puts there.
         self.gateways: list[Callable[[Any], Any]] = []
@@ -160,6 +162,8 @@ class Monitor(SimplePlugin):
         if self.running:
             for adapter in {house.server, *house.servers.values()}:
                 self.watch(adapter.httpserver)
+            for told in list(self.served):
+                told()
 
     serve.priority = 80  # type: ignore[attr-defined]  # the bus reads it
 

@@ -13,6 +13,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from .asked import Asked, Refusal
@@ -67,7 +68,7 @@ class Limit:
         """Take one; the seconds to wait when there is none, else 0."""
         now = time.monotonic()
         with self._lock:
-            due = max(self._due.pop(who, 0.0), now - self.every * (self.most - 1))
+            due = max(self._due.pop(who, -inf), now - self.every * (self.most - 1))
             if due > now:
                 self._due[who] = due
                 return due - now

@@ -33,7 +33,7 @@ class Mount:
         self.front = front
         self.path = path
         self._undo: list[tuple[Any, Any, Any]] = []
-        monitor.bus.subscribe("start", self.serve, 85)  # once the monitor watches them, at 80
+        monitor.served.append(self.serve)
 
     def serve(self) -> None:
         """Stand before the gateways of the servers that have started."""
@@ -60,7 +60,7 @@ class Mount:
 
     def end(self) -> None:
         """Leave the servers as they were."""
-        self.monitor.bus.unsubscribe("start", self.serve)
+        self.monitor.served.remove(self.serve)
         while self._undo:
             kirsch, before, after = self._undo.pop()
             if kirsch.gateway is after:
