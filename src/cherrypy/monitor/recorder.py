@@ -67,7 +67,6 @@ class Recorder:
             trace = shard.trace
             if trace.live is not None:
                 trace.forget()
-            trace.request = trace.page = None  # those of the one before
             trace.live = exchange
             trace.began = came = worker.came
             trace.since = since = worker.now
