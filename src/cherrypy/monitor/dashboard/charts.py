@@ -184,6 +184,7 @@ def split(
     factor: float = 1.0,
     added: bool = True,
     prefix: str = "",
+    only: str = "",
 ) -> Source:
     """A metric by the values of its labels: the greatest first, the rest as one.
 
@@ -191,6 +192,8 @@ def split(
         The colours of values that are known, in the order in which they are shown.
     added
         Whether series can be added up: those of quantiles cannot, and the rest is left out.
+    only
+        How the values begin that are shown.
     """
     names = (by,) if isinstance(by, str) else by
 
@@ -199,6 +202,7 @@ def split(
         made = [
             (prefix + (" ".join(part for part in key if part) or "(none)"), scaled(values, factor))
             for key, values in found.items()
+            if key[0].startswith(only)
         ]
         if tones:
             order = {name: index for index, name in enumerate(tones)}
@@ -218,6 +222,22 @@ def split(
 
 def _weight(values: Values) -> float:
     return float(sum(abs(value) for value in values if value is not None))
+
+
+def codes(metric: str, only: str = "", factor: float = 1.0) -> Source:
+    """Responses by status code: the first of each class has its colour."""
+    every = split(metric, "http.response.status_code", factor=factor, only=only)
+
+    def rows(span: Span) -> list[Row]:
+        taken: set[str] = set()
+        result = []
+        for row in every(span):
+            tone = CLASSES.get(f"{row.label[:1]}xx", row.tone)
+            result.append(row._replace(tone=row.tone if tone in taken else tone))
+            taken.add(tone)
+        return result
+
+    return rows
 
 
 def workers(label: str, metric: str, stat: str = "value", factor: float = 1.0) -> Source:

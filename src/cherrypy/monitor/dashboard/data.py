@@ -19,7 +19,7 @@ Where = dict[str, str]
 
 #: The ranges of time to choose from: name -> (seconds, seconds of a step).
 RANGES: dict[str, tuple[int, int]] = {
-    "5m": (300, 1),
+    "5m": (300, 5),
     "15m": (900, 10),
     "1h": (3600, 20),
     "6h": (21600, 120),
@@ -281,5 +281,5 @@ class Data:
 
 
 def _has(names: tuple[str, ...], labels: tuple[Any, ...], where: Where) -> bool:
-    known = dict(zip(names, labels))  # noqa: B905 merged series have the worker's name as well
+    known = dict(zip((*names, "worker"), labels))  # noqa: B905 only merged series have a worker
     return all(str(known.get(name)) == value for name, value in where.items())

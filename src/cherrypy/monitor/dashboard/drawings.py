@@ -20,7 +20,7 @@ def chart(drawn: Drawn) -> Markup:
     stacked = _stacked(rows) if drawn.chart.kind == "stack" else [row.values for row in rows]
     every = [value for values in stacked for value in values if value is not None]
     every += [value for row in ghosts for value in row.values if value is not None]
-    top = max([drawn.chart.top, *every, 1e-9])
+    top = max([drawn.chart.top, *every]) or usual_top(drawn.chart.unit)
     parts: list[Markup] = [_axes(drawn, top)]
     if drawn.chart.kind == "stack":
         below: Values = [0.0] * len(drawn.span.times)
@@ -40,6 +40,11 @@ def chart(drawn: Drawn) -> Markup:
         aria_label=_words(drawn),
         class_="drawing",
     )
+
+
+def usual_top(unit: str) -> float:
+    """How far the axis of a chart reaches that shows nothing but zeros."""
+    return {"s": 0.001, "By": 1000.0, "By/s": 1000.0}.get(unit, 1.0)
 
 
 def _words(drawn: Drawn) -> str:
@@ -205,7 +210,7 @@ def bar(parts: list[tuple[str, float, str]], whole: float) -> Markup:
 
 # -- heat maps -------------------------------------------------------------------------------------
 
-HEAT_HEIGHT = 220
+HEAT_WIDTH, HEAT_HEIGHT = 1200, 230
 BANDS = 26  # rows of a heat map at most
 
 
@@ -219,7 +224,7 @@ def heat_map(cells: list[dict[float, int]], span: Span) -> Markup | None:
     rows = min(BANDS, max(8, int((top - bottom) * 14)))
     grid = [_banded(column, bottom, top, rows) for column in cells]
     most = max(count for column in grid for count in column)
-    width = (WIDTH - LEFT - 4) / len(cells)
+    width = (HEAT_WIDTH - LEFT - 4) / len(cells)
     height = (HEAT_HEIGHT - BOTTOM - 6) / rows
     shapes = []
     for index, column in enumerate(grid):
@@ -244,7 +249,7 @@ def heat_map(cells: list[dict[float, int]], span: Span) -> Markup | None:
         "svg",
         *_heat_axes(bottom, top, span),
         *shapes,
-        viewBox=f"0 0 {WIDTH} {HEAT_HEIGHT}",
+        viewBox=f"0 0 {HEAT_WIDTH} {HEAT_HEIGHT}",
         role="img",
         aria_label=f"Response times from {units.seconds(low)} to {units.seconds(high)}",
         class_="drawing heat-map",
@@ -269,9 +274,9 @@ def _heat_axes(bottom: float, top: float, span: Span) -> list[Markup]:
                 y = round(HEAT_HEIGHT - BOTTOM - (HEAT_HEIGHT - BOTTOM - 6) * share, 1)
                 words = units.seconds(digit * 10.0**power)
                 lines.append(tag("text", words, x=LEFT - 5, y=y + 3, text_anchor="end"))
-                lines.append(tag("path", d=f"M{LEFT} {y}H{WIDTH - 4}", class_="grid"))
+                lines.append(tag("path", d=f"M{LEFT} {y}H{HEAT_WIDTH - 4}", class_="grid"))
     for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
-        x = LEFT + (WIDTH - LEFT - 4) * share
+        x = LEFT + (HEAT_WIDTH - LEFT - 4) * share
         words = _tick(span, span.start + span.length * share)
         lines.append(tag("text", words, x=round(x, 1), y=HEAT_HEIGHT - 3, text_anchor=anchor))
     return lines

@@ -276,11 +276,11 @@ def statements(front: Front, asked: Asked, span: Span) -> Markup:
     found.sort(key=lambda one: -float(one.get("seconds") or one.get("total") or 0))
     rows = [
         [
-            tag("code", one.get("statement") or one.get("fingerprint") or one.get("label", "")),
+            tag("code", one.get("statement", "")),
             str(one.get("system", "")),
             number(units.whole(one.get("count"))),
             number(units.show(one.get("seconds") or one.get("total"), "s")),
-            number(units.show(one.get("most") or one.get("max"), "s")),
+            number(units.show(one.get("most") or one.get("longest"), "s")),
         ]
         for one in found[:50]
     ]

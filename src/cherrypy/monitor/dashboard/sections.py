@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from typing import TYPE_CHECKING, Any
 
 from . import drawings, units
@@ -265,8 +266,8 @@ def _error(asked: Asked, entry: Entry, now: float) -> Markup:
             *_pairs(
                 ("Route", route_link(asked, entry.get("route", ""))),
                 ("Status", entry.get("code", "")),
-                ("First", units.clock(first, 2e5)),
-                ("Last", units.clock(last, 2e5)),
+                ("First", units.moment(first, now)),
+                ("Last", units.moment(last, now)),
                 ("Process", entry.get("worker", "")),
             ),
             class_="facts",
@@ -297,10 +298,13 @@ def slow(front: Front, asked: Asked) -> Markup:
     if wanted:
         found = [one for one in found if str(one.get("route")) == wanted]
     return section(
-        "The slowest",
+        "Kept requests",
         _slow_table(asked, found),
         name="slow",
-        hint=f"What took more than {units.seconds(_threshold(front))}, and the slowest of each route.",
+        hint=(
+            f"What took more than {units.seconds(_threshold(front))} or failed, and the slowest of "
+            "each route."
+        ),
     )
 
 
@@ -314,11 +318,12 @@ def _slow_table(asked: Asked, found: list[Entry]) -> Markup:
             "No slow requests were kept.", "What counts as slow says monitor.slow_threshold."
         )
     longest = max(float(one.get("duration") or 0) for one in found)
+    now = time.time()
     rows = [
         [
             link(
                 address(asked.base + "/slow/one", id=key_of(entry)),
-                units.clock(float(entry.get("at") or 0), 2e5),
+                units.moment(float(entry.get("at") or 0), now),
             ),
             tag("td", f"{entry.get('method', '')} ", route_link(asked, entry.get("route", ""))),
             number(entry.get("status", "")),
@@ -350,6 +355,7 @@ def slow_one(front: Front, asked: Asked) -> Markup | None:
     if entry is None:
         return None
     stack = entry.get("stack")
+    now = front.clock()
     layers = [
         [
             join((tag("span", class_=f"swatch tone-l-{name}"), f" {name}")),
@@ -366,7 +372,7 @@ def slow_one(front: Front, asked: Asked) -> Markup | None:
                 *_pairs(
                     ("Request", f"{entry.get('method', '')} {entry.get('route', '')}"),
                     ("Status", entry.get("status", "")),
-                    ("When", units.clock(float(entry.get("at") or 0), 2e5)),
+                    ("When", units.moment(float(entry.get("at") or 0), now)),
                     ("Took", units.show(entry.get("duration"), "s")),
                     ("Process", entry.get("worker", "")),
                 ),

@@ -91,6 +91,13 @@ def clock(at: float, span: float = 0.0) -> str:
     return time.strftime(form, time.localtime(at))
 
 
+def moment(at: float, now: float) -> str:
+    """Return a moment: with its day if that is not today."""
+    then, today = time.localtime(at), time.localtime(now)
+    same = (then.tm_year, then.tm_yday) == (today.tm_year, today.tm_yday)
+    return time.strftime("%H:%M:%S" if same else "%a %d %b %H:%M:%S", then)
+
+
 def stamp(at: float) -> str:
     """Return a moment for machines."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))

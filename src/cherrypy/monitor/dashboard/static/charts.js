@@ -5,6 +5,8 @@ import { clock, show } from "./format.js";
 const charts = new Map();
 const sync = window.uPlot ? window.uPlot.sync("page") : null;
 let zoomed = false;
+// How far the axis reaches where all is zero.
+const usual = { s: 0.001, By: 1000, "By/s": 1000 };
 
 export const isZoomed = () => zoomed;
 
@@ -165,7 +167,7 @@ function make(figure, chart) {
     },
     scales: {
       x: { time: true },
-      y: { range: (plot, low, high) => [Math.min(0, low ?? 0), Math.max(chart.top, (high ?? 0) * 1.06, 1e-9)] },
+      y: { range: (plot, low, high) => [Math.min(0, low ?? 0), Math.max(chart.top, (high ?? 0) * 1.06) || usual[chart.unit] || 1] },
     },
     series: [{}, ...seriesOf(chart, colors)],
     bands: bandsOf(chart, colors),
