@@ -6,6 +6,7 @@ Law: nothing that could end a line gets out through a field, a cookie or the rea
 from __future__ import annotations
 
 from _thread import allocate_lock
+from functools import lru_cache
 from sys import intern
 from time import time
 from typing import Any
@@ -392,11 +393,15 @@ class Response:
     def _set_cookies(self, pairs: list[tuple[str, str]], headers: Any) -> None:
         """Add the Set-Cookie fields."""
         try:
-            if self._cookie is not None:
-                lines = cookie_lines(self._cookie) if self._cookie else ()
-            else:
-                lines = [f"{name}={value}{suffix}" for name, value, suffix, _ in self._promised]
-            for line in lines:
+            if self._cookie is None:
+                for name, value, suffix, _ in self._promised:
+                    start = f"{name}={value}"
+                    line = start + suffix
+                    if not (start.isascii() and start.isprintable() and _is_plain(suffix)):
+                        line = headers.encode_header_item(line).decode("latin-1")
+                    pairs.append(("Set-Cookie", line))
+                return
+            for line in cookie_lines(self._cookie) if self._cookie else ():
                 if not (line.isascii() and line.isprintable()):
                     line = headers.encode_header_item(line).decode("latin-1")
                 pairs.append(("Set-Cookie", line))
@@ -416,8 +421,10 @@ class Response:
         if self._cookie is not None:
             dict.__setitem__(self._cookie, name, make(name, value))
         else:
-            others = [promise for promise in self._promised if promise[0] != name]
-            self._promised = (*others, (name, value, suffix, make))
+            promised = self._promised
+            if promised:
+                promised = tuple(promise for promise in promised if promise[0] != name)
+            self._promised = (*promised, (name, value, suffix, make))
 
     def _name_status(self, status: Any) -> int:
         """Make `status` 'code reason' and return the code. Raises HTTPError."""
@@ -472,6 +479,13 @@ def _text_pairs(headers: Any) -> list[tuple[str, str]]:
 
 
 _TEXT = {str}
+
+
+@lru_cache(100)
+def _is_plain(text: str) -> bool:
+    """Tell whether a text may stand in a field as it is; for what many responses have in common."""
+    return text.isascii() and text.isprintable()
+
 
 #: Names found to be clean; so many and no more, as they may be made of what a peer has sent.
 _clean_names: set[Any] = set()
