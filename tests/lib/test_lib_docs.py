@@ -8,11 +8,11 @@ import re
 import pytest
 import session_kit
 
-from docs_kit import page, samples
+from docs_kit import page, promises, samples
 
 
 @pytest.mark.parametrize("name", ["tools", "sessions", "static", "security"])
-def test_samples(name, ask):
+def test_samples(name, ask, capsys):
     names = {"ask": ask, "__name__": f"docs_{name}"}
     if name == "sessions":
         for kind, setting in [("redis", "url"), ("postgresql", "url"), ("memcached", "servers")]:
@@ -21,6 +21,7 @@ def test_samples(name, ask):
     assert len(blocks) > 2
     for block in blocks:
         exec(compile(block, f"{name}.md", "exec", dont_inherit=True), names)
+        assert capsys.readouterr().out.splitlines() == promises(block)
 
 
 def test_the_table_of_session_settings_is_true():

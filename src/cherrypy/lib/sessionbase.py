@@ -19,9 +19,12 @@ from cherrypy.framework.site import site
 
 from .locking import LockTimeout, NamedLocks
 
-__all__ = ("Session", "SessionLocked", "missing")
+__all__ = ("ADAPTIVE", "Session", "SessionLocked", "missing", "reads_freely")
 
 missing = object()
+
+#: For `_lock_on_access`: not where the page only reads.
+ADAPTIVE = "adaptive"
 
 _minutes = lru_cache(100)(lambda minutes: datetime.timedelta(seconds=minutes * 60))
 
@@ -38,6 +41,20 @@ class SessionLocked(HTTPError, LockTimeout):
         """Make the response; it says when to try again."""
         super().set_response()
         serving.response.headers["Retry-After"] = "1"
+
+
+def _ways(cls: Any) -> tuple[Any, ...]:
+    return cls.acquire_lock, cls.release_lock, cls._load, cls._save, cls.save
+
+
+def reads_freely(cls: Any) -> Any:
+    """Let pages that only read go without the lock, for sessions that are stored in just this way.
+
+    Whoever has ways of their own, by a subclass or by a method put in place of ours, counts on
+    what was always so.
+    """
+    cls._own_ways = _ways(cls)
+    return cls
 
 
 class Session:
@@ -82,19 +99,24 @@ class Session:
 
     debug = False
 
-    # Of the tool: take the lock with the first access ('implicit'); and whether to keep what
-    # is empty and new, which only an explicit load() asks for.
-    _lock_on_access = False
+    # Of the tool: take the lock with the first access (True, 'implicit'), or unless the page is
+    # known to read only (`ADAPTIVE`); and whether to keep what is empty and new, which only an
+    # explicit load() asks for.
+    _lock_on_access: Any = False
+    _handler: Any = None
+    _reading: Any = None
     _keep = False
     _stored = False
     # Of the class: a record may be removed while another request has the lock. Stores that others
     # have written may insist on it.
     _deletes_unlocked = False
     _deleted = False
+    _own_ways: tuple[Any, ...] | None = None
 
     def __init__(self, id: str | None = None, **kwargs: Any) -> None:
         self.id_observers = []
         self._data: dict[Any, Any] = {}
+        self._reading = None
         for name, value in kwargs.items():
             setattr(self, name, value)
         self.originalid = id
@@ -153,6 +175,8 @@ class Session:
         """Replace the id; the data stay, and the old id is worth nothing any more."""
         if not self.loaded and self._id is not None and not self.missing:
             self._access()
+        if self._reading is not None:
+            self._change()
         self.regenerated = True
         self._keep = True  # empty or not: the client is given its id, and finds it the next time
         self._regenerate()
@@ -188,23 +212,61 @@ class Session:
 
     def _access(self) -> None:
         """Read the data from the store, under the lock if the tool says so."""
-        if self._lock_on_access and not self.locked:
+        how = self._lock_on_access
+        # Nobody else has the id of a new session, and it tells nothing of its page.
+        new = self._id != self.originalid
+        if how and not self.locked and (new or how is True or not self._freely()):
             self.acquire_lock()
         data = self._load()
-        if data is None:
-            self._data = {}
-        elif data[1] < self.now():
-            # Expired, and not yet cleaned up.
-            self._data = {}
+        there = data is not None and data[1] >= self.now()
+        self._data = data[0] if there else {}
+        if data is not None:
+            # Else: expired, and not yet cleaned up.
             self._stored = True
-        else:
-            self._data = data[0]
-            self._stored = True
+        if self._reading is not None and not (there and self._watch()):
+            # Nobody will know what the page does: as ever, then.
+            self._reading, self._lock_on_access = None, True
+            if not self.locked:
+                self._access()
+                return
         self.loaded = True
         if self.clean_freq:
             cls = type(self)
             if cls.clean_thread is None:
                 self._start_cleaning(cls)
+
+    # -------------------------------------------------------------------- reading without the lock
+
+    def _freely(self) -> bool:
+        """Tell whether the page is known to read only; see to it that one learns of it if it is not."""
+        if self._own_ways is None or _ways(type(self)) != self._own_ways:
+            return False
+        from .sessionreads import reading_of
+
+        self._reading = reading_of(self._handler)
+        return self._reading is not None and bool(self._reading.free)
+
+    def _watch(self) -> bool:
+        """Remember what was read; False if changes of it could not be seen."""
+        return False
+
+    def _changed_in_place(self) -> bool:
+        """Tell whether a value is another one than was read, though nobody has set it."""
+        return True
+
+    def _same(self, key: Any, value: Any) -> bool:
+        """Tell whether setting this changes nothing."""
+        from .sessionreads import ATOMS
+
+        known = self._data.get(key, missing)
+        return type(value) is type(known) and type(value) in ATOMS and bool(known == value)
+
+    def _change(self, *keys: Any) -> None:
+        """Before keys are set: have the lock, though the page was thought to read only."""
+        self._reading.wrote()
+        if self._lock_on_access and not self.locked:
+            self.acquire_lock()
+        self._reading.overwrite(keys)
 
     def _start_cleaning(self, cls: Any) -> None:
         from cherrypy.process.plugins import Monitor
@@ -225,6 +287,8 @@ class Session:
     def save(self) -> None:
         """Write the data to the store, if they were read, and give the lock back."""
         try:
+            if self._reading is not None and self.loaded:
+                self._reading.learn(self._changed_in_place)
             used = self._data or self._stored or self._keep
             if self.loaded and used and not self._deleted:
                 self._save(self.now() + _minutes(self.timeout))
@@ -237,6 +301,8 @@ class Session:
         """Remove the session from the store; what is set afterwards makes a new one."""
         if self._lock_on_access and not self.locked and not self._deletes_unlocked:
             self.acquire_lock()  # `save` gives it back
+        if self._reading is not None:
+            self._reading.wrote()
         self._delete()
         self._stored = False
         self._deleted = True
@@ -251,12 +317,16 @@ class Session:
     def __setitem__(self, key: Any, value: Any) -> None:
         if not self.loaded:
             self._access()
+        if self._reading is not None and not self._same(key, value):
+            self._change(key)
         self._deleted = False
         self._data[key] = value
 
     def __delitem__(self, key: Any) -> None:
         if not self.loaded:
             self._access()
+        if self._reading is not None:
+            self._change(key)
         del self._data[key]
 
     def __contains__(self, key: Any) -> bool:
@@ -276,6 +346,8 @@ class Session:
         """Remove a key and return its value, or `default`: programs count on the False."""
         if not self.loaded:
             self._access()
+        if self._reading is not None and key in self._data:
+            self._change(key)
         return self._data.pop(key, default)
 
     def get(self, key: Any, default: Any = None) -> Any:
@@ -288,6 +360,9 @@ class Session:
         """Set the items of `d`."""
         if not self.loaded:
             self._access()
+        if self._reading is not None:
+            d = dict(d)
+            self._change(*d)
         self._deleted = False
         self._data.update(d)
 
@@ -295,6 +370,8 @@ class Session:
         """Return the value of `key`, which is set to `default` first if it is not there."""
         if not self.loaded:
             self._access()
+        if self._reading is not None and key not in self._data:
+            self._change(key)
         self._deleted = False
         return self._data.setdefault(key, default)
 
@@ -302,6 +379,8 @@ class Session:
         """Remove all items."""
         if not self.loaded:
             self._access()
+        if self._reading is not None:
+            self._change(*self._data)
         self._data.clear()
 
     def keys(self) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 from cherrypy.framework.site import site
 
 from .locking import FileLock
+from .sessionbase import reads_freely
 from .sessionhealth import StoreHealth
 from .sessionrecords import SAFE_ID, RecordSession
 
@@ -44,6 +45,7 @@ class _HealthyLock(FileLock):
         return bool(self._health.call(super()._attempt))
 
 
+@reads_freely
 class FileSession(RecordSession):
     """Sessions in the files of a directory.
 
@@ -79,7 +81,7 @@ class FileSession(RecordSession):
         if not path:
             raise ValueError("File sessions need a directory: set tools.sessions.storage_path.")
         path = os.path.abspath(path)
-        probe = os.path.join(path, f"{_TEMPORARY}{os.getpid()}-probe")
+        probe = os.path.join(path, f"{_TEMPORARY}{os.getpid()}-{threading.get_ident()}-probe")
         try:
             os.makedirs(path, mode=0o700, exist_ok=True)
             os.close(os.open(probe, os.O_WRONLY | os.O_CREAT, 0o600))

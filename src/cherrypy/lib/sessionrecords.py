@@ -153,7 +153,7 @@ class RecordSession(Session):
     def _save(self, expiration_time: datetime.datetime) -> None:
         if self.locked or self._raw is None:  # None: there is nothing to merge with
             self._put(expiration_time)
-        elif self._changes():
+        elif not (self._reading is not None and self._reading.unchanged) and self._changes():
             self._merge(expiration_time)
         else:
             self._touch(expiration_time.timestamp())
@@ -224,6 +224,8 @@ class RecordSession(Session):
             # It has gone: whether changes still count is for the write to say.
             self._raw, self._until = known, until
             return
+        if self._reading is not None and self._raw != known:
+            self._compare(known, fresh[0], changes)
         self._data.clear()
         self._data.update(fresh[0])
         for key, value in changes.items():
@@ -231,6 +233,25 @@ class RecordSession(Session):
                 self._data.pop(key, None)
             else:
                 self._data[key] = value
+
+    def _compare(self, known: bytes, now: dict[Any, Any], changes: dict[Any, Any]) -> None:
+        """See what others have changed, and whether the changes of this request go over it."""
+        record = self._parse(known)
+        before = {} if record is None else record[0]
+        self._reading.others(
+            key
+            for key in {*before, *now}
+            if key not in before or key not in now or not self._alike(before[key], now[key])
+        )
+        self._reading.overwrite(changes)
+
+    def _watch(self) -> bool:
+        return self._raw is not None
+
+    def _changed_in_place(self) -> bool:
+        from .sessionreads import ATOMS
+
+        return not ATOMS.issuperset(map(type, self._data.values())) and bool(self._changes())
 
     # ------------------------------------------------------------------------------ locks
 
@@ -269,6 +290,8 @@ class RecordSession(Session):
 
     def _flush(self) -> None:
         if (self._data or self._stored) and (self._raw is None or self._changes()):
+            if self._reading is not None:
+                self._reading.wrote()
             self._save(self.now() + datetime.timedelta(minutes=self.timeout))
             self._stored = True
 

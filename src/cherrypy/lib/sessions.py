@@ -7,6 +7,7 @@ here may say `storage_type = 'mongo'`, and whoever plants a `RedisSession` gets 
 from __future__ import annotations
 
 import datetime
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from kirsch.http.dates import HTTPDate
 
 from . import is_iterator
 from .locking import NamedLocks
-from .sessionbase import Session, SessionLocked, missing
+from .sessionbase import Session, SessionLocked, missing, reads_freely
 from .sessioncookie import _add_MSIE_max_age_workaround, set_response_cookie
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class _SessionProxy(ThreadLocalProxy):
         return serving.session.get
 
 
+@reads_freely
 class RamSession(Session):
     """Sessions in the memory of this process: ``cache[id] = (data, expiration time)``."""
 
@@ -74,6 +76,11 @@ class RamSession(Session):
 
     cache: dict[str, tuple[dict[Any, Any], datetime.datetime]] = {}
     locks: NamedLocks = NamedLocks()
+
+    # Guards that what was removed is not stored again; between looking and storing.
+    _ending = threading.Lock()
+    # Whether the data are a copy of what is in the store, as those of a reader without the lock.
+    _copied = False
 
     def clean_up(self) -> None:
         """Remove sessions that have expired."""
@@ -90,17 +97,26 @@ class RamSession(Session):
         return self.cache.get(self._id)  # type: ignore[arg-type]  # an id is set by then
 
     def _save(self, expiration_time: datetime.datetime) -> None:
-        # Somebody may have logged out while this request ran: it must not come back.
-        if not self._stored or self._id in self.cache:
+        if not self._stored:
             self.cache[self._id] = (self._data, expiration_time)  # type: ignore[index]  # an id is set by then
+            return
+        # Somebody may have logged out while this request ran: it must not come back.
+        with self._ending:
+            there = self.cache.get(self._id)  # type: ignore[arg-type]  # an id is set by then
+            if there is not None:
+                data = there[0] if self._copied else self._data
+                self.cache[self._id] = (data, expiration_time)  # type: ignore[index]  # as above
 
     def _delete(self) -> None:
-        self.cache.pop(self._id, None)  # type: ignore[arg-type]  # an id is set by then
+        with self._ending:
+            self.cache.pop(self._id, None)  # type: ignore[arg-type]  # an id is set by then
 
     def acquire_lock(self) -> None:
         """Take the lock of this session. Raises SessionLocked when it is not to be had."""
         if not self.locked:
             self._lock_named(self.locks)
+            if self._copied:
+                self._take_up()
 
     def release_lock(self) -> None:
         """Give the lock back; from now on access does not take it again."""
@@ -108,6 +124,38 @@ class RamSession(Session):
         if self.locked:
             self.locked = False
             self.locks.release(self._id)  # type: ignore[arg-type]  # an id is set by then
+        elif self._copied:
+            self._take_up()
+
+    def _watch(self) -> bool:
+        from .sessionreads import fingerprint
+
+        # Whoever has the lock goes on with the dict itself, and it must not change under a reader.
+        data = dict(self._data)
+        self._reading.seen = fingerprint(data)
+        if self._reading.seen is None:
+            return False
+        if not self.locked:
+            self._data, self._copied = data, True
+        return True
+
+    def _changed_in_place(self) -> bool:
+        from .sessionreads import fingerprint
+
+        return bool(fingerprint(self._data) != self._reading.seen)
+
+    def _take_up(self) -> None:
+        """Go on with what is in the store; a copy was good enough for reading."""
+        known, self._copied = self._data, False
+        there = self._load()
+        if there is None:
+            return  # removed: `_save` leaves it at that
+        self._data = there[0]
+        now = dict(self._data)  # in which nobody sets anything meanwhile
+        keys = {*known, *now}
+        self._reading.others(
+            key for key in keys if known.get(key, missing) is not now.get(key, missing)
+        )
 
     def __len__(self) -> int:
         """Return the number of sessions."""
@@ -180,6 +228,8 @@ close.priority = 90  # type: ignore[attr-defined]  # read by hooks
 
 #: Classes whose `setup` has been called since `cherrypy.session` has been there.
 _ready: set[Any] = set()
+# Guards that it is called once, when the first requests come together.
+_setting_up = threading.Lock()
 
 
 def _check_stores() -> None:
@@ -213,11 +263,17 @@ def _storage_class(storage_type: str | None, kwargs: dict[str, Any]) -> Any:
     if "session" not in site.__dict__:
         _ready.clear()
     if storage_class not in _ready:
-        setup = getattr(storage_class, "setup", None)
-        if setup is not None:
-            setup(**kwargs)
-        _ready.add(storage_class)
+        _set_up(storage_class, kwargs)
     return storage_class
+
+
+def _set_up(storage_class: Any, kwargs: dict[str, Any]) -> None:
+    with _setting_up:
+        if storage_class not in _ready:
+            setup = getattr(storage_class, "setup", None)
+            if setup is not None:
+                setup(**kwargs)
+            _ready.add(storage_class)
 
 
 def _sent_id(request: Any, name: str) -> str | None:
@@ -274,9 +330,12 @@ def init(
     kwargs["timeout"] = timeout
     kwargs["clean_freq"] = clean_freq
     session = storage_class(id, **kwargs)
-    session.debug = debug
+    if debug:
+        session.debug = debug
     if implicit:
-        session._lock_on_access = True
+        session._lock_on_access = implicit
+        if id is not None:
+            session._handler = request.handler
     serving.session = session
 
     response = serving.response

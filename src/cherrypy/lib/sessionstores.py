@@ -10,6 +10,7 @@ from typing import Any
 
 from cherrypy.framework.site import site
 
+from .sessionbase import reads_freely
 from .sessionhealth import SessionStoreDown, StoreHealth, StoreUnusable
 from .sessionleases import Lease
 from .sessionrecords import SAFE_ID, RecordSession
@@ -27,6 +28,7 @@ def timeout_of(value: Any) -> float:
     return seconds
 
 
+@reads_freely
 class SharedSession(RecordSession):
     """A session in a store that others use, too.
 

@@ -25,6 +25,7 @@ from cherrypy.framework.tools import (
 
 from . import auth_basic, auth_digest, caching, cptools, encoding, jsontools, sessions, static
 from . import xmlrpcutil as _xmlrpc
+from .sessionbase import ADAPTIVE
 
 __all__ = (
     "CachingTool",
@@ -46,10 +47,11 @@ __all__ = (
 class SessionTool(Tool):
     """Gives requests a session, as `cherrypy.session`.
 
-    Its arguments are those of `cherrypy.lib.sessions.init`, and `locking`: ``'implicit'`` (the
-    default) takes the lock of the session when it is first used and gives it back when it is
-    saved; ``'early'`` takes it before the request's body is read; ``'explicit'`` leaves it to
-    the handler, by `cherrypy.session.acquire_lock()`; reads never wait then.
+    Its arguments are those of `cherrypy.lib.sessions.init`, and `locking`: ``'adaptive'`` (the
+    default) takes the lock of the session when it is first used, unless by a page that is known to
+    read only, and gives it back when it is saved; ``'implicit'`` makes no such difference;
+    ``'early'`` takes it before the request's body is read; ``'explicit'`` leaves it to the
+    handler, by `cherrypy.session.acquire_lock()`.
     """
 
     def __init__(self) -> None:
@@ -61,14 +63,14 @@ class SessionTool(Tool):
     def hooks(self, conf: dict[str, Any]) -> Iterator[HookSpec]:
         """Yield what opens, locks, saves and closes the session."""
         priority = self._priority_of(conf)
-        locking = conf.pop("locking", "implicit")
-        if locking not in ("implicit", "early", "explicit"):
+        locking = conf.pop("locking", ADAPTIVE)
+        if locking not in (ADAPTIVE, "implicit", "early", "explicit"):
             raise ValueError(
-                "tools.sessions.locking must be 'implicit', 'early' or 'explicit', not "
+                "tools.sessions.locking must be 'adaptive', 'implicit', 'early' or 'explicit', not "
                 f"{locking!r}."
             )
-        if locking == "implicit":
-            conf["_lock_on_access"] = True
+        if locking in (ADAPTIVE, "implicit"):
+            conf["_lock_on_access"] = ADAPTIVE if locking == ADAPTIVE else True
         yield self._point, self.callable, priority, conf
         if locking == "early":
             # Before the body is read.

@@ -1,0 +1,179 @@
+"""Which pages only read their sessions, learned from what they do; and what a request reads without the lock.
+
+Law: a page that is not known, or that has written once, takes the lock before it reads.
+"""
+
+from __future__ import annotations
+
+import datetime
+import types
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from cherrypy.framework.serving import serving
+from cherrypy.framework.site import site
+
+__all__ = ("ATOMS", "Reading", "fingerprint", "reading_of")
+
+LIMIT = 5000  # pages that are remembered; then all are forgotten, and learned again
+NODES = 200  # parts of a session in memory that are looked at; more count as "cannot be known"
+
+#: Pages, and whether they only read. What is not in it is not known.
+_reads_only: dict[tuple[Any, ...], bool] = {}
+
+
+def _page(handler: Any, request: Any) -> tuple[Any, ...] | None:
+    """Return what a page is known by; None for what may be another one each time.
+
+    One function may show a basket and fill it: by its method, or if it is given anything.
+    """
+    made = getattr(handler, "callable", handler)
+    function = getattr(made, "__func__", made)
+    if type(function) is not types.FunctionType:
+        return None
+    args = getattr(request, "args", None)
+    return (function, request.method, bool(request.query_string), bool(args))
+
+
+def reading_of(handler: Any) -> Reading | None:
+    """Return how this request reads its session; None if it is of a page that writes, or cannot be known.
+
+    Args:
+        handler: what the dispatcher has found, before tools have put theirs around it.
+    """
+    page = _page(handler, serving.request)
+    if page is None:
+        return None
+    known = _reads_only.get(page)
+    if known is False:
+        return None
+    return Reading(page, free=known is True)
+
+
+class Reading:
+    """How one request reads its session: without the lock, or with it to see what its page does."""
+
+    __slots__ = ("_foreign", "_page", "_wrote", "free", "seen", "unchanged")
+
+    def __init__(self, page: tuple[Any, ...], free: bool) -> None:
+        self._page = page
+        self._wrote = False
+        # What others have written since it was read.
+        self._foreign: set[Any] = set()
+        self.free = free
+        self.seen: list[Any] | None = None
+        self.unchanged = False
+
+    def wrote(self) -> None:
+        """Remember that this page writes."""
+        if not self._wrote:
+            self._wrote = True
+            _reads_only[self._page] = False
+
+    def learn(self, changed: Callable[[], bool]) -> None:
+        """At the end: see what the page is, by what it has done.
+
+        Args:
+            changed: tells whether a value is not what it was, though nobody has set it: a list
+                that has grown.
+        """
+        if not self._wrote and changed():
+            self.wrote()
+        self.unchanged = not self._wrote
+        # One that failed, or sent its client away, may not have come to what it does.
+        status = str(serving.response.status or 200)[:3]
+        if self.unchanged and not self.free and (status.startswith("2") or status == "304"):
+            if len(_reads_only) >= LIMIT:
+                _reads_only.clear()
+            _reads_only.setdefault(self._page, True)  # it may be known to write by now
+
+    def others(self, keys: Iterable[Any]) -> None:
+        """Take note of what others have written, now that there is the lock."""
+        self._foreign.update(keys)
+
+    def overwrite(self, keys: Iterable[Any]) -> None:
+        """Say in the log what is written over a change that this request has not seen."""
+        lost = self._foreign.intersection(keys)
+        if not lost:
+            return
+        self._foreign -= lost
+        names = ", ".join(sorted(repr(key)[:100] for key in lost)[:20])
+        line = getattr(serving.request, "request_line", None) or ""
+        # Not the values and not the id: they are nobody's business.
+        site.log(
+            f"{line!r} has set what another request had set since it read the session: {names}. The "
+            "later one stands. Its page had only read until now; from now on it takes the lock.",
+            "SESSION",
+            severity=30,
+        )
+
+
+# ------------------------------------------------------------------- what has changed in memory
+
+#: What cannot change.
+ATOMS = frozenset(
+    (
+        *(str, int, float, bool, type(None), bytes, complex),
+        *(datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone),
+        *(type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType),
+    )
+)
+
+_LISTS = frozenset((list, tuple, set, frozenset, deque))
+_DICTS = frozenset((dict, OrderedDict, defaultdict, Counter))
+
+
+class _Plain:
+    pass
+
+
+def fingerprint(data: dict[Any, Any]) -> list[Any] | None:
+    """Return what is equal as long as nothing in `data` changes; None if that cannot be seen.
+
+    Nothing of the program's own is called: neither comparisons nor attributes that compute.
+    """
+    seen: list[Any] = []
+    left: list[Any] = []
+    for key, value in data.items():
+        seen.append(key if type(key) in ATOMS else id(key))
+        if type(value) in ATOMS:
+            seen.append(value)
+        else:
+            left.append(value)
+    while left:
+        value = left.pop()
+        kind = type(value)
+        if kind in ATOMS:
+            seen.append(value)
+            continue
+        parts = _parts(value, kind)
+        if parts is None or len(seen) + len(left) + len(parts) > NODES:
+            return None
+        # Two of the same number are the same: what is looked at is alive.
+        seen += (id(value), len(parts))
+        left += parts
+    return seen
+
+
+def _parts(value: Any, kind: Any) -> list[Any] | None:
+    try:
+        if kind in _LISTS:
+            return list(value)
+        if kind in _DICTS:
+            return [*value.keys(), *value.values()]
+        if kind is bytearray:
+            return [bytes(value)]
+        if isinstance(value, (str, int, float, bytes)):
+            return []
+        if isinstance(value, tuple):
+            return list(tuple.__iter__(value))
+        # An object that is its `__dict__` and nothing else.
+        if (kind.__basicsize__, kind.__dictoffset__) == (
+            _Plain.__basicsize__,
+            _Plain.__dictoffset__,
+        ):
+            return _parts(object.__getattribute__(value, "__dict__"), dict)
+    except (RuntimeError, AttributeError):  # it changes while one looks; it has none
+        pass
+    return None
