@@ -202,6 +202,132 @@ def test_a_store_that_cannot_be_used_ends_the_start(settings, words, tmp_path):
     assert words in done.stderr
 
 
+TREE = """
+import threading
+import cherrypy
+from cherrypy import expose, tools
+
+asked = []
+NOWHERE = {"tools.sessions.on": True, "tools.sessions.storage_type": "redis", "tools.sessions.url": "unix:///nowhere/s"}
+
+class Trap:
+    '''Code of the program, which nobody may run to look for pages.'''
+    @property
+    def computed(self):
+        asked.append("property")
+        return Deep()
+    def __getattr__(self, name):
+        asked.append(name)
+        raise AttributeError(name)
+    def __dir__(self):
+        asked.append("dir")
+        return []
+    def __eq__(self, other):
+        asked.append("eq")
+        return NotImplemented
+    __hash__ = None
+
+class Deep(Trap):
+    @expose
+    def index(self): return "x"
+
+class Root(Trap):
+    @expose
+    def index(self): return "x"
+
+root = Root()
+root.a = Deep()
+root.a.root = root
+root.lock = threading.Lock()
+root.many = {n: Deep() for n in range(10)}
+config = {"/": {}}
+MORE
+cherrypy.config.update({"server.socket_port": 0, "engine.autoreload.on": False})
+cherrypy.tree.mount(root, "/site", config)
+assert not asked, asked
+cherrypy.engine.start()
+assert not asked, asked
+print("started")
+cherrypy.engine.exit()
+"""
+
+
+def started(more, folder):
+    done = subprocess.run(
+        [sys.executable, "-c", TREE.replace("MORE", more)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+    )
+    if "started" not in done.stdout:
+        assert "store of sessions cannot be used" in done.stderr, done.stderr
+    return "started" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        # on a page, an object, a class, far below
+        "Deep.index._cp_config = NOWHERE",
+        "root.a._cp_config = NOWHERE",
+        "Deep._cp_config = NOWHERE",
+        "root.a.b = root.a.b = Deep(); root.a.b.c = Deep(); root.a.b.c._cp_config = NOWHERE",
+        # a decorator, on a page and on a class
+        """
+class Late(Deep):
+    @expose
+    @tools.sessions(storage_type="redis", url="unix:///nowhere/s")
+    def late(self): return "x"
+root.late = Late()
+""",
+        "root.late = tools.sessions(storage_type='redis', url='unix:///nowhere/s')(type('Late', (Deep,), {}))()",
+        # half of it here, half of it there
+        "root.a._cp_config = {'tools.sessions.on': True}; Deep.index._cp_config = dict(list(NOWHERE.items())[1:])",
+        "root.a._cp_config = NOWHERE; config['/a'] = {'tools.sessions.timeout': 5}",
+        # a resource
+        """
+class Resource:
+    exposed = True
+    @tools.sessions(storage_type="redis", url="unix:///nowhere/s")
+    def GET(self): return "x"
+root.resource = Resource()
+config["/"]["request.dispatch"] = cherrypy.dispatch.MethodDispatcher()
+""",
+        # where routes lead
+        """
+routes = cherrypy.dispatch.RoutesDispatcher()
+Deep._cp_config = NOWHERE
+routes.connect("deep", "/deep", Deep(), action="index")
+config["/"]["request.dispatch"] = routes
+root = None
+""",
+    ],
+)
+def test_stores_that_only_pages_name_are_tried_at_the_start(more, tmp_path):
+    assert not started(more, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "",
+        # nothing that a request could reach
+        "Deep.other = lambda self: 'x'; Deep.other._cp_config = NOWHERE",
+        "root._hidden = Deep(); root._hidden._cp_config = NOWHERE",
+        "root.many[1]._cp_config = NOWHERE",
+        # off after all
+        "root.a._cp_config = NOWHERE; config['/a'] = {'tools.sessions.on': False}",
+        "root.a._cp_config = {**NOWHERE, 'tools.sessions.on': False}",
+        # more than is looked at, and nothing that stops the start
+        "root.deep = Deep()\nfor n in range(3000): setattr(root.deep, f'n{n}', Deep())",
+    ],
+)
+def test_what_no_request_reaches_does_not_stop_the_start(more, tmp_path):
+    assert started(more, tmp_path)
+
+
 def test_a_store_that_nobody_switched_on_is_not_looked_at(tmp_path):
     conf = {
         "tools.sessions.on": False,

@@ -8,6 +8,7 @@ from typing import Any
 from cherrypy.framework.site import site
 
 from . import sessions
+from .sessionpages import config_of, configured
 
 __all__ = ("check_stores",)
 
@@ -34,21 +35,43 @@ def check_stores() -> None:
 
 
 def _switched_on() -> Iterator[dict[str, Any]]:
-    """Yield the settings of the tool for each section in which it is on."""
+    """Yield the settings of the tool for each section, and each page with some of its own, where it is on."""
     general = _of(site.config)
     for app in list(site.tree.apps.values()):
         config = getattr(app, "config", None)
         if not isinstance(config, dict):
             continue  # a grafted one
-        root = _of(getattr(getattr(app, "root", None), "_cp_config", None) or {})
         sections = {path: _of(one) for path, one in config.items() if str(path).startswith("/")}
-        for path in sections or {"/": {}}:
-            settings = general | root
-            for other in sorted(sections, key=len):
-                if other == "/" or path == other or path.startswith(other.rstrip("/") + "/"):
-                    settings |= sections[other]
-            if settings.get("on"):
-                yield settings
+        for root in _roots(app, config):
+            first = (("/", config_of(root)),)
+            chains = [(*first, *_upwards(path, sections)) for path in sections or {"/": {}}]
+            for chain in (*chains, *configured(root)):
+                settings = dict(general)
+                for path, own in chain:
+                    # What the configuration says of a path counts more than what is on the page.
+                    settings |= _of(own) | sections.get(path, {})
+                if settings.get("on"):
+                    yield settings
+
+
+def _roots(app: Any, config: dict[str, Any]) -> list[Any]:
+    """Return the objects under which the pages of an application are: its root, and what routes lead to."""
+    roots = [app.root]
+    for section in list(config.values()):
+        dispatch = section.get("request.dispatch") if isinstance(section, dict) else None
+        controllers = getattr(dispatch, "__dict__", {}).get("controllers")
+        if isinstance(controllers, dict):
+            roots += list(controllers.values())
+    return roots
+
+
+def _upwards(path: str, sections: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the sections that a path is in, and nothing of their own: the shortest first."""
+    return [
+        (other, {})
+        for other in sorted(sections, key=len)
+        if path == other or path.startswith(other.rstrip("/") + "/")
+    ]
 
 
 def _of(config: Any) -> dict[str, Any]:
