@@ -50,7 +50,7 @@ TOOLS = [
 SILENT = {"debug"}
 OURS = {
     "gzip": {"min_size"},
-    "proxy": {"forwarded", "prefix", "trusted"},
+    "proxy": {"forwarded", "port", "prefix", "trusted"},
     "sessions": {"partitioned", "samesite"},
     "staticdir": {"precompressed"},
     "staticfile": {"precompressed"},

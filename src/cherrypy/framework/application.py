@@ -54,7 +54,7 @@ class Application:
     # What was found out for the requests of one turn (see `Request._turn`) is remembered for the others.
     _direct: object = False  # nothing is in the way of a server that speaks no WSGI
     _unlogged: object = False  # nobody wants the access log
-    _undirected: object = False  # no section names a dispatcher of its own
+    _undirected: object = False  # no section names a dispatcher, and nothing comes before it
 
     def __init__(self, root: Any, script_name: str | None = "", config: Any = None) -> None:
         self.log = LogManager(id(self), site.log.logger_root)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-__all__ = ("Hook", "HookMap", "hookpoints", "shortcut")
+__all__ = ("BEFORE_DISPATCH", "Hook", "HookMap", "hookpoints", "shortcut")
 
 #: The stages at which callbacks may hook in.
 hookpoints = [
@@ -141,6 +141,11 @@ class HookMap(dict[str, list[Hook]]):
 # whenever the line does not apply the callback itself runs.
 
 Shortcut = Callable[[Any], bool]
+
+#: What is done before the dispatcher is asked, with request and path, when the entry is in the site's settings or in
+#: a section of the application. It may return what is then done with the request, when its configuration is known.
+#: The owner of a tool that changes what a dispatcher sees puts it here: of one tool, so far.
+BEFORE_DISPATCH: dict[str, Callable[[Any, str], Callable[[Any], None] | None]] = {}
 
 #: The shortcuts the request path knows, by name; made in `request.py`.
 SHORTCUTS: dict[str, Shortcut] = {}

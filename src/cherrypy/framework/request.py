@@ -24,7 +24,7 @@ from .errors import (
     format_exc,
 )
 from .facts import LazyUUID4
-from .hooks import SHORTCUTS, Hook, HookMap, hookpoints
+from .hooks import BEFORE_DISPATCH, SHORTCUTS, Hook, HookMap, hookpoints
 from .logs import access_logged
 from .reprconf import NamespaceSet
 from .response import Response, ResponseBody, kept, late, lazy, look_at_time, may_log
@@ -171,6 +171,7 @@ class Request:
     _origin: Any = None  # who handed the request over: addresses, scheme, perhaps an environment
     _fields: Any = None  # CGI names and values, when the request came as such
     _target: Any = None
+    _proxied: Any = None  # what the tool `proxy` has put in place of what
     _protocol_text = "HTTP/1.1"
     _headers: Any = None
     _cookie: Any = None
@@ -419,14 +420,21 @@ class Request:
         """Call the dispatcher of `path`: it sets `handler`, `config` and `is_index`."""
         if len(path) > MAX_SEGMENTS and path.count("/") > MAX_SEGMENTS:
             raise HTTPError(414)
-        dispatch = self.dispatch
-        app, turn = self.app, self._turn
-        if app.config and app._undirected is not turn:
-            if app.names("request.dispatch"):
-                dispatch = app.find_config(path, "request.dispatch", dispatch)
-            elif turn is not None:
-                app._undirected = turn
+        app = self.app
+        if app._undirected is self._turn:
+            self.dispatch(path)
+            return
+        after, plain, dispatch = None, True, self.dispatch
+        for entry, act in BEFORE_DISPATCH.items():
+            if entry in site.config or (app.config and app.names(entry)):
+                plain, after = False, act(self, path)
+        if app.config and app.names("request.dispatch"):
+            dispatch = app.find_config(path, "request.dispatch", dispatch)
+        elif plain and self._turn is not None:
+            app._undirected = self._turn
         dispatch(path)
+        if after is not None:
+            after(self)
 
     def _configure(self) -> None:
         """Let the entries of `config` act, through the template of its plan where that holds."""

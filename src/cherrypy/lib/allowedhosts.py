@@ -128,6 +128,8 @@ def allowed_hosts(hosts: Iterable[str], accept_missing: bool = False) -> None:
             _refuse()
     elif not is_allowed(host, hosts, request.scheme):
         _refuse()
+    if request._proxied is not None:
+        _check_base(hosts)
 
 
 def _check_base(hosts: Iterable[str], **_: Any) -> None:

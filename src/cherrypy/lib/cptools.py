@@ -235,6 +235,7 @@ def proxy(
     trusted: Any = ("loopback", "private", "unix"),
     forwarded: str | None = None,
     prefix: str | None = None,
+    port: str | None = None,
 ) -> None:
     """Put the addresses that the outside sees in place of the inner ones (tool `proxy`).
 
@@ -251,37 +252,28 @@ def proxy(
             it beats the others.
         prefix: the field that names the path that the proxy has taken off, such as
             ``'X-Forwarded-Prefix'``; it comes before `request.script_name`.
+        port: the field that names the port that the client has asked, such as
+            ``'X-Forwarded-Port'``; it takes the place of the one beside the host, if there is one.
 
     Any of the names may be None: that field is not looked at. The proxy must set, or remove, all
-    fields that are. A value that is no address, host, scheme or path is not heeded.
+    fields that are. A value that is no address, host, scheme, port or path is not heeded.
+
+    What the site's settings and the application's sections say is done before the dispatcher is
+    asked, so that it sees the outer addresses; here it is done with what the page itself says.
 
     Raises ValueError for a `trusted` that is neither network nor word.
     """
-    from . import forwarding
+    from .proxied import show
 
-    request = serving.request
-    headers = request.headers
-    trusts = forwarding.truster(forwarding.names_of(trusted))
-    believed = trusts(request.remote.ip or "")
-
-    def said(name: str | None) -> Any:
-        return headers.get(name) if name and believed else None
-
-    told = forwarding.forwarded(said(forwarded) or "", trusts)
-    if (field := said(scheme)) and told.scheme is None:
-        told.scheme = forwarding.scheme_of(field, scheme or "")
-    if (field := said(local)) and told.host is None:
-        told.host = forwarding.host_of(field)
-    if (field := said(remote)) and told.client is None:
-        told.client = forwarding.client_of(field, trusts)
-
-    inner = request.base.partition("://")
-    host = told.host or base or headers.get("Host") or inner[2].partition("/")[0]
-    request.base = host if "://" in host else f"{told.scheme or inner[0]}://{host}"
-    if told.client:
-        request.remote.ip = told.client
-    if (field := said(prefix)) and (path := forwarding.prefix_of(field)):
-        request.script_name = path + request.script_name
+    names = {
+        "local": local,
+        "remote": remote,
+        "scheme": scheme,
+        "port": port,
+        "forwarded": forwarded,
+        "prefix": prefix,
+    }
+    show(serving.request, base, trusted, names)
 
 
 # -------------------------------------------------------------------------- what goes out

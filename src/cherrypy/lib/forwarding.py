@@ -12,7 +12,16 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
-__all__ = ("Told", "client_of", "forwarded", "host_of", "prefix_of", "scheme_of", "truster")
+__all__ = (
+    "Told",
+    "client_of",
+    "forwarded",
+    "host_of",
+    "port_of",
+    "prefix_of",
+    "scheme_of",
+    "truster",
+)
 
 #: Words that stand for networks.
 NETWORKS: dict[str, tuple[str, ...]] = {
@@ -131,6 +140,14 @@ def host_of(field: str) -> str | None:
     return match[1] if match else None
 
 
+def port_of(field: str) -> str | None:
+    """Return the first port of a field; None if it is none."""
+    port = field.partition(",")[0].strip()
+    if not (port.isascii() and port.isdigit() and len(port) <= 5):
+        return None
+    return str(int(port)) if 0 < int(port) < 65536 else None
+
+
 def prefix_of(field: str) -> str | None:
     """Return the path below which the outside sees the site, without a slash behind it.
 
@@ -144,14 +161,15 @@ def prefix_of(field: str) -> str | None:
 
 
 class Told:
-    """What a Forwarded field tells: address of the client, scheme and host, each perhaps None."""
+    """What is told: address of the client, scheme, host and port, each perhaps None."""
 
-    __slots__ = ("client", "host", "scheme")
+    __slots__ = ("client", "host", "port", "scheme")
 
     def __init__(self) -> None:
         self.client: str | None = None
         self.scheme: str | None = None
         self.host: str | None = None
+        self.port: str | None = None
 
 
 def _elements(field: str) -> list[dict[str, str]] | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from cherrypy.framework.helpers import expose
-from cherrypy.framework.hooks import shortcut
+from cherrypy.framework.hooks import BEFORE_DISPATCH, shortcut
 from cherrypy.framework.serving import serving
 from cherrypy.framework.tools import (
     ErrorTool,
@@ -251,6 +251,15 @@ def _fill(box: Toolbox) -> Toolbox:
 
 
 _d = _fill(default_toolbox)
+
+
+def _proxy_before_dispatch(request: Any, path: str) -> Callable[[Any], None] | None:
+    from .proxied import before_dispatch
+
+    return before_dispatch(request, path)
+
+
+BEFORE_DISPATCH["tools.proxy.on"] = _proxy_before_dispatch
 
 # On every request, and mostly with nothing to do: the request path knows a short way.
 shortcut(cptools.trailing_slash, "trailing_slash")

@@ -42,7 +42,8 @@ def VirtualHost(
 
     Args:
         next_dispatcher: finds the handler of the prefixed path.
-        use_x_forwarded_host: let `X-Forwarded-Host`, if present, name the host.
+        use_x_forwarded_host: let `X-Forwarded-Host`, if present, name the host. Where the
+            tool `proxy` is on, it is the host that it believes, whatever field that comes from.
         domains: the prefix of each host, as in `**{'www.domain2.example:8080': '/domain2'}`.
             Hosts that are not listed get no prefix.
     """
@@ -51,7 +52,9 @@ def VirtualHost(
         request = serving.request
         headers = request.headers
         domain = headers.get("Host", "")
-        if use_x_forwarded_host:
+        if use_x_forwarded_host and request._proxied is not None:
+            domain = request._proxied.host or domain
+        elif use_x_forwarded_host:
             # Proxies in a row make a list; the first is what the client asked for.
             domain = headers.get("X-Forwarded-Host", domain).partition(",")[0].strip()
         prefix = domains.get(domain) or domains.get(domain.lower(), "")
