@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 
 import pytest
@@ -249,3 +250,19 @@ def test_over_a_socket(native):
     with served(Root(), conf, native) as ask:
         reply = ask("/seen", x_forwarded_for="1.1.1.1", x_forwarded_host="evil.org")
         assert reply.text == f"http://127.0.0.1:{ask.address[1]}/seen 127.0.0.1"
+
+
+@pytest.mark.parametrize("native", [False, True], ids=["wsgi", "native"])
+def test_the_client_that_a_balancer_announces(native, monkeypatch):
+    from cherrypy._cpserver import Server
+
+    monkeypatch.setattr(Server, "proxy_protocol", "192.0.2.7, 127.0.0.1")
+    with served(Root(), {"/": {"tools.proxy.on": True}}, native) as ask:
+        with socket.create_connection(ask.address, 10) as balancer:
+            balancer.sendall(b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 80\r\n")
+            fields = "Host: h\r\nX-Forwarded-For: 198.51.100.1\r\nConnection: close"
+            balancer.sendall(f"GET /seen HTTP/1.1\r\n{fields}\r\n\r\n".encode())
+            answer = balancer.makefile("rb").read()
+        # Whom it announces is no proxy of ours.
+        assert answer.endswith(b"http://h/seen 203.0.113.9")
+        assert ask("/seen").status == 400

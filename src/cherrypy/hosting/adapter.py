@@ -116,6 +116,10 @@ class Server(ServerAdapter):
     nodelay: bool = True
     """Send small answers at once (TCP_NODELAY)."""
 
+    proxy_protocol: Any = None
+    """Peers that announce whose connection they pass on, by the PROXY protocol (1 or 2): a list, or
+    a text with commas, of addresses, networks, 'loopback', 'private', 'unix' and '*'."""
+
     wsgi_version: tuple[Any, ...] = (1, 0)
     """The WSGI version handed to applications: (1, 0), or ('u', 0) as in old releases."""
 

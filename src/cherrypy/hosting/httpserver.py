@@ -44,6 +44,7 @@ def settings_of(adapter: Server) -> dict[str, Any]:
         "max_request_line": head,  # one line may be the whole head, as it always could
         "nodelay": adapter.nodelay,
         "protocol": adapter.protocol_version,
+        "proxy_protocol": adapter.proxy_protocol,
         "server_name": HTTPServer.version,  # as the framework says of itself
         "socket_mode": adapter.socket_mode,
         "thread_stopped": _thread_stopped,

@@ -48,6 +48,10 @@ class Group:
         self.pool = server.pool
         self.limits = server.head_limits
         self.connection = Connection if server.tls is None else server.tls.connection
+        if server.settings.proxy_protocol:
+            from .announced import announced
+
+            self.connection = announced(self.connection)
         self.poller = make_poller(server.settings.poller)
         self.baton = Baton(self)
         self.wheel = Wheel()
@@ -182,7 +186,7 @@ class Group:
         conns, wheel, poller = self.conns, self.wheel, self.poller
         take = listener.sock.accept
         settings, make = self.settings, self.connection
-        patience = settings.head_timeout if make is Connection else settings.tls_timeout
+        patience = settings.head_timeout if self.server.tls is None else settings.tls_timeout
         deadline = worker.now + patience
         for _ in range(ACCEPTS):
             try:

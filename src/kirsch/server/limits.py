@@ -17,7 +17,9 @@ class Setting(NamedTuple):
     """One row: what it is called, what it holds, and what it is for."""
 
     name: str
-    type: str  # 'int' | 'seconds' | 'bytes' | 'str' | 'bool' | 'octal' | 'callable' | 'any'
+    type: (
+        str  # 'int' | 'seconds' | 'bytes' | 'str' | 'bool' | 'octal' | 'callable' | 'any' | 'peers'
+    )
     default: Any
     unit: str
     sentence: str
@@ -168,12 +170,28 @@ TABLE = (
         "",
         "A ready ssl.SSLContext, in place of certificate, verify, ciphers and the like (start).",
     ),
+    Setting(
+        "proxy_protocol",
+        "peers",
+        None,
+        "",
+        "Peers that announce their clients by the PROXY protocol: addresses, networks, loopback, private, unix, * (start).",
+    ),
     Setting("thread_started", "callable", None, "", "Called with a worker when it first serves."),
     Setting("thread_stopped", "callable", None, "", "Called with that worker when it ends."),
     Setting(
         "log", "callable", None, "", "log(message, level, traceback); none means logging 'kirsch'."
     ),
 )
+
+
+def _peers(value: Any) -> tuple[str, ...]:
+    from ..http.peers import names_of, truster  # and ipaddress, which few servers need
+
+    names = names_of(value)
+    truster(names)
+    return names
+
 
 _CASTS: dict[str, Callable[[Any], Any]] = {
     "int": int,
@@ -184,6 +202,7 @@ _CASTS: dict[str, Callable[[Any], Any]] = {
     "octal": lambda v: int(v, 8) if isinstance(v, str) else int(v),
     "callable": lambda v: v,
     "any": lambda v: v,
+    "peers": _peers,
 }
 _CHOICES = {
     "plain_http": ("hint", "redirect"),
@@ -245,6 +264,7 @@ class Settings:
     verify: str
     plain_http: str
     ssl_context: Any
+    proxy_protocol: tuple[str, ...] | None
     thread_started: Callable[[Any], object] | None
     thread_stopped: Callable[[Any], object] | None
     log: Callable[..., object]
