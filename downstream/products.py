@@ -28,7 +28,6 @@ class Product:
 
 
 UNDERSCORE = "sends a request field whose name has an underscore, which is left out on purpose"
-GZIP = "expects application/x-gzip, where the registered application/gzip is sent on purpose"
 
 PRODUCTS = (
     Product(
@@ -50,16 +49,6 @@ PRODUCTS = (
             )
         ),
         needs=("pytest", "zc.lockfile"),
-        left_out={
-            f"rdiffweb/controller/tests/test_page_restore.py::RestoreTest::test_{one}": GZIP
-            for one in (
-                "quoted",
-                "root_as_tar_gz",
-                "root_as_tar_gz_recent",
-                "subdirectory",
-                "subdirectory_deleted",
-            )
-        },
     ),
     Product(
         "cherrypy-foundation",

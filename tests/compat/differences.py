@@ -250,9 +250,6 @@ DIFFERENCES: dict[str, Wanted] = {
     # --- static files
     "app_static/static unknown.xyzzy": UNKNOWN,
     "app_static/static noextension": UNKNOWN,
-    "app_static/static archive.tar.gz": ours(
-        "archives have the registered type", {"headers": {"content-type": ["application/gzip"]}}
-    ),
     "app_static/static ..%2fsecret/password.txt": ours(
         "an encoded path that climbs is answered as a page that is not there", {"status": 404}
     ),

@@ -6,6 +6,7 @@ import pytest
 
 from cherrypy.framework.helpers import expose
 from cherrypy.framework.serving import serving
+from cherrypy.framework.tools import Tool, default_toolbox
 from cherrypy.lib import cptools
 
 
@@ -258,6 +259,28 @@ def test_autovary(serve):
     assert extra <= {"Accept-Charset", "Accept-Encoding", "Host"}
     site = serve(Root(), {"tools.autovary.on": True, "tools.autovary.ignore": ["X-One"]})
     assert "X-One" not in site("/looks")["Vary"].split(", ")
+
+
+def test_autovary_counts_what_other_tools_read(serve):
+    """At whatever priority they do, at the same point and later; names in another order than the tools'."""
+    readers = {"aa_first": 1, "zz_late": 50, "mm_last": 99}
+    for name, priority in readers.items():
+        field = f"X-Of-{priority}"
+
+        def read(field=field):
+            serving.request.headers.get(field)
+
+        setattr(default_toolbox, name, Tool("on_start_resource", read, name, priority))
+    try:
+        conf = {f"tools.{name}.on": True for name in readers}
+        conf |= {"tools.autovary.on": True, "tools.proxy.on": True, "tools.proxy.port": "X-Port"}
+        names = set(serve(Root(), conf)("/looks")["Vary"].split(", "))
+        assert {f"X-Of-{priority}" for priority in readers.values()} <= names
+        # Read before the dispatcher was asked, and again at the tool's point.
+        assert {"X-Forwarded-Host", "X-Forwarded-For", "X-Forwarded-Proto", "X-Port"} <= names
+    finally:
+        for name in readers:
+            delattr(default_toolbox, name)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -388,16 +389,29 @@ def test_errors_of_serve_file(handlers):
         assert "/tmp" not in answer.text
 
 
-def test_unreadable_files_are_not_there(site, folder):
-    assert site("/a.txt").body != b"page"
-    (folder / "a.txt").chmod(0)
-    me = os.geteuid()
-    if me == 0:
-        os.seteuid(65534)  # root may read everything
-    try:
-        assert site("/a.txt").body == b"page"
-    finally:
-        os.seteuid(me)
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="only on systems with owners of files")
+def test_unreadable_files_are_not_there(serve):
+    # Not below `tmp_path`, where nobody but us gets at all.
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        for file in ("open.txt", "shut.txt"):
+            Path(name, file).write_bytes(TEN)
+        conf = {"tools.staticdir.on": True, "tools.staticdir.dir": os.path.realpath(name)}
+        site = serve(Root(), conf)
+        assert (site("/shut.txt").body, site("/open.txt").body) == (TEN, TEN)
+        os.chmod(Path(name, "shut.txt"), 0)
+        me = os.geteuid()
+        if me == 0:
+            os.seteuid(65534)  # root may read everything
+        try:
+            # The file beside it says that it is the file, and nothing above.
+            assert (site("/shut.txt").body, site("/open.txt").body) == (b"page", TEN)
+            assert site("/shut.txt", headers={"Range": "bytes=0-1"}).body == b"page"
+            assert site("/shut.txt", method="HEAD").status == 200  # of the page
+            assert site("/shut.txt", method="HEAD")["Content-Length"] == "4"
+        finally:
+            if me == 0:
+                os.seteuid(me)
 
 
 def test_special_files_are_not_served(site, folder):

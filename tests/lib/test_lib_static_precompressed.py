@@ -100,7 +100,7 @@ def test_a_variant_without_its_file_is_nothing(site):
     assert site("/only.css", headers={"Accept-Encoding": "gzip"}).body == b"page"
     # By its own name it is a file as any other.
     answer = site("/only.css.gz", headers={"Accept-Encoding": "gzip"})
-    assert (answer.body, answer["Content-Type"]) == (GZIP, "application/gzip")
+    assert (answer.body, answer["Content-Type"]) == (GZIP, "application/x-gzip")
     assert answer["Content-Encoding"] is None
 
 

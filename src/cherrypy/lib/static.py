@@ -29,11 +29,12 @@ _RESERVED = re.compile(
     r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])(?:\..*)?", re.IGNORECASE
 )
 
-#: Types that the platform's tables lack or have wrong.
+#: Types that the platform's tables lack or have wrong; ".gz" is CherryPy's, not that of RFC 6713: programs compare it,
+#: and no browser makes a difference.
 _OWN_TYPES = {
     ".bz2": "application/x-bzip2",
     ".dwg": "image/x-dwg",
-    ".gz": "application/gzip",
+    ".gz": "application/x-gzip",
     ".ico": "image/x-icon",
     ".js": "text/javascript",
     ".mjs": "text/javascript",

@@ -144,7 +144,7 @@ class XMLRPCController:
 
 _BEFORE_BODY = "before_request_body"
 
-#: Name, point, callable, priority.
+#: Name, point, callable, priority. `autovary` is before all others: what they read is what the answer varies by.
 _PLAIN: tuple[tuple[str, str, Callable[..., Any], int], ...] = (
     ("accept", "on_start_resource", cptools.accept, 50),
     ("allow", "on_start_resource", cptools.allow, 50),
