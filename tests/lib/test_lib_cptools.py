@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import cherrypy
 from cherrypy.framework.helpers import expose
 from cherrypy.framework.serving import serving
 from cherrypy.framework.tools import Tool, default_toolbox
@@ -355,3 +356,31 @@ def test_params(serve, query, status, text):
             ).status
             == 404
         )
+
+
+class Annotated:
+    @cherrypy.expose
+    def number(self, n: int = 0, **others: float) -> int:
+        return repr((n, others))
+
+    @cherrypy.expose
+    def many(self, n: list = ()):
+        return repr(n)
+
+
+def test_params_that_are_no_single_text(serve):
+    site = serve(Annotated(), {"tools.params.on": True, "tools.params.error": 422})
+    answer = site("/number", "n=1&n=2")
+    assert answer.status == 422
+    assert "The parameter n is not a single text." in answer.text
+    assert site("/many", "n=1&n=2").text == "['1', '2']"
+    upload = b'--b\r\nContent-Disposition: form-data; name="n"; filename="f"\r\n\r\nx\r\n--b--\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    assert site("/number", method="POST", body=upload, headers=headers).status == 422
+
+
+def test_params_convert_parameters_only(serve):
+    """Not what a peer calls by the name of the result, or of what gathers all others."""
+    site = serve(Annotated(), {"tools.params.on": True})
+    answer = site("/number", "n=3&return=x&others=y")
+    assert answer.text == "(3, {'return': 'x', 'others': 'y'})"

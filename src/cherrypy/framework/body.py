@@ -249,6 +249,8 @@ class Entity:
 
     def read(self, size: int | None = None, fp_out: Any = None) -> Any:
         """Return bytes of the body, or write them to `fp_out`."""
+        if fp_out is None:  # what the server gives, for a body that is not processed, is a file
+            return self.fp.read(size)
         return self.fp.read(size, fp_out)
 
     def readline(self, size: int | None = None) -> bytes:

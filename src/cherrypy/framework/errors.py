@@ -79,6 +79,16 @@ class Suspended(BaseException):
         self.waiting = waiting
 
 
+def _join(here: str, target: str) -> str:
+    """`target` as it is meant at `here`; what is no URL at all ('http://[') stays what it is."""
+    from urllib.parse import urljoin
+
+    try:
+        return urljoin(here, target)
+    except ValueError:
+        return target
+
+
 class InternalRedirect(CherryPyException):
     """Go on with another page of this server, without telling the client.
 
@@ -89,8 +99,6 @@ class InternalRedirect(CherryPyException):
     """
 
     def __init__(self, path: str, query_string: str = "") -> None:
-        from urllib.parse import urljoin
-
         self.request = serving.request
         self.query_string = query_string
         if "?" in path:
@@ -98,7 +106,10 @@ class InternalRedirect(CherryPyException):
         # Collapsing the slashes keeps '//name/x' from being taken for a host.
         if path.startswith("//"):
             path = "/" + path.lstrip("/")
-        self.path = urljoin(self.request.path_info, path)
+        here = self.request.path_info
+        if here.startswith("//"):
+            here = "/" + here.lstrip("/")
+        self.path = _join(here, path)
         super().__init__(self.path, self.query_string)
 
 
@@ -154,13 +165,11 @@ class HTTPRedirect(CherryPyException):
     def __init__(
         self, urls: Any, status: int | str | None = None, encoding: str | None = None
     ) -> None:
-        from urllib.parse import urljoin
-
         if isinstance(urls, (str, bytes)):
             urls = [urls]
         here = url()
         self.urls = [
-            urljoin(here, u.decode(encoding or self.encoding) if isinstance(u, bytes) else u)
+            _join(here, u.decode(encoding or self.encoding) if isinstance(u, bytes) else u)
             for u in urls
         ]
         code = int(status) if status else self.default_status

@@ -433,25 +433,47 @@ def log_hooks(debug: bool = False) -> None:
 # ------------------------------------------------------------------------------- parameters
 
 
+def _conversions(handler: Any) -> dict[str, Any]:
+    """Return what converts each parameter of a page, by its name."""
+    types = getattr(handler, "__annotations__", None)
+    if not types:
+        return {}
+    if any(isinstance(kind, str) for kind in types.values()):
+        # "from __future__ import annotations"
+        from typing import get_type_hints
+
+        types = get_type_hints(handler)
+    while hasattr(handler, "__wrapped__"):
+        handler = handler.__wrapped__
+    code = getattr(handler, "__code__", None)
+    if code is None:
+        return dict(types)
+    # A peer may name a field like what is no parameter: 'return', or `**kwargs`.
+    named = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    return {name: types[name] for name in named if name in types}
+
+
 def convert_params(exception: Any = ValueError, error: int = 400) -> None:
     """Convert parameters by the annotations of the page handler (tool `params`).
 
     Args:
         exception: a class, or a tuple of classes, that a conversion raises for bad input.
         error: the status of the answer then.
+
+    A parameter that came several times, or as a file, is not text: a conversion that does not take
+    it is answered with `error` as well.
     """
     request = serving.request
-    handler = getattr(request.handler, "callable", None)
-    types = getattr(handler, "__annotations__", None)
-    if not types:
-        return
-    if any(isinstance(kind, str) for kind in types.values()):
-        # "from __future__ import annotations"
-        from typing import get_type_hints
-
-        types = get_type_hints(handler)
+    types = _conversions(getattr(request.handler, "callable", None))
     params = request.params
     with HTTPError.handle(exception, error):
         for name, convert in types.items():
-            if name in params:
-                params[name] = convert(params[name])
+            if name not in params:
+                continue
+            value = params[name]
+            try:
+                params[name] = convert(value)
+            except TypeError:
+                if isinstance(value, str):
+                    raise
+                raise HTTPError(error, f"The parameter {name} is not a single text.") from None
