@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -178,6 +180,20 @@ class TestPipeline:
         app.wsgiapp.pipeline.pop()
         app.wsgiapp.config.clear()
         assert call(tree, "/abc").text == "|abc"
+
+    def test_first_requests_at_once_share_one_pipeline(self) -> None:
+        made = []
+
+        def counted(nextapp: Any) -> Any:
+            time.sleep(0.05)  # so that all of them come while it is being made
+            made.append(nextapp)
+            return nextapp
+
+        tree = mount(Root(), {"wsgi.pipeline": [("counted", counted)]})
+        with ThreadPoolExecutor(4) as threads:
+            answers = list(threads.map(lambda _: call(tree, "/abc").text, range(4)))
+        assert answers == ["|abc"] * 4
+        assert len(made) == 1
 
     def test_without_any_middleware(self) -> None:
         tree = mount(Root())

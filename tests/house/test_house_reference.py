@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
@@ -221,6 +222,10 @@ def exists(key: str, own: set[str]) -> bool:
             return True
         if name == "sessions" and f"`{argument}`" in page("sessions"):  # of a store
             return True
+        if name == "cpstats":  # binds its tool when it is imported
+            from cherrypy.lib.cpstats import StatsTool
+
+            return argument in known | set(inspect.signature(StatsTool.record_stop).parameters)
         return name in TOOLS and (argument in known or argument in arguments(name, TOOLS[name]))
     if space == "hooks":
         return name in hookpoints

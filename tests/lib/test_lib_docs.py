@@ -11,7 +11,7 @@ import session_kit
 from docs_kit import page, promises, samples
 
 
-@pytest.mark.parametrize("name", ["tools", "sessions", "static", "security"])
+@pytest.mark.parametrize("name", ["tools", "sessions", "static", "security", "diagnostics"])
 def test_samples(name, ask, capsys):
     names = {"ask": ask, "__name__": f"docs_{name}"}
     if name == "sessions":

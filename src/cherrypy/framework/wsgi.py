@@ -6,6 +6,7 @@ sees; the request is released exactly once.
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from kirsch.http.hosts import Host, urljoin
@@ -275,6 +276,9 @@ class CPWSGIApp:
     response_class: Any = AppResponse
 
     _chain: Any = None
+    #: Two first requests at once get the same pipeline: what is in it may have a state. Re-entrant,
+    #: since what is made in it may be another pipeline.
+    _making = threading.RLock()
 
     def __init__(self, cpapp: Any, pipeline: list[tuple[str, Any]] | None = None) -> None:
         self.cpapp = cpapp
@@ -336,12 +340,17 @@ class CPWSGIApp:
         if self.head is not None:
             return self.head
         state = (self.pipeline[:], {name: dict(conf) for name, conf in self.config.items()})
-        if self._chain is None or self._chain[0] != state:
-            head: Any = self.tail
-            for name, middleware in reversed(self.pipeline):
-                head = middleware(head, **self.config.get(name, {}))
-            self._chain = (state, head)
-        return self._chain[1]
+        chain = self._chain
+        if chain is not None and chain[0] == state:
+            return chain[1]
+        with self._making:
+            chain = self._chain
+            if chain is None or chain[0] != state:
+                head: Any = self.tail
+                for name, middleware in reversed(state[0]):
+                    head = middleware(head, **state[1].get(name, {}))
+                self._chain = chain = (state, head)
+        return chain[1]
 
     def namespace_handler(self, k: str, v: Any) -> None:
         """`wsgi.pipeline` extends the pipeline, `wsgi.<name>.<argument>` configures a part."""

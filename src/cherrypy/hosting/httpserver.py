@@ -168,7 +168,19 @@ class HTTPServer:
 
     def start(self) -> None:
         """Serve until `stop()`; raises what `interrupt` was set to."""
-        self.kirsch.serve()
+        if not self.stats["Enabled"]:
+            self.kirsch.serve()
+            return
+        from . import statistics
+
+        # The title by which programs find it among others.
+        title = f"Kirsch HTTPServer {id(self)}"
+        self.stats = statistics.table_of(self.kirsch)
+        statistics.show(title, self.stats)
+        try:
+            self.kirsch.serve()
+        finally:
+            statistics.hide(title)
 
     serve = safe_start = start
 

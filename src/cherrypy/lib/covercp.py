@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote_plus
 
-from cherrypy.framework.errors import NotFound
+from cherrypy.framework.errors import HTTPError, NotFound
 from cherrypy.framework.helpers import expose
 from cherrypy.framework.site import site
 
@@ -141,19 +141,40 @@ def _show_branch(
     for name, branch in sorted(root.items()):
         here = os.path.join(path, name)
         if branch:
-            link = f"menu?base={quote_plus(here)}&exclude={quote_plus(exclude)}"
-            yield f"{depth}<a class='directory' href='{link}'>{html.escape(name)}</a>\n"
+            link = f"menu?base={quote_plus(os.fsencode(here))}&amp;exclude={quote_plus(exclude)}"
+            yield f"{depth}<a class='directory' href='{link}'>{html.escape(_sendable(name))}</a>\n"
             if here.startswith(base) or base.startswith(here):
                 yield from _show_branch(branch, base, here, pct, showpct, exclude, coverage)
         elif here.startswith(base):
             percent = ""
             if showpct:
-                _, statements, _, missing, _ = coverage.analysis2(here)
+                try:
+                    _, statements, _, missing, _ = coverage.analysis2(here)
+                except Exception:  # the file is gone, or no Python: `coverage` has its own classes
+                    continue
                 value = _percent(statements, missing)
                 if value > pct > 0:
                     continue
                 percent = f"{value:3d}% "
-            yield TEMPLATE_ITEM % (depth, percent, quote_plus(here), html.escape(name))
+            link = quote_plus(os.fsencode(here))
+            yield TEMPLATE_ITEM % (depth, percent, link, html.escape(_sendable(name)))
+
+
+def _checked(exclude: str) -> str:
+    """Return a pattern from a peer. Raises HTTPError for one that is none, or could take for ever."""
+    repeats = sum(exclude.count(sign) for sign in "*+?{")
+    if len(exclude) > 200 or repeats > 2 or "(" in exclude:
+        raise HTTPError(400, "The pattern is too long, has a group, or repeats more than twice.")
+    try:
+        re.compile(exclude)
+    except (re.error, OverflowError, RecursionError):
+        raise HTTPError(400, "The pattern is no regular expression.") from None
+    return exclude
+
+
+def _sendable(text: str) -> str:
+    """Return the name of a file as UTF-8 has it."""
+    return os.fsencode(text).decode("utf-8", "replace")
 
 
 class CoverStats:
@@ -171,7 +192,7 @@ class CoverStats:
     @expose
     def index(self) -> str:
         """Show the tree beside a file."""
-        return TEMPLATE_FRAMESET % quote_plus(self.root)
+        return TEMPLATE_FRAMESET % quote_plus(os.fsencode(self.root))
 
     @expose
     def menu(
@@ -182,17 +203,23 @@ class CoverStats:
         exclude: str = r"python\d\.\d|test|tut\d|tutorial",
     ) -> Iterator[str]:
         """Show the tree."""
-        base = base.rstrip(os.sep) or os.sep
+        # What came several times is no single text.
+        base, pct, showpct, exclude = (
+            value if isinstance(value, str) else "" for value in (base, pct, showpct, exclude)
+        )
+        return self._menu(base.rstrip(os.sep) or os.sep, pct, showpct, _checked(exclude))
+
+    def _menu(self, base: str, pct: str, showpct: str, exclude: str) -> Iterator[str]:
         yield TEMPLATE_MENU
         yield TEMPLATE_FORM % {
-            "base": html.escape(base),
+            "base": html.escape(_sendable(base)),
             "pct": html.escape(pct),
             "showpct": "checked" if showpct else "",
             "exclude": html.escape(exclude),
         }
         yield "<div id='tree'>"
         tree = get_tree(base, exclude, self.coverage)
-        limit = int(pct) if pct.isdecimal() else 0
+        limit = int(pct) if pct.isdecimal() and len(pct) < 4 else 0
         yield from _show_branch(tree, base, "", limit, showpct, exclude, self.coverage)
         yield "</div></body></html>"
 
@@ -213,12 +240,15 @@ class CoverStats:
     @expose
     def report(self, name: str) -> str:
         """Show one of the measured files; no other file is shown."""
-        if name not in self.coverage.get_data().measured_files():
+        if not isinstance(name, str) or name not in self.coverage.get_data().measured_files():
             raise NotFound()
-        filename, statements, excluded, missing, _ = self.coverage.analysis2(name)
+        try:
+            filename, statements, excluded, missing, _ = self.coverage.analysis2(name)
+        except Exception:  # the file is gone, or no Python: `coverage` has its own classes
+            raise NotFound() from None
         head = TEMPLATE_COVERAGE % {
-            "name": html.escape(os.path.basename(name)),
-            "fullpath": html.escape(name),
+            "name": html.escape(os.path.basename(_sendable(name))),
+            "fullpath": html.escape(_sendable(name)),
             "pc": _percent(statements, missing),
         }
         rows = "".join(self.annotated_file(filename, statements, excluded, missing))

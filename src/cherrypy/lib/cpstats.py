@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from cherrypy.framework.errors import HTTPRedirect
+from cherrypy.framework.errors import HTTPRedirect, NotFound
 from cherrypy.framework.helpers import expose
 from cherrypy.framework.helpers import url as make_url
 from cherrypy.framework.serving import serving
@@ -50,7 +50,10 @@ def extrapolate_statistics(scope: Any) -> Any:
         elif isinstance(value, (list, tuple)):
             value = [extrapolate_statistics(record) for record in value]
         elif callable(value):
-            value = value(scope)
+            try:
+                value = value(scope)
+            except Exception as exc:  # of whoever has put it there; the others are still shown
+                value = f"{type(exc).__name__}: {exc}"
         extrapolated[name] = value
     return extrapolated
 
@@ -91,6 +94,15 @@ appstats.update(
 
 # Counters are read, changed and written: without it increments get lost.
 _lock = threading.Lock()
+
+#: Threads whose last request is shown; threads come and go.
+_MOST_THREADS = 1000
+
+
+def _length(text: Any) -> int:
+    """Return a Content-Length as a number; 0 for what a page has made of it."""
+    text = str(text or "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 
 def proc_time(s: dict[str, Any]) -> float:
@@ -176,20 +188,26 @@ class StatsTool(Tool):
             request.rfile = ByteCountWrapper(request.rfile)
             request.body.fp = request.rfile
         remote = request.remote
+        # Kept with its request as well, which may end in another thread than it began in.
+        record = request._cpstats = {
+            "Bytes Read": None,
+            "Bytes Written": None,
+            # What the peer is called, without asking the DNS.
+            "Client": lambda s: f"{remote.ip}:{remote.port}",
+            "End Time": None,
+            "Processing Time": proc_time,
+            "Request-Line": request.request_line,
+            "Response Status": None,
+            "Start Time": time.time(),
+        }
         with _lock:
             appstats["Current Requests"] += 1
             appstats["Total Requests"] += 1
-            appstats["Requests"][_get_threading_ident()] = {
-                "Bytes Read": None,
-                "Bytes Written": None,
-                # What the peer is called, without asking the DNS.
-                "Client": lambda s: f"{remote.ip}:{remote.port}",
-                "End Time": None,
-                "Processing Time": proc_time,
-                "Request-Line": request.request_line,
-                "Response Status": None,
-                "Start Time": time.time(),
-            }
+            records = appstats["Requests"]
+            records[_get_threading_ident()] = record
+            if len(records) > _MOST_THREADS:
+                for ident in [one for one, known in records.items() if known["End Time"]]:
+                    del records[ident]
 
     def record_stop(
         self,
@@ -201,11 +219,11 @@ class StatsTool(Tool):
     ) -> None:
         """Note that a request has ended."""
         request, response = serving.request, serving.response
-        record = appstats["Requests"].get(_get_threading_ident())
+        record = getattr(request, "_cpstats", None)
         if record is None:
             return
         read = getattr(request.rfile, "bytes_read", 0) or 0
-        written = int(response.headers.get("Content-Length", 0) or 0)
+        written = _length(response.headers.get("Content-Length"))
         with _lock:
             record["Bytes Read"] = read
             appstats["Total Bytes Read"] += read
@@ -224,9 +242,8 @@ class StatsTool(Tool):
                 self._track(uriset, taken)
             if slow_queries and taken > slow_queries:
                 slow = appstats.setdefault("Slow Queries", [])
-                if len(slow) >= slow_queries_count:
-                    slow.pop(0)
                 slow.append(record.copy())
+                del slow[: max(0, len(slow) - slow_queries_count)]
 
     @staticmethod
     def _track(uriset: str, taken: float) -> None:
@@ -260,6 +277,32 @@ def iso_format(v: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(v))
 
 
+def _token() -> str:
+    """Return the hidden field that the tool `csrf` asks for, where it is on."""
+    csrf = sys.modules.get(f"{__package__}.csrf")
+    return csrf.hidden_field() if csrf is not None and csrf.is_on() else ""
+
+
+def _text(value: Any) -> str:
+    """Return any value as text for a page; what cannot be sent is escaped as in Python."""
+    try:
+        text = str(value)
+    except Exception:  # anybody's __str__
+        text = f"<{type(value).__name__}>"
+    return html.escape(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON knows it: keys are text, and a number is one."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not -1e308 < value < 1e308:
+        return None
+    return value
+
+
 def pause_resume(ns: str) -> Any:
     """Return a formatter that shows a button to stop or go on counting."""
 
@@ -267,16 +310,21 @@ def pause_resume(ns: str) -> Any:
         pause = "" if enabled else "disabled"
         resume = "disabled" if enabled else ""
         name = html.escape(ns)
+        token = _token()
         return (
             f'<form action="pause" method="POST" style="display:inline">'
-            f'<input type="hidden" name="namespace" value="{name}" />'
+            f'<input type="hidden" name="namespace" value="{name}" />{token}'
             f'<input type="submit" value="Pause" {pause}/></form>'
             f'<form action="resume" method="POST" style="display:inline">'
-            f'<input type="hidden" name="namespace" value="{name}" />'
+            f'<input type="hidden" name="namespace" value="{name}" />{token}'
             f'<input type="submit" value="Resume" {resume}/></form>'
         )
 
     return _pause_resume
+
+
+def _first(item: tuple[Any, Any]) -> str:
+    return str(item[0])
 
 
 _STYLE = (
@@ -323,24 +371,27 @@ class StatsPage:
 
     @staticmethod
     def _shown(formatter: Any, value: Any) -> str:
-        if callable(formatter):
-            return str(formatter(value))
-        if formatter is not missing and value is not None:
-            value = formatter % value
-        return html.escape(str(value))
+        try:
+            if callable(formatter):
+                return str(formatter(value))
+            if formatter is not missing and value is not None:
+                value = formatter % value
+        except Exception:  # a value of another kind than the formatter is for
+            pass
+        return _text(value)
 
     @expose
     def index(self) -> Iterator[str]:
         """Show all statistics."""
         yield f"<html><head><title>Statistics</title><style>{_STYLE}</style></head><body>"
         for title, scalars, collections in self.get_namespaces():
-            yield f"<h1>{html.escape(title)}</h1><table>"
+            yield f"<h1>{_text(title)}</h1><table>"
             for key, value in scalars:
-                yield f"<tr><th>{html.escape(str(key))}</th><td>{value}</td></tr>"
+                yield f"<tr><th>{_text(key)}</th><td>{value}</td></tr>"
             yield "</table>"
             for name, headers, rows in collections:
-                yield f"<h2>{html.escape(name)}</h2><table><tr>"
-                yield "".join(f"<th>{html.escape(str(header))}</th>" for header in headers)
+                yield f"<h2>{_text(name)}</h2><table><tr>"
+                yield "".join(f"<th>{_text(header)}</th>" for header in headers)
                 yield "</tr>"
                 for row in rows:
                     yield "<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>"
@@ -349,7 +400,10 @@ class StatsPage:
 
     def get_namespaces(self) -> Iterator[tuple[str, list[Any], list[Any]]]:
         """Yield title, scalars and tables of each namespace, ready to be shown."""
-        for title, namespace in sorted(extrapolate_statistics(_statistics()).items()):
+        found = extrapolate_statistics(_statistics()).items()
+        for title, namespace in sorted(found, key=lambda item: str(item[0])):
+            if not isinstance(namespace, dict):
+                namespace = {"": namespace}
             formats = self.formatting.get(title, {})
             scalars: list[Any] = []
             collections: list[Any] = []
@@ -363,7 +417,7 @@ class StatsPage:
                     collections.append((str(key), headers, rows))
                 elif formatter is not None:
                     scalars.append((key, self._shown(formatter, value)))
-            yield title, scalars, collections
+            yield str(title), scalars, collections
 
     def _table(
         self, records: Iterable[tuple[list[Any], Any]], formatting: Any
@@ -376,10 +430,11 @@ class StatsPage:
                 for _, record in records
                 for name in record
                 if formats.get(name, missing) is not None
-            }
+            },
+            key=str,
         )
         rows = [
-            [html.escape(str(cell)) for cell in first]
+            [_text(cell) for cell in first]
             + [self._shown(formats.get(name, missing), record.get(name)) for name in headers]
             for first, record in records
         ]
@@ -388,7 +443,7 @@ class StatsPage:
     def get_dict_collection(self, v: Any, formatting: Any) -> tuple[list[Any], list[Any]]:
         """Return headers and rows of a dict of records, the keys in front."""
         return self._table(
-            (([key], record) for key, record in sorted(v.items(), key=str)), formatting
+            (([key], record) for key, record in sorted(v.items(), key=_first)), formatting
         )
 
     def get_list_collection(self, v: Any, formatting: Any) -> tuple[list[Any], list[Any]]:
@@ -399,13 +454,19 @@ class StatsPage:
     def data(self) -> bytes:
         """Send all statistics as JSON."""
         serving.response.headers["Content-Type"] = "application/json"
-        values = extrapolate_statistics(_statistics())
-        return json.dumps(values, sort_keys=True, indent=4, default=str).encode("utf-8")
+        values = _plain(extrapolate_statistics(_statistics()))
+        return json.dumps(values, sort_keys=True, indent=4, default=_text).encode("utf-8")
 
     def _switch(self, namespace: str, on: bool) -> None:
-        # What changes something is no link that a crawler may follow.
+        from .csrf import check_origin
+
+        # What changes something is no link that a crawler may follow, nor a form of another site.
         allow(["POST"])
-        _statistics().get(namespace, {})["Enabled"] = on
+        check_origin()
+        space = _statistics().get(namespace) if isinstance(namespace, str) else None
+        if not isinstance(space, dict) or "Enabled" not in space:
+            raise NotFound()
+        space["Enabled"] = on
         raise HTTPRedirect(make_url("./"))
 
     @expose

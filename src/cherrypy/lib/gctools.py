@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 import time
 from types import FrameType
 from typing import Any
@@ -44,11 +45,15 @@ class ReferrerTree:
         self.ignore.append(sys._getframe().f_back)
         self.maxdepth = maxdepth
         self.maxparents = maxparents
+        #: When, by `time.monotonic()`, to look no further: each step looks at every object there is.
+        self.until: float | None = None
 
     def ascend(self, obj: Any, depth: int = 1) -> list[Any]:
         """Return ``(referrer, its referrers)`` for each referrer of `obj`."""
         depth += 1
         parents: list[Any] = []
+        if self.until is not None and time.monotonic() > self.until:
+            return [("[...]", [])]
         # Those that are ours to look with would show themselves.
         referrers = gc.get_referrers(obj)
         own = {id(referrers), id(self.ignore), id(sys._getframe())}
@@ -115,6 +120,8 @@ class RequestCounter(SimplePlugin):
     """Counts the requests that are being served."""
 
     count = 0
+    #: Requests begin and end in many threads: an increment that is lost would stay.
+    _counting = threading.Lock()
 
     def start(self) -> None:
         """Begin at none."""
@@ -122,11 +129,13 @@ class RequestCounter(SimplePlugin):
 
     def before_request(self) -> None:
         """One more."""
-        self.count += 1
+        with self._counting:
+            self.count += 1
 
     def after_request(self) -> None:
         """One less."""
-        self.count -= 1
+        with self._counting:
+            self.count -= 1
 
 
 request_counter = RequestCounter(site.engine)
@@ -158,6 +167,10 @@ class GCRoot:
         (Application, 0, sys.maxsize, ""),
     ]
 
+    #: Of each class, how many objects to tell of, and how many seconds to look.
+    _TOLD = 10
+    _SECONDS = 3.0
+
     @expose
     def index(self) -> str:
         """Say hello."""
@@ -184,7 +197,7 @@ class GCRoot:
         if not trash and not unreachable:
             output.append("\nNo leaks found.")
         serving.response.headers["Content-Type"] = "text/plain"
-        return "\n".join(output)
+        return "\n".join(output).encode("utf-8", "backslashreplace").decode("utf-8")
 
     def _too_many(self) -> list[str]:
         lines: list[str] = []
@@ -196,9 +209,9 @@ class GCRoot:
                 f"\nExpected {least} to {most} {cls.__name__} references, got {len(found)}. {message}"
             )
             tree = ReferrerTree(ignore=[found], maxdepth=3)
-            for obj in found:
-                if obj is serving.request or obj is serving.response:
-                    continue
+            tree.until = time.monotonic() + self._SECONDS
+            others = [obj for obj in found if obj not in (serving.request, serving.response)]
+            for obj in others[: self._TOLD]:
                 lines.append(f"\nReferrers for {cls.__name__} ({get_context(obj)}):")
                 lines.extend(tree.format(tree.ascend(obj)))
         return lines

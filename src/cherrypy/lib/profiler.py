@@ -6,13 +6,17 @@
 from __future__ import annotations
 
 import cProfile
+import html
 import io
 import os
 import pstats
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote_plus
 
+from cherrypy.framework.errors import NotFound
 from cherrypy.framework.helpers import expose
 from cherrypy.framework.serving import serving
 from cherrypy.framework.site import site
@@ -22,6 +26,12 @@ __all__ = ("ProfileAggregator", "Profiler", "make_app", "new_func_strip_path", "
 #: Of files by this process.
 _count = 0
 _count_lock = threading.Lock()
+
+# Since Python 3.12 there is one profiler at a time in a process, before one in each thread.
+_one_at_a_time = threading.Lock() if sys.version_info >= (3, 12) else None
+
+#: Seconds that a call waits for another one that is being watched; then it goes unwatched.
+PATIENCE = 1.0
 
 
 def new_func_strip_path(func_name: tuple[str, int, str]) -> tuple[str, int, str]:
@@ -44,21 +54,57 @@ class Profiler:
         path: the directory for them.
     """
 
+    #: How many files to keep, about; None: all of them.
+    keep: int | None = 1000
+
     def __init__(self, path: str | None = None) -> None:
         self.path = path or _default_path()
         os.makedirs(self.path, exist_ok=True)
 
     def run(self, func: Callable[..., Any], *args: Any, **params: Any) -> Any:
-        """Call `func` with the other arguments, write its profile, return its result."""
+        """Call `func` with the other arguments, write its profile, return its result.
+
+        A call that finds another one being watched, and cannot be watched beside it, waits a second
+        and goes unwatched.
+        """
         global _count
         with _count_lock:
             _count += 1
             number = _count
-        profile = cProfile.Profile()
+        if _one_at_a_time is not None and not _one_at_a_time.acquire(timeout=PATIENCE):
+            return func(*args, **params)
         try:
-            return profile.runcall(func, *args, **params)
+            profile = cProfile.Profile()
+            try:
+                return profile.runcall(func, *args, **params)
+            finally:
+                self._keep(profile, number)
         finally:
-            profile.dump_stats(os.path.join(self.path, f"cp_{number:04d}.prof"))
+            if _one_at_a_time is not None:
+                _one_at_a_time.release()
+
+    def _keep(self, profile: cProfile.Profile, number: int) -> None:
+        """Write a profile, in one piece for whoever reads it, and take away the oldest."""
+        name = os.path.join(self.path, f"cp_{number:04d}.prof")
+        part = f"{name}.{threading.get_ident()}.part"
+        profile.dump_stats(part)
+        os.replace(part, name)
+        if number % 50 == 0 and self.keep is not None:
+            self._forget(self.keep)
+
+    def _forget(self, keep: int) -> None:
+        names = [os.path.join(self.path, name) for name in self.statfiles()]
+        dated = []
+        for name in names:
+            try:
+                dated.append((os.stat(name).st_mtime, name))
+            except OSError:  # another process has been quicker
+                continue
+        for _, name in sorted(dated)[: max(0, len(dated) - keep)]:
+            try:
+                os.unlink(name)
+            except OSError:
+                continue
 
     def statfiles(self) -> list[str]:
         """Return the names of the files."""
@@ -95,13 +141,22 @@ class Profiler:
         yield "<h2>Profiling runs</h2>"
         yield "<p>Click on one of the runs below to see profiling data.</p>"
         for name in reversed(self.statfiles()):
-            yield f"<a href='report?filename={name}' target='main'>{name}</a><br />"
+            # Whoever may write there may call a file anything.
+            link, shown = (
+                quote_plus(os.fsencode(name)),
+                os.fsencode(name).decode("utf-8", "replace"),
+            )
+            yield f"<a href='report?filename={link}' target='main'>{html.escape(shown)}</a><br />"
 
     @expose
     def report(self, filename: str) -> str:
-        """Show one profile."""
+        """Show one profile; 404 for anything else."""
+        try:
+            text = self.stats(filename)
+        except (EOFError, OSError, TypeError, ValueError):  # no profile, or no longer
+            raise NotFound() from None
         serving.response.headers["Content-Type"] = "text/plain"
-        return self.stats(filename)
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class ProfileAggregator(Profiler):
@@ -117,13 +172,21 @@ class ProfileAggregator(Profiler):
         self._lock = threading.Lock()
 
     def run(self, func: Callable[..., Any], *args: Any, **params: Any) -> Any:
-        """Call `func` with the other arguments, add to the profile, return its result."""
+        """Call `func` with the other arguments, add to the profile, return its result.
+
+        A call that waits for another one longer than a second goes unwatched.
+        """
         # One profiler watches one call at a time.
-        with self._lock:
+        lock = _one_at_a_time or self._lock
+        if not lock.acquire(timeout=PATIENCE):
+            return func(*args, **params)
+        try:
             try:
                 return self.profiler.runcall(func, *args, **params)
             finally:
-                self.profiler.dump_stats(os.path.join(self.path, f"cp_{self.count:04d}.prof"))
+                self._keep(self.profiler, self.count)
+        finally:
+            lock.release()
 
 
 class make_app:
