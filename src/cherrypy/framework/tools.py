@@ -5,6 +5,7 @@ Law: whoever changes a tool or a toolbox moves `revision.now`; what was derived 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -76,6 +77,10 @@ class Tool:
     def __init__(
         self, point: Any, callable: Any, name: str | None = None, priority: int = 50
     ) -> None:
+        if "ws4py" in sys.modules:
+            from .foreign import refuse_tool
+
+            refuse_tool(type(self))
         self._point = point
         self.callable = callable
         self._name = name

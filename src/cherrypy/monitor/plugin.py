@@ -24,7 +24,16 @@ assert table.__all__  # importing it has declared the metrics
 
 #: What is started with the monitor, in this order, and ended in the other: modules of this package.
 #: Each has `begin(monitor)`, which returns what ends it, or None.
-PARTS: tuple[str, ...] = ("instruments", "house", "books", "history", "exporters.statsd", "exporters.otlp", "health", "dashboard")
+PARTS: tuple[str, ...] = (
+    "instruments",
+    "house",
+    "books",
+    "history",
+    "exporters.statsd",
+    "exporters.otlp",
+    "health",
+    "dashboard",
+)
 
 #: Seconds between snapshots.
 BEAT = 1.0

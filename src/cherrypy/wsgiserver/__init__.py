@@ -5,6 +5,7 @@ New programs say `kirsch.serve(app, 'host:port')`.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import Any
 
@@ -14,6 +15,7 @@ from cherrypy.hosting.ssladapter import SSLAdapter
 from cherrypy.hosting.wsgi import CPWSGIServer
 from kirsch.server.connection import Connection as HTTPConnection
 from kirsch.server.exchange import Exchange as HTTPRequest
+from kirsch.server.input import StreamInput
 from kirsch.server.pool import Pool as ThreadPool
 from kirsch.server.workers import Worker as WorkerThread
 from kirsch.server.wsgi import WSGIGateway
@@ -24,6 +26,7 @@ __all__ = (
     "HTTPConnection",
     "HTTPRequest",
     "HTTPServer",
+    "KnownLengthRFile",
     "MaxSizeExceeded",
     "NoSSLError",
     "SSLAdapter",
@@ -163,6 +166,18 @@ class WSGIPathInfoDispatcher:
                 return app(environ, start_response)
         start_response("404 Not Found", [("Content-Type", "text/plain"), ("Content-Length", "0")])
         return [b""]
+
+
+def __getattr__(name: str) -> Any:
+    """Give `KnownLengthRFile`, which ws4py asks for, to all others."""
+    if name != "KnownLengthRFile":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    asking = str(sys._getframe(1).f_globals.get("__name__"))
+    if asking.partition(".")[0] == "ws4py":
+        from cherrypy.framework.foreign import WS4PY
+
+        raise ImportError(WS4PY)
+    return StreamInput
 
 
 def get_ssl_adapter_class(name: str = "builtin") -> Any:
