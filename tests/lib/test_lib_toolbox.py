@@ -54,6 +54,7 @@ TOOLS = {
 TOOLS |= {
     "allowed_hosts": ("AllowedHostsTool", "on_start_resource", 5, "allowed_hosts"),
     "compress": ("Tool", "before_finalize", 79, "compress"),
+    "cors": ("CorsTool", "on_start_resource", 10, "cors"),
     "csrf": ("CsrfTool", "before_handler", 2, "csrf"),
     "rate_limit": ("RateLimitTool", "before_request_body", 35, "rate_limit"),
     "websocket": ("WebSocketTool", "before_handler", 90, "open_websocket"),

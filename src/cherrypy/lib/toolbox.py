@@ -185,6 +185,12 @@ def _compress() -> Tool:
     return Tool("before_finalize", compress, "compress", 79)
 
 
+def _cors() -> Tool:
+    from .cors import CorsTool
+
+    return CorsTool()
+
+
 def _csrf() -> Tool:
     from .csrf import CsrfTool
 
@@ -219,6 +225,7 @@ def _digest_auth() -> Tool:
 _LATE: dict[str, Callable[[], Tool]] = {
     "allowed_hosts": _allowed_hosts,
     "compress": _compress,
+    "cors": _cors,
     "csrf": _csrf,
     "rate_limit": _rate_limit,
     "secure_headers": _secure_headers,
