@@ -96,9 +96,6 @@ OBJECTS = [
     "cherrypy.process.servers.ServerAdapter",
 ]
 
-SKIPPED_MODULES = {"cherrypy._cpmodpy", "cherrypy.lib.covercp", "cherrypy.lib.cpstats",
-                   "cherrypy.lib.profiler"}  # fmt: skip
-
 
 def resolve(name: str) -> object:
     parts = name.split(".")
@@ -138,15 +135,13 @@ def main() -> None:
     table = json.loads((HERE / "legacy_names.json").read_text())
     for module, names in table.items():
         module = module.removesuffix(".__init__")
-        if module in SKIPPED_MODULES:
-            continue
         try:
             held = importlib.import_module(module)
         except ImportError:
             continue
         for n in names:
             value = getattr(held, n, None)
-            if public(n) and callable(value) and (told := parameters(value)) is not None:
+            if callable(value) and (told := parameters(value)) is not None:
                 signatures[f"{module}.{n}"] = told
     members["cherrypy"] = [m for m in dir(cherrypy) if public(m) and m != "importlib_metadata"]
     text = json.dumps({"members": members, "signatures": signatures}, indent=0, sort_keys=True)

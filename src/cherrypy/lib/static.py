@@ -453,7 +453,10 @@ def serve_download(path: str, name: str | None = None) -> Any:
 
 
 def _attempt(
-    filename: str, content_types: Mapping[str, str] | None, precompressed: Any = False
+    filename: str,
+    content_types: Mapping[str, str] | None,
+    debug: bool = False,
+    precompressed: Any = False,
 ) -> bool:
     """Serve `filename` if there is such a file; say whether there was."""
     try:
@@ -549,9 +552,9 @@ def staticdir(
     if filename is None:
         return False
     # A file has no slash behind its name.
-    handled = not filename.endswith(os.sep) and _attempt(filename, content_types, precompressed)
+    handled = not filename.endswith(os.sep) and _attempt(filename, content_types, debug, precompressed)
     if not handled and index:
-        handled = _attempt(os.path.join(filename, index), content_types, precompressed)
+        handled = _attempt(os.path.join(filename, index), content_types, debug, precompressed)
         if handled:
             # At the section itself the tool `trailing_slash` has a missing slash added.
             request.is_index = not branch or path.endswith("/")
@@ -583,4 +586,4 @@ def staticfile(
         if not root:
             raise ValueError(f"Static tool requires an absolute filename (got '{filename}').")
         filename = os.path.join(root, filename)
-    return _attempt(filename, content_types, precompressed)
+    return _attempt(filename, content_types, debug, precompressed)
