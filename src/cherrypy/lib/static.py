@@ -552,7 +552,9 @@ def staticdir(
     if filename is None:
         return False
     # A file has no slash behind its name.
-    handled = not filename.endswith(os.sep) and _attempt(filename, content_types, debug, precompressed)
+    handled = not filename.endswith(os.sep) and _attempt(
+        filename, content_types, debug, precompressed
+    )
     if not handled and index:
         handled = _attempt(os.path.join(filename, index), content_types, debug, precompressed)
         if handled:
