@@ -252,21 +252,31 @@ class _FlupServer:
 
 
 class _FlupThreaded(_FlupServer):
+    _gateway: Any = None
+
+    #: Seconds for requests that are being answered at the stop.
+    shutdown_timeout = 5.0
+
     def start(self) -> None:
         """Serve until :meth:`stop`."""
-        server = self._make()
-        # The bus handles signals, and this is not the main thread, where alone flup could.
-        server._installSignalHandlers = lambda: None
-        server._oldSIGs = []
+        from .gateways import Gateway
+
+        self._gateway = gateway = Gateway(self._make(), self._bound)
+        try:
+            gateway.run()
+        finally:
+            self.ready = False
+
+    def _bound(self) -> None:
         self.ready = True
-        server.run()
 
     def stop(self) -> None:
-        """Ask the server and its idle threads to end."""
+        """End: idle connections at once, requests that are being answered within their time."""
         self.ready = False
-        server = getattr(self, self._attribute)
-        server._keepGoing = False
-        server._threadPool.maxSpare = server._threadPool._idleCount
+        gateway = self._gateway
+        if gateway is not None:
+            gateway.patience = self.shutdown_timeout
+            gateway.end()
 
 
 class FlupCGIServer:
