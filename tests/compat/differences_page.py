@@ -24,6 +24,7 @@ AREAS = {
     "app_objects": "From a path to a page",
     "app_tools": "Tools",
     "app_toolargs": "Arguments of tools",
+    "app_tooledges": "Edges of tools",
     "app_responses": "Responses",
     "app_errors": "Errors and redirects",
     "app_encoding": "Encodings and caching",
