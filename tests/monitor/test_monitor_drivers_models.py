@@ -6,13 +6,11 @@ import asyncio
 import pickle
 import time
 
+import peewee
 import pytest
+import sqlalchemy
 from drivers_kit import serving, watching
-
-sqlalchemy = pytest.importorskip("sqlalchemy")
-peewee = pytest.importorskip("peewee")
-
-from sqlalchemy import orm  # noqa: E402  after the check that it is there
+from sqlalchemy import orm
 
 MODEL, CALLS = "cherrypy.model.operation.duration", "cherrypy.model.calls"
 

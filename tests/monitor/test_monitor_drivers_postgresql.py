@@ -7,14 +7,13 @@ import io
 import pickle
 import time
 
+import psycopg
+import psycopg2
 import pytest
 from drivers_kit import serving, watching
+from psycopg2 import connect as taken_before
+from psycopg2 import extras
 from session_kit import running, server
-
-psycopg = pytest.importorskip("psycopg")
-psycopg2 = pytest.importorskip("psycopg2")
-from psycopg2 import connect as taken_before  # noqa: E402  after the check that it is there
-from psycopg2 import extras  # noqa: E402
 
 DURATION, CALLS = "db.client.operation.duration", "cherrypy.db.calls"
 PG = "postgresql"

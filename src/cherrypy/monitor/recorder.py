@@ -175,14 +175,16 @@ class Recorder:
             seconds[WSGI] = 0.0
             seconds[WSGI] = max(0.0, took - queue - sum(seconds))
             seconds[QUEUE] = queue
-            block.pending += (
-                took,
-                queue,
-                seconds[WSGI],
-                seconds[APP],
-                seconds[TOOLS],
-                size,
-                head.size,
+            block.pending.extend(
+                (
+                    took,
+                    queue,
+                    seconds[WSGI],
+                    seconds[APP],
+                    seconds[TOOLS],
+                    size,
+                    head.size,
+                )
             )
             if trace.more:
                 self.more(block, trace)

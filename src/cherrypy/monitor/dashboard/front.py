@@ -212,14 +212,9 @@ def prometheus(front: Front, asked: Asked) -> Answer:
     """All metrics for Prometheus."""
     if not front.monitor.settings["prometheus"]:
         raise Refusal("404 Not Found", "monitor.prometheus is off.")
-    try:
-        from ..exporters.prometheus import render  # type: ignore[import-not-found]  # may be left out
-    except ImportError as error:
-        words = (
-            f"Metrics for Prometheus need a library: pip install kirsch[monitor] ({error.name})."
-        )
-        raise Refusal("501 Not Implemented", words) from None
-    kind, body = render(front.monitor, asked.field("Accept"))
+    from ..exporters.prometheus import answer
+
+    kind, body = answer(front.monitor, asked.field("Accept"))
     return Answer(body, kind)
 
 
@@ -234,16 +229,12 @@ def ready(front: Front, asked: Asked) -> Answer:
 
 
 def _health(front: Front, which: str) -> Answer:
-    health = getattr(front.monitor, "health", None) or front.monitor.parts.get("health")
-    ask = getattr(health, which, None)
-    if ask is not None:
-        good, words = ask()
-    elif which == "live":
-        good, words = True, "alive"
-    else:
-        good = str(front.monitor.bus.state).endswith("STARTED")
-        words = "ready" if good else "not ready"
-    return plain(f"{words}\n", "200 OK" if good else "503 Service Unavailable")
+    from .. import health
+
+    ask = health.live if which == "live" else health.ready
+    status, told = ask(front.monitor)
+    words = ", ".join(told.get("why", ())) or told["status"]
+    return plain(f"{words}\n", "200 OK" if status == 200 else "503 Service Unavailable")
 
 
 def login(front: Front, asked: Asked) -> Answer:
