@@ -146,9 +146,13 @@ class Monitor(SimplePlugin):
         self._select()
         watch = Watch(self.recorder)
         self._undo.append(watch.end)
-        for name in PARTS:
-            self._begin(name)
         self._stop.clear()
+        try:
+            for name in PARTS:
+                self._begin(name)
+        except BaseException:
+            self.stop()
+            raise
         self._thread = threading.Thread(target=self._beat, name="monitor", daemon=True)
         self._thread.start()
 

@@ -109,8 +109,8 @@ _url = Kind("None or a URL, 'http://...' or 'https://...'", _matching(r"https?:/
 _peer = Kind("None or 'host:port'", _matching(r"(\[[0-9A-Fa-f:.]+\]|[^:\s]+):[0-9]{1,5}"))
 _path = Kind("None or a path that begins with a slash", _matching(r"/\S*"))
 _auth = Kind(
-    "None, 'token:...' or a callable",
-    lambda value: value is None or isinstance(value, (str, dict)) or callable(value),
+    "None, 'token:...', 'view:...', a list of these, or a callable",
+    lambda value: value is None or isinstance(value, str) or _is_names(value) or callable(value),
 )
 
 
@@ -185,8 +185,9 @@ SETTINGS: dict[str, Setting] = {
         Setting(
             "dashboard.auth",
             None,
-            "Who may look: None for all who reach it, 'token:...', or a callable of the request "
-            "that returns None, 'view' or 'act'.",
+            "Who may look: None for all who reach it, 'token:...' with all rights, 'view:...' for "
+            "looking only, a list of these, or a callable of the request that returns None, 'view' "
+            "or 'act'.",
             _auth,
         ),
         Setting(
