@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import Any
 
 from ..framework.site import site as house
+from ..hosting.httpserver import HTTPServer
 from ..process.plugins.base import SimplePlugin
 from . import metrics, table
 from .recorder import Recorder
@@ -26,6 +29,7 @@ assert table.__all__  # importing it has declared the metrics
 #: Each has `begin(monitor)`, which returns what ends it, or None.
 PARTS: tuple[str, ...] = (
     "instruments",
+    "foreign",
     "house",
     "books",
     "history",
@@ -35,8 +39,17 @@ PARTS: tuple[str, ...] = (
     "dashboard",
 )
 
+#: Those of them that only one process of a site has: the one that collects.
+COLLECTING = frozenset(
+    name
+    for name in PARTS
+    if name.partition(".")[0] in ("history", "alerts", "exporters", "dashboard")
+)
+
 #: Seconds between snapshots.
 BEAT = 1.0
+
+_running: weakref.WeakSet[Monitor] = weakref.WeakSet()
 
 
 class Monitor(SimplePlugin):
@@ -71,6 +84,8 @@ class Monitor(SimplePlugin):
         self.servers: list[Any] = []
         #: Errors, slow requests, what is in flight: see `books`.
         self.books: Any = None
+        #: This process among the others of the site, when `socket` is set.
+        self.processes: Any = None
         self.running = False
         self.subscribed = False
         self.draining = False
@@ -146,15 +161,64 @@ class Monitor(SimplePlugin):
         self._select()
         watch = Watch(self.recorder)
         self._undo.append(watch.end)
+        start = HTTPServer.start
+
+        def watched_start(httpserver: Any) -> None:
+            self.watch(httpserver)  # from the first request on
+            start(httpserver)
+
+        watch.replace(HTTPServer, "start", watched_start)
         self._stop.clear()
         try:
+            self._join()
             for name in PARTS:
-                self._begin(name)
+                if self.collects or name not in COLLECTING:
+                    self._begin(name)
         except BaseException:
             self.stop()
             raise
+        _running.add(self)
+        self._begin_to_beat()
+
+    def _begin_to_beat(self) -> None:
         self._thread = threading.Thread(target=self._beat, name="monitor", daemon=True)
         self._thread.start()
+
+    def _join(self) -> None:
+        """Find out whether this process collects what all have counted."""
+        path = self.settings["socket"]
+        if path:
+            from .processes.part import Processes
+
+            self.processes = Processes(self, path)
+
+    @property
+    def collects(self) -> bool:
+        """Whether what all processes have counted is kept and shown by this one."""
+        return self.processes is None or self.processes.collects
+
+    def collect(self) -> None:
+        """Be the one that collects from now on."""
+        for name in PARTS:
+            if name in COLLECTING and name not in self.parts:
+                self._begin(name)
+
+    def forked(self) -> None:
+        """In a child: count for ourselves, and send it to the collector if there is one.
+
+        What only the collector has is the parent's: its threads are not here, and its files and
+        sockets are left alone.
+        """
+        _left_alone.extend(self.parts.pop(name) for name in COLLECTING.intersection(self.parts))
+        self.beats[:] = [told for told in self.beats if not _is_collecting(told)]
+        self.site = Site()
+        self.taker.begin_anew()
+        if self.processes is not None:
+            self.processes.abandon()
+        else:
+            self.processes = _Child()
+        self._stop = threading.Event()
+        self._begin_to_beat()
 
     # Servers start at 75; what others do at the start is recorded.
     start.priority = 20  # type: ignore[attr-defined]  # the bus reads it
@@ -203,7 +267,11 @@ class Monitor(SimplePlugin):
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(5.0)
+        _running.discard(self)
         self.beat()
+        if self.processes is not None:
+            self.processes.end()
+            self.processes = None
         for name in reversed(list(self.parts)):
             part = self.parts.pop(name)
             try:
@@ -234,6 +302,8 @@ class Monitor(SimplePlugin):
             self.site.take(self.taker.take())
             self.site.sweep()
             merged = self.site.merged()
+            if self.processes is not None:
+                self.processes.beat()
         except Exception as error:
             self.broken("beat", error)
             return
@@ -252,6 +322,38 @@ class Monitor(SimplePlugin):
         if times <= 3:
             more = "" if times < 3 else " It will not be said again."
             self.bus.log(f"The monitor's {name} failed: {error!r}.{more}", 40)
+
+
+def _is_collecting(told: Any) -> bool:
+    name = str(getattr(told, "__module__", "")).removeprefix(f"{__package__}.")
+    return any(name == part or name.startswith(part + ".") for part in COLLECTING)
+
+
+class _Child:
+    """A forked process that nobody collects from."""
+
+    collects = False
+
+    def beat(self) -> None:
+        """Nobody is told."""
+
+    end = abandon = beat
+
+
+#: What belongs to the parent of a forked process: never closed here.
+_left_alone: list[Any] = []
+
+
+def _forked() -> None:
+    for monitor in list(_running):
+        try:
+            monitor.forked()
+        except Exception as error:
+            monitor.broken("fork", error)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def _answer_by(kirsch: Any, gateway: Any) -> None:

@@ -15,16 +15,20 @@ from .snapshots import Numbers, Snapshot, Spreads
 #: Seconds without a snapshot after which a process counts as ended.
 SILENCE = 5.0
 
+#: Ended processes that are kept apart, in case one was only silent.
+MOST_GONE = 100
+
 
 class Site:
     """Takes the snapshots of processes and adds them up."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # guards: a snapshot is in `_latest` or in the base
+        self._lock = threading.Lock()  # guards: each process is in one of the next three
         self._latest: dict[str, Snapshot] = {}
-        self._seen: dict[str, float] = {}
-        self._counts: Numbers = {}  # of the retired
+        self._gone: dict[tuple[str, float], Snapshot] = {}  # they might come back
+        self._counts: Numbers = {}  # of those that have been gone for long
         self._spreads: Spreads = {}
+        self._seen: dict[str, float] = {}
         #: Snapshots that never came, by worker.
         self.lost: dict[str, int] = {}
         #: Processes that have ended without saying so.
@@ -34,6 +38,7 @@ class Site:
         """Take a snapshot; one older than what is known is ignored."""
         name = snapshot.worker
         with self._lock:
+            self._gone.pop((name, snapshot.born), None)
             before = self._latest.get(name)
             if before is not None:
                 if before.born != snapshot.born:
@@ -46,12 +51,13 @@ class Site:
             self._latest[name] = snapshot
             self._seen[name] = time.monotonic()
 
-    def leave(self, worker: str) -> None:
+    def leave(self, worker: str, died: bool = False) -> None:
         """A process has ended; its counts stay."""
         with self._lock:
             snapshot = self._latest.pop(worker, None)
             self._seen.pop(worker, None)
             if snapshot is not None:
+                self.died += died
                 self._retire(snapshot)
 
     def sweep(self) -> None:
@@ -59,8 +65,7 @@ class Site:
         now = time.monotonic()
         for name, seen in list(self._seen.items()):
             if now - seen > SILENCE:
-                self.died += 1
-                self.leave(name)
+                self.leave(name, died=True)
 
     def workers(self) -> list[Snapshot]:
         """The latest snapshot of each process that lives."""
@@ -76,6 +81,8 @@ class Site:
             whole = Snapshot("site", 0.0, time.time())
             whole.counts = dict(self._counts)
             whole.spreads = {key: spread.copy() for key, spread in self._spreads.items()}
+            for snapshot in self._gone.values():
+                _add(whole.counts, whole.spreads, snapshot)
             for snapshot in self._latest.values():
                 _add(whole.counts, whole.spreads, snapshot)
                 for (metric, labels), value in snapshot.gauges.items():
@@ -86,7 +93,9 @@ class Site:
         return whole
 
     def _retire(self, snapshot: Snapshot) -> None:
-        _add(self._counts, self._spreads, snapshot)
+        self._gone[snapshot.worker, snapshot.born] = snapshot
+        while len(self._gone) > MOST_GONE:
+            _add(self._counts, self._spreads, self._gone.pop(next(iter(self._gone))))
 
 
 def _add(counts: Numbers, spreads: Spreads, snapshot: Snapshot) -> None:

@@ -117,6 +117,11 @@ class Taker:
         #: What is asked for `details`, by name.
         self.details: dict[str, Any] = {}
 
+    def begin_anew(self) -> None:
+        """Be another process, with a name of its own: the child of a fork."""
+        self.worker = str(os.getpid())
+        self.number = 0
+
     def take(self) -> Snapshot:
         """Add up what all threads have counted, and ask what is to be asked."""
         whole = shards.total()

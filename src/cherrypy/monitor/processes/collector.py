@@ -1,0 +1,160 @@
+"""The collector: takes what other processes have counted, at a unix socket.
+
+Law: a peer can do no more than be dropped. It is of our own user, sends frames of a limited size, and is
+read by one thread that waits for nobody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import socket
+import struct
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from ..snapshots import unpack
+from .frames import Frames
+
+if TYPE_CHECKING:
+    from ..plugin import Monitor
+
+#: Processes that may be connected.
+MOST_PEERS = 1000
+
+READ = 1 << 16
+
+
+class Peer:
+    """One process that sends."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.frames = Frames()
+        self.worker = ""  # known with its first snapshot
+
+
+class Collector:
+    """Listens at a path, in a thread of its own.
+
+    listener
+        A bound socket that nobody listens at yet.
+    lock
+        The descriptor of the lock file, held as long as this lives: see `role`.
+    """
+
+    def __init__(self, monitor: Monitor, path: str, listener: socket.socket, lock: int) -> None:
+        self.monitor = monitor
+        self.path = path
+        self.listener = listener
+        self.lock = lock
+        self.peers: set[Peer] = set()
+        self._selector = selectors.DefaultSelector()
+        self._wake, self._woken = socket.socketpair()
+        self._ended = False
+        listener.listen(128)
+        listener.setblocking(False)
+        self._selector.register(listener, selectors.EVENT_READ, None)
+        self._selector.register(self._woken, selectors.EVENT_READ, None)
+        self._thread = threading.Thread(target=self._run, name="monitor-collector", daemon=True)
+        self._thread.start()
+
+    def beat(self) -> None:
+        """Nothing is sent: our own snapshot is taken here."""
+
+    def end(self) -> None:
+        """Stop listening; senders look for another collector."""
+        self._ended = True
+        with contextlib.suppress(OSError):
+            self._wake.send(b".")
+        self._thread.join(5.0)
+        self.release()
+
+    def release(self) -> None:
+        """Let go of socket and lock, and of the path first: who comes next makes it anew."""
+        with contextlib.suppress(OSError):
+            os.unlink(self.path)
+        for sock in (self.listener, self._wake, self._woken, *(peer.sock for peer in self.peers)):
+            sock.close()
+        self._selector.close()
+        os.close(self.lock)
+
+    def abandon(self) -> None:
+        """In a forked child: our copies are closed, the parent goes on with its own."""
+        for sock in (self.listener, self._wake, self._woken, *(peer.sock for peer in self.peers)):
+            sock.close()
+        self._selector.close()
+        os.close(self.lock)
+
+    def _run(self) -> None:
+        while not self._ended:
+            for key, _ in self._selector.select():
+                try:
+                    if key.fileobj is self.listener:
+                        self._accept()
+                    elif key.data is not None:
+                        self._read(key.data)
+                except Exception as error:
+                    self.monitor.broken("collector", error)
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self.listener.accept()
+        except OSError:
+            return
+        if len(self.peers) >= MOST_PEERS or not is_ours(sock):
+            sock.close()
+            return
+        sock.setblocking(False)
+        peer = Peer(sock)
+        self.peers.add(peer)
+        self._selector.register(sock, selectors.EVENT_READ, peer)
+
+    def _read(self, peer: Peer) -> None:
+        try:
+            data = peer.sock.recv(READ)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._drop(peer, died=True)
+            return
+        try:
+            for packed in peer.frames.feed(data):
+                if not packed:
+                    self._drop(peer, died=False)
+                    return
+                snapshot = unpack(packed)
+                peer.worker = snapshot.worker
+                self.monitor.site.take(snapshot)
+        except ValueError as error:
+            self.monitor.broken("collector: a peer was dropped, which", error)
+            self._drop(peer, died=True)
+
+    def _drop(self, peer: Peer, died: bool) -> None:
+        if peer in self.peers:
+            self.peers.remove(peer)
+            self._selector.unregister(peer.sock)
+            peer.sock.close()
+            if peer.worker:
+                self.monitor.site.leave(peer.worker, died)
+                self._tell(peer.worker, died)
+
+    def _tell(self, worker: str, died: bool) -> None:
+        words = f"The process {worker} has {'died' if died else 'ended'}."
+        self.monitor.bus.log(f"Monitor: {words}", 30 if died else 20)
+        mark: Any = getattr(getattr(self.monitor, "history", None), "mark", None)
+        if died and mark is not None:
+            mark("restart", words)
+
+
+def is_ours(sock: socket.socket) -> bool:
+    """Whether the process at the other end is one of our user's, or of root's, as far as can be told."""
+    if sys.platform != "linux":
+        return True  # the mode of the socket's folder is what keeps others out
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, user, _ = struct.unpack("3i", credentials)
+    return user in (0, os.geteuid())

@@ -1,0 +1,63 @@
+"""The part of the monitor that joins the processes of a site."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING
+
+from .collector import Collector
+from .role import join
+from .sender import Sender
+
+if TYPE_CHECKING:
+    from ..plugin import Monitor
+
+#: Seconds within which processes that have lost their collector look for another.
+PAUSE = 0.5
+
+
+class Processes:
+    """This process among the others.
+
+    role
+        A Collector, a Sender, or None as long as neither can be.
+    """
+
+    def __init__(self, monitor: Monitor, path: str) -> None:
+        self.monitor = monitor
+        self.path = path
+        self.role = join(monitor, path)
+        self._again = 0.0
+
+    @property
+    def collects(self) -> bool:
+        """Whether this process is the one that shows all the others."""
+        return isinstance(self.role, Collector)
+
+    def beat(self) -> None:
+        """Send, or find a new role when the old one is over (the monitor's own thread)."""
+        role = self.role
+        if isinstance(role, Sender) and not role.beat():
+            role.abandon()
+            self.role = None
+            self._again = time.monotonic() + random.uniform(0.0, PAUSE)
+        if self.role is None and time.monotonic() >= self._again:
+            self.role = join(self.monitor, self.path)
+            if isinstance(self.role, Collector):
+                self.monitor.bus.log("Monitor: this process collects from now on.")
+                self.monitor.collect()
+            elif self.role is not None:
+                self.role.beat()
+
+    def end(self) -> None:
+        """Leave."""
+        if self.role is not None:
+            self.role.end()
+
+    def abandon(self) -> None:
+        """In a forked child: forget the role of the parent."""
+        if self.role is not None:
+            self.role.abandon()
+        self.role = None
+        self._again = 0.0

@@ -1,0 +1,117 @@
+"""Sites of several processes: started, asked, counted and ended by the tests."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+PROGRAM = HERE / "site_program.py"
+PATIENCE = 20.0
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def until(what: Callable[[], Any], patience: float = PATIENCE) -> Any:
+    """Call until the answer is true, and return it."""
+    deadline = time.monotonic() + patience
+    while True:
+        value = what()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"never true in {patience:g} s"
+        time.sleep(0.02)
+
+
+def ask(port: int, path: str = "/") -> str:
+    """GET a page; '' when nobody listens."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read().decode()
+    except OSError:
+        return ""
+    finally:
+        connection.close()
+
+
+class Processes:
+    """Processes of one site, in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.socket = str(folder / "monitor.sock")
+        self.dashboard = free_port()
+        self.running: list[subprocess.Popen[str]] = []
+        self.logs = folder
+
+    def start(self, *command: str, **environment: str) -> subprocess.Popen[str]:
+        """Start a process; its output goes to a file."""
+        log = open(self.logs / f"{len(self.running)}.log", "w")  # noqa: SIM115 the process has it
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=HERE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **environment},
+        )
+        log.close()
+        self.running.append(process)
+        return process
+
+    def site(self) -> tuple[subprocess.Popen[str], int]:
+        """Start a process of the site; itself and its port."""
+        port = free_port()
+        listen = f"127.0.0.1:{self.dashboard}"
+        process = self.start(str(PROGRAM), str(port), self.socket, listen)
+        until(lambda: ask(port, "/nowhere") or process.poll() is not None)
+        assert process.poll() is None, self.said()
+        return process, port
+
+    def count(self, name: str = "cherrypy_requests_total", **labels: str) -> float:
+        """The sum of the samples of a metric at the dashboard's /metrics; -1 when there is none."""
+        found = -1.0
+        for line in ask(self.dashboard, "/metrics").splitlines():
+            match = re.match(rf"{name}(?:\{{(.*)\}})? (\S+)$", line)
+            if match and all(
+                f'{key}="{value}"' in (match[1] or "") for key, value in labels.items()
+            ):
+                found = max(found, 0.0) + float(match[2])
+        return found
+
+    def said(self) -> str:
+        return "\n".join(path.read_text() for path in sorted(self.logs.glob("*.log")))
+
+    def end(self) -> None:
+        for process in self.running:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self.running:
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(5)
+
+
+def processes(folder: Path) -> Iterator[Processes]:
+    """For a fixture."""
+    site = Processes(folder)
+    try:
+        yield site
+    finally:
+        site.end()

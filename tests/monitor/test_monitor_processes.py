@@ -1,0 +1,145 @@
+"""Several processes of a site are one: whoever ends, however, nothing that was counted is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import struct
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import processes_kit
+import pytest
+from processes_kit import Processes, ask, free_port, until
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Processes]:
+    yield from processes_kit.processes(tmp_path)
+
+
+def served(site: Processes, *ports: int, each: int = 5) -> None:
+    for port in ports:
+        for _ in range(each):
+            assert ask(port)
+
+
+def test_what_all_have_counted_is_one_sum(site: Processes) -> None:
+    _, first = site.site()
+    others = [site.site()[1] for _ in range(2)]
+    served(site, first, *others, each=7)
+    # Each has been asked once whether it is there.
+    until(lambda: site.count() == 24)
+    assert stat.S_IMODE(os.stat(site.socket).st_mode) == 0o600
+
+
+def test_one_is_killed_and_one_ends_and_no_total_falls(site: Processes) -> None:
+    _, first = site.site()
+    killed, second = site.site()
+    ended, third = site.site()
+    served(site, first, second, third)
+    until(lambda: site.count() == 18)  # each was asked once before, whether it is there
+    seen = [site.count()]
+    killed.kill()
+    served(site, third)  # told with its farewell
+    ended.send_signal(signal.SIGTERM)
+    ended.wait(15)
+    deadline = time.monotonic() + 4
+    while time.monotonic() < deadline:
+        seen.append(site.count())
+        time.sleep(0.1)
+    assert seen == sorted(seen)
+    assert seen[-1] == 23
+    _, fourth = site.site()
+    served(site, fourth)
+    until(lambda: site.count() == 29)
+    assert f"The process {killed.pid} has died." in site.said()
+    assert f"The process {ended.pid} has ended." in site.said()
+
+
+def test_another_collects_when_the_collector_is_gone(site: Processes) -> None:
+    collector, first = site.site()
+    _, second = site.site()
+    served(site, first, second)
+    until(lambda: site.count() == 12)
+    collector.kill()
+    collector.wait(5)
+    until(lambda: site.count() == 6)  # the same dashboard, by the other
+    served(site, second)
+    until(lambda: site.count() == 11)
+    assert "this process collects from now on" in site.said()
+
+
+def test_a_process_that_only_collects(site: Processes) -> None:
+    listen = f"127.0.0.1:{site.dashboard}"
+    more = {"CHERRYPY_MONITOR_SOCKET": site.socket, "CHERRYPY_MONITOR_DASHBOARD_LISTEN": listen}
+    collector = site.start("-m", "cherrypy", "monitor", "serve", **more)
+    until(lambda: os.path.exists(site.socket) or collector.poll() is not None)
+    _, port = site.site()
+    served(site, port)
+    until(lambda: site.count() == 6)
+    second = site.start("-m", "cherrypy", "monitor", "serve", **more)
+    assert second.wait(20) == 1
+    assert "collects at" in site.said()
+    assert collector.poll() is None
+
+
+def test_without_a_socket_there_is_nothing_to_collect(site: Processes) -> None:
+    assert site.start("-m", "cherrypy", "monitor", "serve").wait(20) == 2
+    assert "--set socket=" in site.said()
+
+
+def test_workers_of_gunicorn(site: Processes) -> None:
+    """Processes that fork after the application is loaded, behind the server of others."""
+    listen = f"127.0.0.1:{site.dashboard}"
+    more = {"CHERRYPY_MONITOR_SOCKET": site.socket, "CHERRYPY_MONITOR_DASHBOARD_LISTEN": listen}
+    collector = site.start("-m", "cherrypy", "monitor", "serve", **more)
+    until(lambda: os.path.exists(site.socket) or collector.poll() is not None)
+    port = free_port()
+    options = ["-w", "2", "-b", f"127.0.0.1:{port}", "--preload"]
+    gunicorn = site.start(
+        "-m",
+        "gunicorn",
+        *options,
+        "gunicorn_program:application",
+        SITE_SOCKET=site.socket,
+    )
+    until(lambda: ask(port) or gunicorn.poll() is not None)
+    before = until(
+        lambda: max(
+            0.0,
+            site.count(
+                method="GET", name="http_server_request_duration_seconds_count", http_route="/"
+            ),
+        )
+    )
+    pids = {ask(port) for _ in range(40)}
+    assert len(pids) == 2, site.said()
+    assert ask(port, "/stream") == "ab"
+    until(
+        lambda: (
+            site.count("http_server_request_duration_seconds_count", http_route="/") == before + 40
+        )
+    )
+    until(
+        lambda: site.count("http_server_request_duration_seconds_count", http_route="/stream") == 1
+    )
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    [b"\xff" * 64, struct.pack("!I", 5) + b"hello", struct.pack("!I", 1 << 31), b"\0\0\0"],
+)
+def test_rubbish_harms_nobody(site: Processes, rubbish: bytes) -> None:
+    _, port = site.site()
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.connect(site.socket)
+        peer.sendall(rubbish)
+        peer.shutdown(socket.SHUT_WR)
+        peer.settimeout(10)
+        assert peer.recv(1) == b""
+    served(site, port)
+    until(lambda: site.count() == 6)
