@@ -1,6 +1,7 @@
 """`python -m cherrypy`: start the engine with the given configuration and modules.
 
-`python -m cherrypy doctor FILE` looks a configuration over instead.
+`python -m cherrypy doctor FILE` looks a configuration over instead, and `python -m cherrypy monitor` runs a
+program watched, or shows what one does.
 """
 
 import sys
@@ -10,6 +11,10 @@ if __name__ == "__main__":
         from cherrypy.doctor.command import main
 
         sys.exit(main(sys.argv[2:]))
+    if sys.argv[1:2] == ["monitor"]:
+        from cherrypy.monitor.command import main as monitor
+
+        sys.exit(monitor(sys.argv[2:]))
     from cherrypy.daemon import run
 
     run()

@@ -26,7 +26,8 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         description="Start a CherryPy site: read the configuration, import the modules that mount "
         "applications, start the engine and serve until told to stop.",
         epilog="example: cherryd -i myproject.site -c site.conf; "
-        "python -m cherrypy doctor site.conf tells what is unsafe in a configuration",
+        "python -m cherrypy doctor site.conf tells what is unsafe in a configuration; "
+        "python -m cherrypy monitor run app.py runs a program watched",
     )
     add = words.add_argument
     add("-c", "--config", action="append", default=[], help="configuration file (may be repeated)")

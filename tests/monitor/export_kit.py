@@ -204,3 +204,23 @@ def command(name: str) -> str:
     if found is None:
         pytest.skip(f"there is no {name} here")
     return found
+
+
+#: `python -m cherrypy monitor`.
+MONITOR = ["-m", "cherrypy", "monitor"]
+
+
+def done(*arguments: str, cwd: Path | None = None, **env: str) -> tuple[int, str, str]:
+    """Run Python to its end; status, output and errors."""
+    environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "100", **env}
+    one = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return one.returncode, one.stdout, one.stderr

@@ -115,7 +115,7 @@ class Monitor(SimplePlugin):
     def _changed(self, name: str) -> None:
         if self.running and name in ("level", "metrics.include", "metrics.exclude"):
             self._select()
-        elif self.running and name in ("apdex", "slow_threshold"):
+        elif self.running and name in ("apdex", "slow_threshold", "routes.ignore"):
             self.recorder.retune()
 
     def configure(self, entries: dict[str, Any], file: str | None = None) -> None:
