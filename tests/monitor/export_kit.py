@@ -24,6 +24,10 @@ from cherrypy.monitor.plugin import Monitor
 from cherrypy.monitor.snapshots import Snapshot
 from cherrypy.process.wspbus import Bus
 
+# A shell that runs the tests in the background has them ignore it, and so would their children.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 #: A site of three pages; `main(config)` serves it.
 SITE = """
 import sys, time
