@@ -16,7 +16,7 @@ import pytest
 from export_kit import MONITOR, command, done, everything, get, site, until, write_site
 
 from cherrypy.monitor.exporters import words
-from cherrypy.monitor.exporters.prometheus import render
+from cherrypy.monitor.exporters.prometheus import answer
 from cherrypy.monitor.metrics import METRICS
 
 RUN = [*MONITOR, "run", "--listen", "False"]
@@ -283,7 +283,7 @@ def test_every_metric_has_a_panel(board: Any) -> None:
     # And nothing is asked for that is not told.
     told = {
         line.partition(" ")[0].partition("{")[0]
-        for line in render(everything())[1].decode().splitlines()
+        for line in answer(everything())[1].decode().splitlines()
         if line[:1] != "#"
     }
     asked = set(

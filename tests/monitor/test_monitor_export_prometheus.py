@@ -21,8 +21,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from cherrypy.monitor.exporters import words
 from cherrypy.monitor.exporters.prometheus import (
     OPENMETRICS,
+    answer,
     number,
-    render,
     wants_openmetrics,
 )
 from cherrypy.monitor.histograms import SECONDS
@@ -38,7 +38,7 @@ class Scraped(Root):
     def metrics(self):
         from cherrypy.monitor.exporters import prometheus
         accept = cherrypy.request.headers.get("Accept")
-        kind, body = prometheus.render(cherrypy.engine.monitor, accept)
+        kind, body = prometheus.answer(cherrypy.engine.monitor, accept)
         cherrypy.response.headers["Content-Type"] = kind
         return body
 
@@ -48,7 +48,7 @@ main({"monitor": {"on": True, "dashboard.listen": False, "service": "shop"}}, Sc
 
 def scraped(monitor: Any, accept: str | None = None) -> dict[str, Any]:
     """The families of an answer, by the official client's parser of its format."""
-    kind, body = render(monitor, accept)
+    kind, body = answer(monitor, accept)
     parse = parse_openmetrics if kind == OPENMETRICS else parse_text
     return {family.name: family for family in parse(body.decode())}
 
@@ -153,7 +153,7 @@ def test_whatever_a_label_holds_is_read_as_it_was(accept: str | None, value: str
     snapshot.counts[METRICS["cherrypy.redirects"], (value,)] = 7.0
     snapshot.counts[METRICS["cherrypy.redirects"], (None,)] = 5.0
     monitor.site.take(snapshot)
-    _, body = render(monitor, accept)
+    _, body = answer(monitor, accept)
     parse = parse_openmetrics if accept else parse_text
     family = next(f for f in parse(body.decode()) if f.name == "cherrypy_redirects")
     shown = value.encode("utf-8", "replace").decode()
@@ -209,7 +209,7 @@ def test_promtool_has_nothing_to_say(tmp_path: Path) -> None:
     promtool = command("promtool")
     done = subprocess.run(
         [promtool, "check", "metrics"],
-        input=render(everything())[1],
+        input=answer(everything())[1],
         capture_output=True,
         timeout=60,
         check=False,
@@ -353,7 +353,7 @@ from prometheus_client import Counter, Histogram, REGISTRY, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 sys.path.insert(0, KIT)
 from export_kit import everything
-from cherrypy.monitor.exporters.prometheus import render
+from cherrypy.monitor.exporters.prometheus import answer
 Counter("orders", "Orders.", ["kind"]).labels("big").inc(3)
 Counter("cherrypy_redirects", "Mine.", ["kind"]).labels("own").inc(4)
 Histogram("basket", "Items.").observe(2)
@@ -362,12 +362,12 @@ def stable(text):
     return [l for l in text.decode().splitlines() if not l.startswith(("process_", "python_gc"))]
 monitor = everything()
 theirs = stable(generate_latest(REGISTRY))
-ours = stable(render(monitor)[1])
+ours = stable(answer(monitor)[1])
 assert ours[-len(theirs):] == theirs
 assert 'cherrypy_redirects_total{kind="own"} 4.0' in ours
 assert not any(l.startswith("cherrypy_redirects") and "v0" in l for l in ours)
 theirs = stable(generate_openmetrics(REGISTRY))
-text = render(monitor, "application/openmetrics-text")[1]
+text = answer(monitor, "application/openmetrics-text")[1]
 assert stable(text)[-len(theirs):] == theirs
 assert text.count(b"# EOF") == 1
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -378,7 +378,7 @@ class Broken:
     def collect(self): raise RuntimeError("no")
     def describe(self): return []
 REGISTRY.register(Broken())
-assert b"cherrypy_requests_total" in render(monitor)[1]
+assert b"cherrypy_requests_total" in answer(monitor)[1]
 """
 
 
@@ -399,14 +399,14 @@ import os, sys
 from prometheus_client import Counter
 sys.path.insert(0, KIT)
 from export_kit import everything
-from cherrypy.monitor.exporters.prometheus import render
+from cherrypy.monitor.exporters.prometheus import answer
 counter = Counter("orders", "Orders.")
 if os.fork() == 0:
     counter.inc(2)
     os._exit(0)
 os.wait()
 counter.inc(1)
-assert b"orders_total 3.0" in render(everything())[1]
+assert b"orders_total 3.0" in answer(everything())[1]
 """
     alone(source, tmp_path, PROMETHEUS_MULTIPROC_DIR=str(tmp_path))
 
@@ -416,8 +416,8 @@ def test_a_program_without_the_client_does_not_load_it(tmp_path: Path) -> None:
 import sys
 sys.path.insert(0, KIT)
 from export_kit import everything
-from cherrypy.monitor.exporters.prometheus import render
-assert b"cherrypy_requests_total" in render(everything())[1]
+from cherrypy.monitor.exporters.prometheus import answer
+assert b"cherrypy_requests_total" in answer(everything())[1]
 assert "prometheus_client" not in sys.modules
 """
     alone(source, tmp_path)

@@ -97,17 +97,6 @@ class Mounted:
         monitor.settings.changed.append(self._changed)
         self._mount()
 
-    def live(self) -> tuple[bool, str]:
-        """Whether the process is alive, and in words; for other listeners."""
-        return True, "alive"
-
-    def ready(self) -> tuple[bool, str]:
-        """Whether the process is to be sent requests, and in words."""
-        status, told = ready(self.monitor)
-        return status == 200, ": ".join([told["status"], *[", ".join(told.get("why", []))]]).rstrip(
-            ": "
-        )
-
     def _changed(self, name: str) -> None:
         if name == "health.mount":
             self._mount()

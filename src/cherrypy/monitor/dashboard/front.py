@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from . import api, rooms
 from .actions import Levels
-from .asked import Answer, Asked, Refusal, as_json, plain, see
+from .asked import Answer, Asked, Refusal, as_json, see
 from .data import Data
 from .guard import FIELDS, Guard
 from .live import Live
@@ -220,21 +220,19 @@ def prometheus(front: Front, asked: Asked) -> Answer:
 
 def alive(front: Front, asked: Asked) -> Answer:
     """Whether the process lives: it answers."""
-    return _health(front, "live")
+    return _health(front, asked, "live")
 
 
 def ready(front: Front, asked: Asked) -> Answer:
     """Whether the site takes requests."""
-    return _health(front, "ready")
+    return _health(front, asked, "ready")
 
 
-def _health(front: Front, which: str) -> Answer:
+def _health(front: Front, asked: Asked, which: str) -> Answer:
     from .. import health
 
-    ask = health.live if which == "live" else health.ready
-    status, told = ask(front.monitor)
-    words = ", ".join(told.get("why", ())) or told["status"]
-    return plain(f"{words}\n", "200 OK" if status == 200 else "503 Service Unavailable")
+    status, kind, body = health.answer(front.monitor, which, asked.field("Accept"))
+    return Answer(body, kind, "200 OK" if status == 200 else "503 Service Unavailable")
 
 
 def login(front: Front, asked: Asked) -> Answer:

@@ -23,7 +23,7 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
-def render(monitor: Monitor, accept: str | None = None) -> tuple[str, bytes]:
+def answer(monitor: Monitor, accept: str | None = None) -> tuple[str, bytes]:
     """Return the content type and the body of an answer to a scrape.
 
     accept
