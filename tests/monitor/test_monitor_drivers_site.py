@@ -74,6 +74,7 @@ class Root:
         import asyncio, httpx
         async with httpx.AsyncClient(timeout=10) as client:
             await asyncio.gather(*(client.get(there + "/200/0.05") for _ in range(3)))
+            await asyncio.sleep(0.02)
         return "later"
 
 cherrypy.config.update({"environment": "production", "server.socket_port": 0, "server.socket_host": "127.0.0.1",
@@ -185,8 +186,13 @@ def test_streams_use_the_layers_as_well(site):
 def test_calls_of_async_pages_are_counted(site):
     rows = site["sums"]["http.client.request.duration"]
     assert sum(row[1] for row in rows) == 4 + 2 + 3  # four are the test's own
-    took, layers, _, _ = layers_of(site, "/later")
+    took, layers, steps, calls = layers_of(site, "/later")
     assert abs(sum(layers.values()) - took) < 0.01 * took
+    # Three at once are not thrice the time.
+    assert 0.05 <= layers["external"] < 0.15
+    assert layers["app"] >= 0.02
+    assert [label for _, label, _, _ in steps] == ["GET http://127.0.0.1"] * 3
+    assert list(calls.values()) == [3]
 
 
 def test_statements_and_logs_are_there(site):

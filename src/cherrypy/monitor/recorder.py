@@ -305,6 +305,8 @@ class Recorder:
             moved = trace.moved()
             moved.enter(APP)  # what it waits for is the page's business
             self.parked[away] = (moved, exchange, queue)
+            if moved.request is not None:
+                moved.request._trace = moved  # for what its coroutine calls
             return
         moved = trace.moved()
         if moved.request is not None:

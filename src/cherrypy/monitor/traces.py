@@ -73,12 +73,14 @@ class Trace:
         "layer",
         "live",
         "more",
+        "outer",
         "page",
         "request",
         "seconds",
         "seen",
         "since",
         "steps",
+        "waits",
     )
 
     def __init__(self) -> None:
@@ -96,6 +98,9 @@ class Trace:
         self.seen = False  # that has been counted
         # At level 2: the thread's identity and processor time when the request began.
         self.cpu: tuple[int, float] | None = None
+        # Calls of its coroutines that are under way, and the layer that the first of them left.
+        self.waits = 0
+        self.outer = WSGI
 
     def enter(self, layer: int) -> int:
         """Go on in another layer, and return the present one for `leave`."""
@@ -159,4 +164,5 @@ class Trace:
         self.live = self.request = self.page = self.error = self.cpu = None
         self.seen = False
         self.layer = WSGI
+        self.waits = 0
         self.seconds[:] = ZEROS

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..traces import EXTERNAL
+from .awaits import Wait
 from .external import Call, inside
 from .httpclient import layered
 from .patches import Patches
@@ -110,6 +112,7 @@ def _called(call: Call, plain: Callable[[], Any], status: str) -> Any:
 
 
 async def _awaited(call: Call, waited_for: Any, status: str) -> Any:
+    call.wait = Wait(EXTERNAL)
     try:
         response = await waited_for
     except BaseException as error:

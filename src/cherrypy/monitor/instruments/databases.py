@@ -13,6 +13,7 @@ from ..metrics import OVERFLOW
 from ..shards import Shard, own
 from ..table import stores
 from ..traces import DB, MOST_STEPS, Trace, clock
+from .awaits import Wait
 from .guard import failed as broken
 from .sql import LOOKED_AT, OTHER
 from .statements import Statement, admit, known, taken_apart
@@ -160,12 +161,12 @@ class Database:
         self.step(shard.trace, method, began)
 
     def awaited(
-        self, began: float, method: str, sql: Any, error: BaseException | None = None
+        self, wait: Wait, method: str, sql: Any, error: BaseException | None = None
     ) -> None:
-        """An `async` call has ended: it is in no layer of the thread."""
+        """An `async` call has ended."""
         try:
-            took = clock() - began
             cell = self.cell(own.shard, method, sql)
+            took = wait.end(cell.label)
             kind = "" if error is None else type(error).__name__
             DURATION.observe(took, (self.system, cell.operation, self.address, kind))
             CALLS.add(1, cell.calls[1])

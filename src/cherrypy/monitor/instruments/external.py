@@ -14,6 +14,7 @@ from ..metrics import OVERFLOW
 from ..shards import Shard, own
 from ..table import stores
 from ..traces import EXTERNAL, clock
+from .awaits import Wait
 from .guard import guard_of
 
 DURATION = stores.HTTP_CLIENT_REQUEST_DURATION
@@ -70,6 +71,7 @@ class Call:
         "method",
         "scheme",
         "shard",
+        "wait",
     )
 
     def __init__(self, library: str, method: Any, scheme: Any, host: Any) -> None:
@@ -79,6 +81,7 @@ class Call:
         self.scheme = "https" if str(scheme) in ("https", "wss") else "http"
         self.host = admit_host(_plain(host))
         self.shard: Shard | None = None
+        self.wait: Wait | None = None  # of one that a coroutine waits for
         self.before = 0
         self.began = clock()
         with _lock:
@@ -96,6 +99,9 @@ class Call:
 
     def leave(self, *, step: bool = False) -> None:
         """Leave the layer again."""
+        if self.wait is not None:
+            self.wait.end(self.label)
+            self.wait = None
         if self.shard is not None:
             self.shard.trace.leave(self.before, self.label if step else "", self.began)
             self.shard = None

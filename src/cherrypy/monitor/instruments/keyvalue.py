@@ -7,7 +7,7 @@ from typing import Any
 
 from ..shards import Shard
 from ..table import stores
-from ..traces import clock
+from .awaits import Wait
 from .databases import DURATION, ERRORS
 from .external import admit_host
 from .guard import guard_of
@@ -61,14 +61,14 @@ class Store:
 
     def awaited(
         self,
-        began: float,
+        wait: Wait,
         word: str,
         address: str,
         found: Any,
         error: BaseException | None = None,
     ) -> None:
-        """An `async` call has ended: it is in no layer of the thread."""
-        self.count(clock() - began, word, address, found, error)
+        """An `async` call has ended."""
+        self.count(wait.end(f"{self.system} {word}"), word, address, found, error)
 
     def count(
         self,

@@ -1,6 +1,6 @@
 """psycopg (3): its methods, of classes that are plain Python, are replaced; with and without `async`.
 
-What an `async` call takes is counted, and no layer's: while it waits, its thread does other things.
+What an `async` call takes is the layer's of the page that waits for it, see `awaits`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 
 from ..shards import own
 from ..traces import DB, clock
+from .awaits import Wait
 from .databases import ROWS, Database, database
 from .patches import Patches
 
@@ -218,13 +219,13 @@ def _async_statement(name: str) -> Callable[[Any], Any]:
     def make(plain: Any) -> Any:
         async def method(cursor: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
             counted = _database(cursor._conn)
-            began = clock()
+            wait = Wait(DB)
             try:
                 answer = await plain(cursor, query, *args, **kwargs)
             except BaseException as error:
-                counted.awaited(began, name, sql_of(query, None), error)
+                counted.awaited(wait, name, sql_of(query, None), error)
                 raise
-            counted.awaited(began, name, sql_of(query, cursor))
+            counted.awaited(wait, name, sql_of(query, cursor))
             return answer
 
         return method

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..shards import own
-from ..traces import DB, clock
+from ..traces import DB
+from .awaits import Wait
 from .keyvalue import Store, word_of
 from .patches import Patches
 
@@ -122,13 +123,13 @@ def _pipeline(plain: Any) -> Any:
 def _async_command(plain: Any) -> Any:
     async def execute_command(self: Any, *args: Any, **options: Any) -> Any:
         word = word_of(args[0]) if args else ""
-        began = clock()
+        wait = Wait(DB)
         try:
             answer = await plain(self, *args, **options)
         except BaseException as error:
-            STORE.awaited(began, word, _address(self), None, error)
+            STORE.awaited(wait, word, _address(self), None, error)
             raise
-        STORE.awaited(began, word, _address(self), _found(word, answer))
+        STORE.awaited(wait, word, _address(self), _found(word, answer))
         return answer
 
     return execute_command
@@ -139,13 +140,13 @@ def _async_pipeline(plain: Any) -> Any:
         commands = _commands(self)
         if not commands:
             return await plain(self, *args, **kwargs)
-        began = clock()
+        wait = Wait(DB)
         try:
             answers = await plain(self, *args, **kwargs)
         except BaseException as error:
-            STORE.awaited(began, "PIPELINE", _address(self), None, error)
+            STORE.awaited(wait, "PIPELINE", _address(self), None, error)
             raise
-        STORE.awaited(began, "PIPELINE", _address(self), _found_by_all(commands, answers))
+        STORE.awaited(wait, "PIPELINE", _address(self), _found_by_all(commands, answers))
         return answers
 
     return execute

@@ -13,6 +13,7 @@ from typing import Any
 from ..shards import own
 from ..traces import DB, clock
 from . import pools
+from .awaits import Wait
 from .databases import database
 from .models import Models, layered
 from .patches import Patches
@@ -97,7 +98,7 @@ def _begun(
         return
     trace = own.trace
     loop = _get_running_loop() is not None
-    before = None if loop else trace.enter(DB)
+    before = Wait(DB) if loop else trace.enter(DB)
     method = "executemany" if many else "execute"
     context.__dict__[_NAME] = (connection, before, clock(), method, statement)
 
@@ -117,8 +118,8 @@ def _ended(context: Any, error: BaseException | None) -> None:
     connection, before, began, method, statement = call
     url = connection.engine.url
     counted = database(_system(connection.dialect), str(url.host or ""), LIBRARY)
-    if before is None:
-        counted.awaited(began, method, statement, error)
+    if isinstance(before, Wait):
+        counted.awaited(before, method, statement, error)
     elif error is None:
         counted.done(own.shard, before, began, method, statement)
     else:
