@@ -139,6 +139,17 @@ def test_time_is_that_of_the_layer_and_bodies_are_in_it(ask, service):
         assert request.spans[0][1] - request.spans[0][0] >= 0.05
 
 
+@pytest.mark.parametrize("ask", WAYS[5:])
+def test_what_a_loop_of_the_thread_waits_for_is_in_the_layer(ask, service):
+    with watching():
+        with serving() as request:
+            ask(f"{service}/200/0.1")
+        assert request.layers["external"] >= 0.1
+        assert request.steps == [("external", f"GET http://{HERE}")]
+        assert request.calls == {"external": 1}
+        assert abs(sum(request.layers.values()) - request.wall) < 1e-6
+
+
 @pytest.mark.parametrize("library", ["http.client", "urllib3", "requests"])
 def test_any_of_those_that_use_each_other_may_be_seen_alone(library, service):
     with watching(library) as seen, serving() as request:

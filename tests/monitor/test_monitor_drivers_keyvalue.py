@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import sys
 import time
 
 import pytest
@@ -235,3 +236,32 @@ def test_errors_of_memcached_are_its_own():
         with pytest.raises(pymemcache.MemcacheIllegalInputError):
             client.get("a b")
         assert seen.count(REQUESTS, "memcached", "error") == 2
+
+
+@pytest.mark.skipif(
+    sys.version_info >= (3, 12), reason="only on Pythons that pylibmc is built for"
+)
+def test_pylibmc_is_counted_once(memcached):
+    pylibmc = pytest.importorskip("pylibmc")
+    memcached.clear()
+    client = pylibmc.Client([f"127.0.0.1:{memcached.port}"], binary=False)
+    with watching("pylibmc") as seen:
+        assert isinstance(client, pylibmc.Client)
+        assert client.set("hush", "1")
+        assert client.get("hush") == "1"
+        assert client.get("missing") is None
+        assert client.get_multi(["hush", "missing"]) == {"hush": "1"}
+        assert client.set_multi({"a": 1}) == []
+        assert client.incr("a") == 2
+        assert client["a"] == 2
+        with pytest.raises(pylibmc.NotFound):
+            client.incr("gone")
+        assert seen.spread(OPERATION, "memcached", "set")[0] == 1
+        assert seen.spread(OPERATION, "memcached", "get_many")[0] == 1
+        assert seen.count(REQUESTS, "memcached", "miss") == 2
+        assert seen.count(REQUESTS, "memcached", "error") == 1
+        pool = pylibmc.ThreadMappedPool(client)
+        with pool.reserve() as other:
+            assert other.get("hush") == "1"
+    plain = pylibmc.Client([f"127.0.0.1:{memcached.port}"])
+    assert plain.get("hush") == "1"

@@ -83,7 +83,11 @@ class Spread:
         self.total += value
         if value > self.most:
             self.most = value
-        number = bucket(value)
+        if value > 0.0:  # `bucket`, without a call
+            fraction, exponent = frexp(value)
+            number = ((exponent + 126) << 4) + int(fraction * 32) - 16
+        else:
+            number = 0
         bound = self.scale.split.get(number)
         if bound is not None and value > bound:
             number = -number

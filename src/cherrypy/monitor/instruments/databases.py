@@ -100,7 +100,8 @@ class Database:
         took = now - began
         try:
             try:
-                cell = shard.calls[self, method, sql]
+                # Most calls are of this method: two look-ups, and no key is made.
+                cell = shard.calls[self][sql if method == "execute" else (method, sql)]
             except (KeyError, TypeError):
                 cell = self.cell(shard, method, sql)
             if trace.live is not None:
@@ -214,7 +215,9 @@ class Database:
     def cell(self, shard: Shard, method: str, sql: Any) -> Cell:
         """Where a statement is counted."""
         text = sql if type(sql) is str else text_of(sql)
-        known_: Cell | None = shard.calls.get((self, method, text))
+        key = text if method == "execute" else (method, text)
+        cells = shard.calls.setdefault(self, {})
+        known_: Cell | None = cells.get(key)
         if known_ is not None:
             return known_
         print_, operation, table = taken_apart(text, self.system)
@@ -229,9 +232,9 @@ class Database:
             (CALLS, (self.system, method)),
         )
         if len(text) <= LOOKED_AT:
-            if len(shard.calls) >= REMEMBERED:
-                shard.calls = {}
-            shard.calls[self, method, text] = cell
+            if len(cells) >= REMEMBERED:
+                cells.clear()
+            cells[key] = cell
         return cell
 
     def spread(self, shard: Shard, cell: Cell) -> Any:

@@ -35,7 +35,7 @@ def pylibmc(module: Any) -> Callable[[], object]:
 def _methods(client: Any, store: Store, server: Callable[[Any], str]) -> Callable[[], object]:
     patches = Patches()
     for name in METHODS:
-        if name in vars(client):
+        if hasattr(client, name):
             patches.method(client, name, _counted(name, store, server))
     return patches.end
 

@@ -24,6 +24,7 @@ class Models:
 
     def __init__(self, orm: str) -> None:
         self.orm = orm
+        self.labels: dict[str, str] = {}  # of steps, by operation: a few
 
     def method(self, operation: Any, *, always: bool = False) -> Callable[[Any], Any]:
         """Return what makes a counting method.
@@ -49,7 +50,10 @@ class Models:
                     return plain(*args, **kwargs)
                 finally:
                     name = self._name(operation, args, kwargs)
-                    ended = trace.leave(before, f"{self.orm} {name}", began)
+                    label = self.labels.get(name) or self.labels.setdefault(
+                        name, f"{self.orm} {name}"
+                    )
+                    ended = trace.leave(before, label, began)
                     self.observe(name, ended - began)
 
             return method

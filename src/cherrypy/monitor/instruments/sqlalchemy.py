@@ -1,6 +1,6 @@
 """SQLAlchemy: sessions are the layer `model`, their driver's calls are not; engines tell of their pools.
 
-Statements are counted by the instrument of the driver. Of drivers that have none, by events here.
+Statements are counted by the instrument of the driver; those of drivers that have none are here.
 """
 
 from __future__ import annotations
@@ -30,20 +30,15 @@ DRIVERS = {
     "psycopg2": "psycopg2",
 }
 _SYSTEMS = {"mssql": "microsoft.sql_server", "oracle": "oracle.db"}
-_NAME = "_monitor_call"
 
 
 def instrument(module: Any) -> Callable[[], object]:
     """Have engines and their pools counted: of `sqlalchemy`."""
     patches = Patches()
     patches.method(module.Engine, "raw_connection", _connection)
-    for event, listener in (
-        ("before_cursor_execute", _begun),
-        ("after_cursor_execute", _done),
-        ("handle_error", _failed),
-    ):
-        module.event.listen(module.Engine, event, listener)
-        patches.also(_removal(module.event, module.Engine, event, listener))
+    dialect = import_module("sqlalchemy.engine.default").DefaultDialect
+    for name in ("do_execute", "do_executemany", "do_execute_no_params"):
+        patches.method(dialect, name, _executing("executemany" if "many" in name else "execute"))
     return patches.end
 
 
@@ -91,16 +86,36 @@ def _connection(plain: Any) -> Any:
 # -- statements of drivers that have no instrument -------------------------------------------------
 
 
-def _begun(
-    connection: Any, cursor: Any, statement: Any, parameters: Any, context: Any, many: bool
-) -> None:
-    if context is None or _counts_itself(connection.dialect.driver, cursor):
-        return
-    trace = own.trace
-    loop = _get_running_loop() is not None
-    before = Wait(DB) if loop else trace.enter(DB)
-    method = "executemany" if many else "execute"
-    context.__dict__[_NAME] = (connection, before, clock(), method, statement)
+def _executing(method: str) -> Callable[[Any], Any]:
+    def make(plain: Any) -> Any:
+        # Not events: with listeners of its own an engine takes a slower way for all statements.
+        def do_execute(self: Any, cursor: Any, statement: Any, *args: Any, **kwargs: Any) -> Any:
+            if _counts_itself(self.driver, cursor):
+                return plain(self, cursor, statement, *args, **kwargs)
+            counted = database(_system(self), _host(cursor), LIBRARY)
+            if _get_running_loop() is not None:
+                wait = Wait(DB)
+                try:
+                    answer = plain(self, cursor, statement, *args, **kwargs)
+                except BaseException as error:
+                    counted.awaited(wait, method, statement, error)
+                    raise
+                counted.awaited(wait, method, statement)
+                return answer
+            shard = own.shard
+            before = shard.trace.enter(DB)
+            began = shard.trace.since
+            try:
+                answer = plain(self, cursor, statement, *args, **kwargs)
+            except BaseException as error:
+                counted.failed(shard, before, began, method, statement, error)
+                raise
+            counted.done(shard, before, began, method, statement)
+            return answer
+
+        return do_execute
+
+    return make
 
 
 def _counts_itself(driver: str, cursor: Any) -> bool:
@@ -111,29 +126,9 @@ def _counts_itself(driver: str, cursor: Any) -> bool:
     )
 
 
-def _ended(context: Any, error: BaseException | None) -> None:
-    call = context.__dict__.pop(_NAME, None) if context is not None else None
-    if call is None:
-        return
-    connection, before, began, method, statement = call
-    url = connection.engine.url
-    counted = database(_system(connection.dialect), str(url.host or ""), LIBRARY)
-    if isinstance(before, Wait):
-        counted.awaited(before, method, statement, error)
-    elif error is None:
-        counted.done(own.shard, before, began, method, statement)
-    else:
-        counted.failed(own.shard, before, began, method, statement, error)
-
-
-def _done(
-    connection: Any, cursor: Any, statement: Any, parameters: Any, context: Any, many: bool
-) -> None:
-    _ended(context, None)
-
-
-def _failed(context: Any) -> None:
-    _ended(context.execution_context, context.original_exception)
+def _host(cursor: Any) -> str:
+    """The server's address, where the driver's connection tells it."""
+    return str(getattr(getattr(cursor, "connection", None), "host", "") or "")
 
 
 # -- the model layer -------------------------------------------------------------------------------
