@@ -237,8 +237,12 @@ class Monitor(SimplePlugin):
     def serve(self) -> None:
         """See the requests of all servers there are, once they have started."""
         if self.running:
-            for adapter in {house.server, *house.servers.values()}:
-                self.watch(adapter.httpserver)
+            adapters = {house.server, *house.servers.values()}
+            # And those that a program has made by itself.
+            for listener in list(self.bus.listeners.get("start", ())):
+                adapters.add(getattr(listener, "__self__", None))
+            for adapter in adapters:
+                self.watch(getattr(adapter, "httpserver", None))
             for told in list(self.served):
                 told()
 
