@@ -262,6 +262,7 @@ class Worker:
         find, put = group.conns.get, group.inbox.append
         specials = []
         total = 0
+        self.came = self.now  # of bodies that are whole now, too
         try:
             for fd, mask in events:
                 conn = self.current = find(fd)
