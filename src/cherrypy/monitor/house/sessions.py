@@ -57,8 +57,9 @@ class Storage:
 
         def timed(session: Any, *args: Any, **kwargs: Any) -> Any:
             trace = own.trace
-            if (waits and session.locked) or trace.layer == SESSION:
-                return plain(session, *args, **kwargs)  # has it already, or calls that of its base
+            # Has it already; or calls that of its base; or is nobody's, and cleans up.
+            if (waits and session.locked) or trace.layer == SESSION or session._id is None:
+                return plain(session, *args, **kwargs)
             new = saves and not session._stored
             began = time.monotonic()
             before = trace.enter(SESSION)

@@ -87,6 +87,10 @@ def _checked(result: Any, error: BaseException | None) -> None:
 
 
 def _validated(result: Any, error: BaseException | None) -> None:
+    response = serving.response
+    if response.__dict__.get("_monitor_validated"):
+        return  # the hook runs again for the answer that it has made
+    response._monitor_validated = True
     fields = serving.request.headers
     if "If-None-Match" not in fields and "If-Match" not in fields:
         outcome = "none"
