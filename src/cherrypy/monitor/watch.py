@@ -72,8 +72,9 @@ class Watch(Patches):
                 trace = begin().trace
             if trace.live is None:
                 return run_hook(hook)
-            if trace.request is None:
-                trace.request = serving.request
+            request = serving.request
+            if trace.request is not request:
+                self.begun(trace, request)
             before, seconds = trace.layer, trace.seconds
             trace.layer = TOOLS
             now = clock()
@@ -96,7 +97,8 @@ class Watch(Patches):
             if trace.live is None:
                 run_hooks(request, point)
                 return
-            trace.request = request
+            if trace.request is not request:
+                self.begun(trace, request)
             before, seconds = trace.layer, trace.seconds
             trace.layer = TOOLS
             now = clock()
@@ -120,6 +122,13 @@ class Watch(Patches):
         self.replace(Hook, "__call__", watched_hook)
         self.replace(Request, "_run_hooks", watched_hooks)
         self.replace(Parked, "resume", watched_resume)
+
+    @staticmethod
+    def begun(trace: Any, request: Any) -> None:
+        """Note a request and its page before tools may put something in the place of that."""
+        trace.request = request
+        page = getattr(request.handler, "callable", None)
+        trace.page = None if isinstance(page, Exception) else page  # a NotFound is its own
 
     @staticmethod
     def seen(set_response: Any) -> Any:

@@ -201,19 +201,12 @@ class Task:
 def reloads(house: House, restarts: Restarts) -> None:
     """The autoreloader restarts the bus when files have changed."""
 
-    looking = threading.local()
-
-    def run(plugin: Any) -> None:
-        looking.now = True
-        try:
-            plain(plugin)
-        finally:
-            looking.now = False
-
     def restart(bus: Any) -> None:
         # Before: the main thread replaces the process as soon as the bus is exiting.
-        if getattr(looking, "now", False):
+        function = getattr(threading.current_thread(), "function", None)
+        if isinstance(function, Task):
+            function = function.function
+        if isinstance(getattr(function, "__self__", None), Autoreloader):
             restarts.again()
 
-    plain = house.patches.replace(Autoreloader, "run", run)
     house.before(Bus, "restart", restart)
