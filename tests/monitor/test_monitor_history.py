@@ -244,3 +244,20 @@ def test_marks(clockwork: Clockwork) -> None:
     assert history.marks(START, START + 5) == marks[:1]
     with pytest.raises(ValueError, match="not 'party'"):
         history.mark("party", "")
+
+
+@pytest.mark.parametrize(
+    ("retention", "words"),
+    [
+        ({"10s": "6 hours"}, "['10s']: '6 hours' is no length of time. Write a number and one of"),
+        ({"0s": "6h"}, "['0s']: '0s' is no length of time."),
+        ({"10s": "6h", "15s": "1d"}, "steps of 15 s are no multiple of 10 s."),
+        ({"1s": "6h"}, "steps of 1 s are no multiple of 1 s."),
+    ],
+)
+def test_a_retention_that_makes_no_sense_is_said(retention: dict[str, str], words: str) -> None:
+    with pytest.raises(ValueError, match="no ") as caught:
+        History(retention)
+    assert f"monitor.store.retention{words}" in str(caught.value).replace(
+        "retention: ", "retention"
+    )

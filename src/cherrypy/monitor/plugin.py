@@ -33,6 +33,7 @@ PARTS: tuple[str, ...] = (
     "house",
     "books",
     "history",
+    "alerts",
     "exporters.statsd",
     "exporters.otlp",
     "health",

@@ -84,6 +84,15 @@ def _is_rules(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and all(isinstance(rule, (dict, str)) for rule in value)
 
 
+def _is_mail(value: Any) -> bool:
+    keys = {"to", "from", "server", "tls", "user", "password"}
+    if not isinstance(value, dict) or not value.keys() <= keys:
+        return False
+    to = value.get("to", [])
+    to = [to] if isinstance(to, str) else to
+    return _is_names(to) and all("@" in item and item.isprintable() for item in to)
+
+
 def choice(*values: Any) -> Kind:
     """One of several values."""
     shown = [repr(value) for value in values]
@@ -243,6 +252,24 @@ SETTINGS: dict[str, Setting] = {
         Setting("alerts", [], "Rules; see the page on alerts.", Kind("a list of rules", _is_rules)),
         Setting("alerts.defaults", True, "Whether the rules for emergencies apply.", _flag),
         Setting("alerts.webhook", None, "Where alerts are posted to as JSON.", _url),
+        Setting(
+            "alerts.command",
+            None,
+            "A program with its arguments that is run for each alert, and reads it as JSON.",
+            Kind(
+                "None or a list of texts",
+                lambda value: value is None or (_is_names(value) and len(value) > 0),
+            ),
+        ),
+        Setting(
+            "alerts.mail",
+            None,
+            "Where alerts are mailed to, and how.",
+            Kind(
+                "None or a dict of 'to', and of 'from', 'server', 'tls', 'user', 'password'",
+                lambda value: value is None or _is_mail(value),
+            ),
+        ),
         Setting(
             "frontend.peers",
             [],

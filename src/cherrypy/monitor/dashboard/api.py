@@ -134,7 +134,7 @@ def inflight(front: Front, asked: Asked) -> Answer:
 
 def alerts(front: Front, asked: Asked) -> Answer:
     """The alerts that fire."""
-    return as_json([str(one) for one in front.data.alerts()])
+    return as_json([one.plain() for one in front.data.alerts()])
 
 
 # -- charts of the pages ---------------------------------------------------------------------------
