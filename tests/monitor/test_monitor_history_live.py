@@ -136,3 +136,12 @@ def test_a_second_monitor_on_one_file_stays_in_memory(tmp_path: Path) -> None:
     words = f"The monitor's history stays in memory: {path} is in use by process {os.getpid()}."
     assert words in said
     history.close()
+
+
+def test_alerts_are_a_part_and_an_assignment_is_to_the_setting(monitor: Any) -> None:
+    assert len(monitor.alerts.rules) == 4
+    monitor.alerts = ["mine: process.uptime >= 0", "not mine"]
+    assert monitor.settings["alerts"] == ["mine: process.uptime >= 0", "not mine"]
+    monitor.beat()
+    assert [rule.name for rule in monitor.alerts.rules][-1] == "mine"
+    assert len(monitor.alerts.wrong) == 1

@@ -13,5 +13,6 @@ def begin(monitor: Any) -> Any:
     """Begin to look at the rules: `monitor.alerts`."""
     from .watching import Alerts
 
-    monitor.alerts = Alerts(monitor)
-    return monitor.alerts
+    alerts = Alerts(monitor)
+    object.__setattr__(monitor, "alerts", alerts)  # an assignment would be to the setting
+    return alerts

@@ -93,6 +93,7 @@ def steps(start: float, end: float, step: float | None) -> tuple[list[float], fl
     if step is None:
         least = (end - start) / POINTS
         step = float(next((nice for nice in STEPS if nice >= least), ceil(least / 86400) * 86400))
+    step = float(step)
     if not step >= 1.0:
         raise ValueError(f"A step of {step!r} s: the least is 1 s.")
     first = floor(start / step)
