@@ -69,5 +69,5 @@ def test_of_how_many_it_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch
     for worker in range(200):
         site.take(snapshot(str(worker), 0, 1))
     silence(site, monkeypatch)
-    assert len(site._silent) == module.MOST_SILENT
+    assert len(site._gone) == module.MOST_GONE
     assert totals(site)[0] == 200

@@ -38,8 +38,11 @@ class Site:
         """Take a snapshot; one older than what is known is ignored."""
         name = snapshot.worker
         with self._lock:
-            self._gone.pop((name, snapshot.born), None)
             before = self._latest.get(name)
+            gone = self._gone.pop((name, snapshot.born), None)
+            if gone is not None and before is None:
+                before = self._latest[name] = gone  # it was only silent
+                self._seen[name] = time.monotonic()
             if before is not None:
                 if before.born != snapshot.born:
                     self._retire(before)

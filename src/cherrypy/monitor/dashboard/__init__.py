@@ -54,7 +54,7 @@ class Dashboard:
                     "monitor.dashboard.auth = 'token:...', a secret of your own."
                 )
             path = check_path(settings["dashboard.mount"])
-            self.mounted = Mount(monitor, self.front, path)
+            self.front.pause.mount = self.mounted = Mount(monitor, self.front, path)
         if listen:
             self._open(listen)
         monitor.beats.append(self.front.live.beat)
@@ -82,9 +82,9 @@ class Dashboard:
         """End it."""
         if self.front.live.beat in self.monitor.beats:
             self.monitor.beats.remove(self.front.live.beat)
+        self.front.end()
         if self.mounted is not None:
             self.mounted.end()
-        self.front.end()
         if self.server is not None and os.getpid() == self.pid:
             self.server.stop()
 

@@ -92,6 +92,14 @@ def set_level(front: Front, form: dict[str, str]) -> str:
     return front.levels.set(form.get("logger", ""), form.get("level", ""), minutes * 60)
 
 
+def pause(front: Front, form: dict[str, str]) -> str:
+    """Record nothing for a while, or again."""
+    if form.get("do") == "resume":
+        return front.pause.end()
+    minutes = number_of(form, "minutes", 5.0, 0.1, LONGEST / 60)
+    return front.pause.begin(minutes * 60)
+
+
 def profile(front: Front, form: dict[str, str]) -> Any:
     """Begin a profile. Raises Refusal while another one runs."""
     from .profiles import LONGEST as longest

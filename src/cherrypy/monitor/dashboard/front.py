@@ -16,6 +16,7 @@ from .data import Data
 from .guard import FIELDS, Guard
 from .live import Live
 from .markup import tag
+from .pauses import Pause
 from .profiles import Profiles
 
 STATIC = os.path.join(os.path.dirname(os.path.abspath(__file__)), "static")
@@ -56,6 +57,7 @@ class Front:
         self.live = Live(self)
         self.profiles = Profiles()
         self.levels = Levels()
+        self.pause = Pause()
 
     @property
     def service(self) -> str:
@@ -76,6 +78,7 @@ class Front:
         self.live.end()
         self.profiles.end()
         self.levels.end()
+        self.pause.end()
 
     # -- the gateway -------------------------------------------------------------------------------
 

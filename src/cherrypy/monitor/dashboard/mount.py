@@ -6,11 +6,13 @@ It stands before the recorder, so it is not among the requests that are counted.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...framework.site import site as house
-from .front import Front
 from .guard import Unsafe
+
+if TYPE_CHECKING:
+    from .front import Front
 
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
@@ -37,12 +39,11 @@ class Mount:
 
     def serve(self) -> None:
         """Stand before the gateways of the servers that have started."""
-        for adapter in {house.server, *house.servers.values()}:
-            kirsch = getattr(adapter.httpserver, "kirsch", None)
-            if kirsch is not None and not any(one is kirsch for one, _, _ in self._undo):
+        for kirsch in servers():
+            if not any(one is kirsch for one, _, _ in self._undo):
                 before = kirsch.gateway
                 after = self.gateway(before)
-                _answer_by(kirsch, after)
+                answer_by(kirsch, after)
                 self._undo.append((kirsch, before, after))
 
     def gateway(self, others: Any) -> Any:
@@ -56,6 +57,7 @@ class Mount:
             return others(exchange)
 
         gateway.__wrapped__ = others  # type: ignore[attr-defined]  # as functools has it
+        gateway.mounted = True  # type: ignore[attr-defined]  # `pauses` looks for it
         return gateway
 
     def end(self) -> None:
@@ -64,10 +66,18 @@ class Mount:
         while self._undo:
             kirsch, before, after = self._undo.pop()
             if kirsch.gateway is after:
-                _answer_by(kirsch, before)
+                answer_by(kirsch, before)
 
 
-def _answer_by(kirsch: Any, gateway: Any) -> None:
+def servers() -> list[Any]:
+    """The servers of the site that serve by ours."""
+    found = {house.server, *house.servers.values()}
+    made = [getattr(adapter.httpserver, "kirsch", None) for adapter in found]
+    return [kirsch for kirsch in made if kirsch is not None]
+
+
+def answer_by(kirsch: Any, gateway: Any) -> None:
+    """Have a server answer by another gateway, from the next request on."""
     kirsch.gateway = gateway
     for worker in list(kirsch.pool.workers):
         worker.gateway = gateway

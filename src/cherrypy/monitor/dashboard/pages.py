@@ -83,18 +83,20 @@ def page(
             tag("div", figures(front, asked), main, _footer(front), class_="content"),
             data_base=base,
             data_board=board.name,
-            data_refresh=refresh_of(board, span),
+            data_refresh=refresh_of(front, board, span),
         ),
         lang="en",
     )
     return Markup("<!DOCTYPE html>" + whole)
 
 
-def refresh_of(board: Board, span: Span | None) -> float:
+def refresh_of(front: Front, board: Board, span: Span | None) -> float:
     """How many seconds after the last time a page asks for itself again; 0: never."""
     if span is not None:
         return float(min(60, max(3, span.step // 2)))
-    return {"live": 1.0, "slow": 5.0, "profile": 1.0}.get(board.name, 0.0)
+    if board.name == "profile":
+        return 1.0 if front.profiles.running else 0.0
+    return {"live": 1.0, "slow": 5.0}.get(board.name, 0.0)
 
 
 def _header(front: Front, asked: Asked) -> Markup:

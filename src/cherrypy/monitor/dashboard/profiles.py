@@ -24,16 +24,17 @@ Stack = tuple[str, ...]
 IDLE = frozenset(
     (
         ("threading.py", "wait"),
+        ("workers.py", "wait"),
+        ("server.py", "wait"),
+        ("poller.py", "poll"),
+        ("housekeeper.py", "run"),
+        ("wspbus.py", "_pause"),
+        ("interpreter.py", "delay_of"),
         ("threading.py", "_wait_for_tstate_lock"),
         ("threading.py", "join"),
         ("selectors.py", "select"),
         ("queue.py", "get"),
-        ("workers.py", "follow"),
-        ("workers.py", "lead"),
         ("poller.py", "wait"),
-        ("poller.py", "poll"),
-        ("housekeeper.py", "run"),
-        ("wspbus.py", "wait"),
     )
 )
 
@@ -161,6 +162,11 @@ class Profiles:
             self._kept.append(profile)
         threading.Thread(target=profile.run, name="monitor-profile", daemon=True).start()
         return profile
+
+    @property
+    def running(self) -> bool:
+        """Whether one is on its way."""
+        return bool(self._kept) and not self._kept[-1].over
 
     def get(self, number: int) -> Profile | None:
         """Return a profile that is kept."""

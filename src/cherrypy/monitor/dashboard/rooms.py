@@ -227,7 +227,14 @@ def processes(front: Front, asked: Asked, span: Span) -> Markup:
         else empty("Nothing is known of any process yet.")
     )
     collect = action(front, asked, "/runtime/collect", "Collect garbage", data_into="said")
-    return section("Processes", shown, collect, name="processes")
+    if front.pause.on:
+        do: tuple[Markup, ...] = (tag("input", type="hidden", name="do", value="resume"),)
+        pause = action(front, asked, "/runtime/pause", "Record again", *do, data_into="said")
+    else:
+        minutes = tag("input", type="number", name="minutes", value="5", min="1", max="60")
+        for_ = tag("label", "for ", minutes, " minutes")
+        pause = action(front, asked, "/runtime/pause", "Pause recording", for_, data_into="said")
+    return section("Processes", shown, tag("div", collect, pause, class_="row"), name="processes")
 
 
 def loggers(front: Front, asked: Asked, span: Span) -> Markup:
@@ -415,5 +422,6 @@ ACTIONS: dict[str, Callable[[Front, Asked], Answer]] = {
     "/profile/begin": begin_profile,
     "/live/stack": stack,
     "/runtime/collect": _act("runtime", lambda front, form: actions.collect()),
+    "/runtime/pause": _act("runtime", actions.pause),
     "/logs/level": _act("logs", actions.set_level),
 }

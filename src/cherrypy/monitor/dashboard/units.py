@@ -77,7 +77,7 @@ def digits(value: float) -> str:
         return f"{value:.1f}".removesuffix(".0")
     if size >= 0.995 or size == 0:
         return f"{value:.2f}".rstrip("0").rstrip(".")
-    return f"{value:.2g}" if size >= 0.0005 else f"{value:.1e}"
+    return f"{value:.2g}" if size >= 0.0005 else f"{value:.1e}".replace("e-0", "e-")
 
 
 def whole(value: Any) -> str:

@@ -1,0 +1,275 @@
+"""The dashboard in a real browser, over a site under load: charts, figures that move, three widths, two themes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dashboard_kit import BROWSER, Site, loaded, served, until
+
+from cherrypy.monitor.dashboard import units
+from cherrypy.monitor.dashboard.boards import BOARDS
+
+sys.path.append(BROWSER)
+
+import chromium
+
+PAGES = [f"/{name}" for name in BOARDS]
+WIDTHS = ((360, 740), (820, 1100), (1440, 900))
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    """A site that has been asked for this and that for some seconds, and goes on being asked."""
+    with served() as one, loaded(one):
+        until(lambda: len(one.look("/api/routes").json) >= 6)
+        until(lambda: one.look("/api/board?board=overview&range=5m").json["charts"])
+        yield one
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[chromium.Browser]:
+    if chromium.command() is None:
+        pytest.skip("Chromium is not installed")
+    with chromium.browser() as one:
+        yield one
+
+
+def window(browser: chromium.Browser, width: int, height: int, dark: bool = False) -> None:
+    browser.call(
+        "Emulation.setDeviceMetricsOverride",
+        width=width,
+        height=height,
+        deviceScaleFactor=1,
+        mobile=width < 600,
+    )
+    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+    browser.call("Emulation.setEmulatedMedia", features=[scheme])
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS, ids=lambda width: str(width[0]))
+def test_every_page_fits_and_nothing_complains(
+    browser: chromium.Browser, site: Site, width: tuple[int, int], dark: bool
+) -> None:
+    window(browser, *width, dark)
+    browser.complaints.clear()
+    for path in [*PAGES, "/route?route=/item/%7Bnumber%7D"]:
+        browser.open(site.url + path)
+        browser.until("Number(document.body.dataset.beats) > 0")
+        assert browser.run("document.documentElement.scrollWidth") <= width[0], path
+        assert browser.complaints == [], path
+        colours = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
+        assert (sum(browser.run(colours)[:3]) < 200) == dark
+
+
+def test_charts_are_drawn(browser: chromium.Browser, site: Site) -> None:
+    window(browser, 1440, 900)
+    browser.open(site.url + "/?range=5m")
+    browser.until("document.querySelectorAll('figure.chart').length >= 5")
+    browser.until(
+        "[...document.querySelectorAll('figure.chart .plot')].every((one) => one.dataset.drawn)"
+    )
+    # Something has been painted in each of them: their canvas has pixels of more than two kinds.
+    painted = """[...document.querySelectorAll('figure.chart canvas')].map((canvas) => {
+        const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        const seen = new Set();
+        for (let at = 0; at < data.length; at += 4) seen.add(data.slice(at, at + 4).join());
+        return seen.size;
+    })"""
+    assert min(browser.run(painted)) > 2
+
+
+def test_figures_and_charts_move(browser: chromium.Browser, site: Site) -> None:
+    window(browser, 1440, 900)
+    browser.open(site.url + "/?range=5m")
+    browser.until("!!document.querySelector('.chart [data-drawn]')")
+    shown = "document.querySelector('[data-figure=rate]').innerText"
+    before = browser.run(shown)
+    browser.until(f"{shown} !== {json.dumps(before)}")
+    beats = int(browser.run("document.body.dataset.beats"))
+    browser.until(f"Number(document.body.dataset.beats) >= {beats + 3}")
+    # The charts ask anew, too, and keep what the reader has opened, and where he is.
+    browser.run(
+        "window.plot = document.querySelector('.chart .u-wrap'); "
+        "document.querySelector('.numbers').open = true; "
+        "document.querySelector('.ranges a:last-child').focus(); scrollTo(0, 300); null"
+    )
+    cells = "document.querySelector('.numbers tbody').innerText"
+    before = browser.run(cells)
+    browser.until(f"{cells} !== {json.dumps(before)}")
+    assert browser.run("document.querySelector('.numbers').open")
+    assert browser.run("document.activeElement === document.querySelector('.ranges a:last-child')")
+    assert browser.run("scrollY") == 300
+    assert browser.run("window.plot === document.querySelector('.chart .u-wrap')")
+
+
+def test_the_pointer_reads_values(browser: chromium.Browser, site: Site) -> None:
+    window(browser, 1440, 900)
+    browser.open(site.url + "/?range=5m")
+    browser.until("!!document.querySelector('.chart .u-over')")
+    browser.run("scrollTo(0, 0)")
+    place = browser.run(
+        "(({left, top, width, height}) => [left + width - 12, top + height / 2])"
+        "(document.querySelector('.chart .u-over').getBoundingClientRect())"
+    )
+    for step in (5, 0):
+        browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=place[0] - step, y=place[1])
+    browser.until("/\\d\\d:\\d\\d:\\d\\d/.test(document.querySelector('.chart .at').innerText)")
+
+
+def test_the_page_stands_still_when_told(browser: chromium.Browser, site: Site) -> None:
+    browser.open(site.url + "/")
+    browser.until("Number(document.body.dataset.beats) > 0")
+    browser.click("#pause")
+    assert browser.run("document.querySelector('#pause').getAttribute('aria-pressed')") == "true"
+    beats = browser.run("document.body.dataset.beats")
+    asked = site.look("/api/now").json["at"]
+    until(lambda: site.look("/api/now").json["at"] > asked + 2.5)
+    assert browser.run("document.body.dataset.beats") == beats
+
+
+def test_a_theme_is_kept(browser: chromium.Browser, site: Site) -> None:
+    window(browser, 1440, 900)
+    browser.open(site.url + "/errors")
+    browser.click("#theme")
+    assert browser.run("document.documentElement.dataset.theme") == "dark"
+    browser.open(site.url + "/server")
+    assert browser.run("document.documentElement.dataset.theme") == "dark"
+    browser.click("#theme")
+    browser.click("#theme")
+    assert browser.run("document.documentElement.dataset.theme") is None
+
+
+def test_a_profile(browser: chromium.Browser, site: Site) -> None:
+    window(browser, 1440, 900)
+    browser.open(site.url + "/profile")
+    browser.type("[name=seconds]", "1.5")
+    browser.follow("form.action button")
+    browser.until("!!document.querySelector('svg.flame')")
+    names = browser.run(
+        "[...document.querySelectorAll('svg.flame title')].map((one) => one.textContent).join('\\n')"
+    )
+    assert "Shop.report" in names or "report (" in names  # co_qualname came with Python 3.11
+    boxes = browser.run("document.querySelectorAll('svg.flame rect').length")
+    assert boxes > 5
+    # A box leads to what is above it.
+    browser.run(
+        "window.leaving = true; [...document.querySelectorAll('svg.flame a')].at(-1)"
+        ".dispatchEvent(new MouseEvent('click', {bubbles: true, cancelable: true})); null"
+    )
+    browser.until("!window.leaving && document.readyState === 'complete'")
+    assert "focus=" in browser.run("location.search")
+    assert browser.run("!!document.querySelector('svg.flame')")
+
+
+def test_the_stack_of_a_request(browser: chromium.Browser, site: Site, tmp_path: Path) -> None:
+    import threading
+
+    asking = threading.Thread(target=site.ask, args=("/slow?seconds=6",), daemon=True)
+    asking.start()
+    browser.open(site.url + "/live")
+    found = (
+        "[...document.querySelectorAll('tbody tr')].find((one) => one.innerText.includes('/slow'))"
+    )
+    browser.until(f"!!({found})")
+    browser.run(f"({found}).querySelector('button').click(); null")
+    browser.until("document.querySelector('#stack').innerText.includes('in slow')")
+    asking.join(20)
+
+
+def test_actions_say_what_they_did(browser: chromium.Browser, site: Site) -> None:
+    browser.complaints.clear()
+    browser.open(site.url + "/runtime")
+    browser.click("[action='/runtime/collect'] button")
+    browser.until("document.querySelector('#said').innerText.includes('were collected')")
+    browser.open(site.url + "/logs")
+    browser.click("[action='/logs/level'] button")
+    browser.until("document.querySelector('#said').innerText.includes('logs DEBUG for')")
+    assert browser.complaints == []
+
+
+def test_what_a_screen_reader_meets(browser: chromium.Browser, site: Site) -> None:
+    window(browser, 1440, 900)
+    for path in PAGES:
+        browser.open(site.url + path)
+        landmarks = ("header", "nav[aria-label]", "main", "footer")
+        for one in landmarks:
+            assert browser.run(f"document.querySelectorAll({json.dumps(one)}).length") == 1, path
+        assert browser.run("document.querySelectorAll('h1').length") == 1
+        unnamed = (
+            "[...document.querySelectorAll('input:not([type=hidden]), select')]"
+            ".filter((one) => !one.closest('label')).length"
+        )
+        assert browser.run(unnamed) == 0
+        assert browser.run("document.querySelectorAll('nav [aria-current=page]').length") == 1
+        assert browser.run("document.querySelector('[role=status]').ariaLive") == "polite"
+        # A chart is named by its heading, and has its figures in a table.
+        bare = (
+            "[...document.querySelectorAll('figure.chart')].filter((one) => "
+            "!one.querySelector('.numbers table caption') || "
+            "!document.getElementById(one.getAttribute('aria-labelledby'))).length"
+        )
+        assert browser.run(bare) == 0
+
+
+def test_the_first_key_leads_past_the_navigation(browser: chromium.Browser, site: Site) -> None:
+    browser.open(site.url + "/errors")
+    for kind in ("keyDown", "keyUp"):
+        browser.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab")
+    assert browser.run("document.activeElement.getAttribute('href')") == "#main"
+
+
+def test_without_scripts(browser: chromium.Browser, site: Site) -> None:
+    """What the server has drawn is there, with its values."""
+    browser.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        browser.call("Page.navigate", url=site.url + "/?range=5m")
+        browser.until("document.querySelectorAll('figure.chart svg.drawing').length >= 5")
+        assert browser.run("document.querySelectorAll('.u-wrap').length") == 0
+        assert "req/s" in browser.text("[data-figure=rate]")
+        hidden = "getComputedStyle(document.querySelector('#pause')).display"
+        assert browser.run(hidden) == "none"
+    finally:
+        browser.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+FIGURES = (
+    0,
+    0.0000004,
+    0.00001234,
+    0.0009994,
+    0.00123,
+    0.0456,
+    0.5,
+    0.99949,
+    0.9996,
+    1.2345,
+    9.99,
+    12.34,
+    99.96,
+    119,
+    121,
+    3599,
+    3700,
+    9999,
+    86399,
+    100000,
+    200000,
+    1234567,
+    4.2e9,
+    7.1e12,
+)
+
+
+def test_figures_are_said_alike_by_server_and_script(browser: chromium.Browser, site: Site) -> None:
+    browser.open(site.url + "/")
+    for unit in ("s", "By", "By/s", "%", "req/s", "/min", ""):
+        script = (
+            f"import('/static/format.js').then((it) => {json.dumps(FIGURES)}"
+            f".map((one) => it.show(one, {json.dumps(unit)})))"
+        )
+        assert browser.run(script) == [units.show(one, unit) for one in FIGURES], unit
