@@ -246,3 +246,17 @@ def test_compressed_when_asked(site: Site) -> None:
     packed = site.ask("/", headers={"Accept-Encoding": "gzip"})
     assert packed.headers["Content-Encoding"] == "gzip"
     assert len(packed.body) < len(plain.body)
+
+
+def test_the_dashboard_knows_what_was_asked(site: Site) -> None:
+    """The showcase is watched: the way to the dashboard, and what stands there."""
+    answer = site.ask("/dashboard")
+    assert answer.status == 303
+    found = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/", answer.headers["Location"])
+    assert found
+    shown = Site("127.0.0.1", int(found[1]))
+    deadline = time.monotonic() + 10
+    while not any(one["route"] == "/form" for one in json.loads(shown.ask("/api/routes").text)):
+        assert time.monotonic() < deadline
+        site.ask("/form")
+        time.sleep(0.1)

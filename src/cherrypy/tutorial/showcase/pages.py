@@ -113,6 +113,14 @@ class Showcase:
         return page("/", "home.html", version=cherrypy.__version__)
 
     @cherrypy.expose
+    def dashboard(self) -> None:
+        """What the monitor has seen is on a port of its own: the next free one, if that is taken."""
+        shown = getattr(cherrypy.engine.monitor, "dashboard", None)
+        if shown is None or not shown.url.startswith("http"):
+            raise cherrypy.HTTPError(404, "The dashboard is off.")
+        raise cherrypy.HTTPRedirect(shown.url + "/", 303)
+
+    @cherrypy.expose
     def form(self, name: str = "", fruit: str = "cherry", count: str = "3") -> str:
         answer, problem = "", ""
         if cherrypy.request.method == "POST":
