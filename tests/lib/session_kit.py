@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from cherrypy.framework.helpers import expose
+from cherrypy.framework.serving import serving
 from cherrypy.framework.site import site as owner
 
 KINDS = ["ram", "file", "json", "sqlite", "redis", "memcached", "postgresql"]
@@ -456,3 +457,54 @@ def expire_lease(store, id):
     else:
         assert store.ask("SELECT until FROM cherrypy_sessions_locks")[0][0] > time.time() + 10
         store.ask("UPDATE cherrypy_sessions_locks SET until = 1")
+
+
+# -------------------------------------------------------------------- who reads and who writes
+
+SOON = 0.5  # seconds
+
+
+class Pages(Root):
+    """What a page does with its session depends on the request."""
+
+    @expose
+    def look(self, key="n"):
+        return f"{owner.session.get(key)!r} {owner.session.locked}"
+
+    @expose
+    def hold(self):
+        """Take the lock by writing, and keep it until told."""
+        owner.session["held"] = True
+        self.entered.set()
+        assert self.go.wait(20)
+        return "held"
+
+    @expose
+    def grow(self):
+        """Change a list that is in the session."""
+        owner.session["list"].append(1)
+        return str(len(owner.session["list"]))
+
+    @expose
+    def start_list(self):
+        owner.session["list"] = []
+        return "started"
+
+    @expose
+    def sometimes(self):
+        """Read, or read, wait and write: the same page."""
+        session = owner.session
+        n = session.get("n", 0)
+        if serving.request.headers.get("X-Write"):
+            self.entered.set()
+            assert self.go.wait(20)
+            session["n"] = n + 1
+        return f"{session.get('n')} {session.locked}"
+
+
+def ask(site, path, headers, query=""):
+    """The answer, and whether it came soon."""
+    began = time.monotonic()
+    answer = site(path, query, headers=headers)
+    assert answer.status == 200, answer.body
+    return answer.text, time.monotonic() - began < SOON

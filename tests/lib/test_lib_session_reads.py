@@ -9,15 +9,15 @@ import time
 
 import pytest
 import session_kit
-from session_kit import KINDS, SHARED, Root, Slow, back, until
+from security_kit import served
+from session_kit import KINDS, SHARED, SOON, Pages, Slow, ask, back
 
+import cherrypy
 from cherrypy.framework.errors import HTTPRedirect
 from cherrypy.framework.helpers import expose
 from cherrypy.framework.serving import serving
 from cherrypy.framework.site import site as owner
 from cherrypy.lib import sessionreads, sessions
-
-SOON = 0.5  # seconds
 
 
 @pytest.fixture(autouse=True)
@@ -38,52 +38,6 @@ def store(kind, tmp_path):
 @pytest.fixture
 def conf(store):
     return session_kit.configuration(store)
-
-
-class Pages(Root):
-    """What a page does with its session depends on the request."""
-
-    @expose
-    def look(self, key="n"):
-        return f"{owner.session.get(key)!r} {owner.session.locked}"
-
-    @expose
-    def hold(self):
-        """Take the lock by writing, and keep it until told."""
-        owner.session["held"] = True
-        self.entered.set()
-        assert self.go.wait(20)
-        return "held"
-
-    @expose
-    def grow(self):
-        """Change a list that is in the session."""
-        owner.session["list"].append(1)
-        return str(len(owner.session["list"]))
-
-    @expose
-    def start_list(self):
-        owner.session["list"] = []
-        return "started"
-
-    @expose
-    def sometimes(self):
-        """Read, or read, wait and write: the same page."""
-        session = owner.session
-        n = session.get("n", 0)
-        if serving.request.headers.get("X-Write"):
-            self.entered.set()
-            assert self.go.wait(20)
-            session["n"] = n + 1
-        return f"{session.get('n')} {session.locked}"
-
-
-def ask(site, path, headers, query=""):
-    """The answer, and whether it came soon."""
-    began = time.monotonic()
-    answer = site(path, query, headers=headers)
-    assert answer.status == 200, answer.body
-    return answer.text, time.monotonic() - began < SOON
 
 
 # ------------------------------------------------------------------------------ no waiting
@@ -144,6 +98,110 @@ def test_a_session_that_was_removed_is_not_brought_back_by_a_reader(serve, conf,
         assert site("/delete", headers=headers).status == 200
         assert slow.end().body == b"1"
     assert store.kept() == []
+
+
+class Simple(Pages):
+    """Pages whose code says what they do."""
+
+    @expose
+    def glance(self):
+        return f"{cherrypy.session.get('n')} {cherrypy.session.locked}"
+
+    @expose
+    def add(self):
+        cherrypy.session["n"] = cherrypy.session.get("n", 0) + 1
+        return str(cherrypy.session["n"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_simple_page_waits_for_nobody_the_first_time(serve, conf):
+    site = serve(Simple(), conf)
+    headers = back(site("/add"))
+    with Slow(site, "/hold", headers):
+        assert ask(site, "/glance", headers) == ("1 False", True)
+    assert sessionreads._reads_only
+
+
+def test_a_tool_of_a_simple_page_is_not_judged_by_its_code(serve, conf):
+    """What the page's code shows says nothing of hooks: those of a page that is not known lock."""
+
+    def count():
+        session = cherrypy.session
+        session["hits"] = session.get("hits", 0) + 1
+
+    from cherrypy.framework.tools import Tool, default_toolbox
+
+    default_toolbox.hits = Tool("before_handler", count)
+    try:
+        site = serve(Simple(), {**conf, "tools.hits.on": True})
+        headers = back(site("/add"))
+        threads = [
+            threading.Thread(target=lambda: [site("/glance", headers=headers) for _ in range(20)])
+            for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(50)
+        assert ask(site, "/look", headers, "key=hits")[0] == "162 True"
+    finally:
+        del default_toolbox.hits
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_over_sockets(conf):
+    """A page holds the session for two seconds, and one of the same client answers meanwhile."""
+
+    class Root:
+        @cherrypy.expose
+        def slow(self):
+            cherrypy.session["slow"] = True
+            time.sleep(2)
+            return "slow"
+
+        @cherrypy.expose
+        def read(self):
+            return str(cherrypy.session.get("n"))
+
+        @cherrypy.expose
+        def helped(self):
+            return help_to_read()
+
+        @cherrypy.expose
+        def count(self):
+            cherrypy.session["n"] = cherrypy.session.get("n", 0) + 1
+            return str(cherrypy.session["n"])
+
+    def help_to_read():
+        return str(cherrypy.session.get("n"))
+
+    with served(Root(), {"/": conf}) as get:
+        cookie = get("/count").cookies
+        assert get("/helped", cookie=cookie).text == "1"
+        answers = []
+        slow = threading.Thread(target=lambda: answers.append(get("/slow", cookie=cookie).text))
+        slow.start()
+        try:
+            time.sleep(0.5)
+            began = time.monotonic()
+            for path in ("/read", "/helped") * 5:
+                assert get(path, cookie=cookie).text == "1"
+                assert time.monotonic() - began < SOON
+                began = time.monotonic()
+            assert answers == []
+        finally:
+            slow.join(20)
+        # And who writes has waited for it.
+        assert answers == ["slow"]
+        threads = [
+            threading.Thread(target=lambda: [get("/count", cookie=cookie) for _ in range(10)])
+            for _ in range(5)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(50)
+        assert get("/count", cookie=cookie).text == "52"
 
 
 # ----------------------------------------------------------------------- no update is lost
@@ -433,108 +491,3 @@ def test_who_waits_too_long_to_write_is_told(serve, conf):
         site.app.root.go = release
     assert answers[0].status == 503
     assert ask(site, "/look", headers)[0] == "1 True"
-
-
-# ------------------------------------------------------------------- what is seen in memory
-
-
-class Thing:
-    def __init__(self, **more):
-        self.__dict__.update(more)
-
-    def __eq__(self, other):
-        raise AssertionError("somebody has compared")
-
-    __hash__ = None
-
-
-class Slotted:
-    __slots__ = ("a",)
-
-
-@pytest.mark.parametrize(
-    ("value", "change"),
-    [
-        ([1], lambda it: it.append(2)),
-        ([1], lambda it: it.__setitem__(0, 2)),
-        ({"a": [1]}, lambda it: it["a"].clear()),
-        ({"a": 1}, lambda it: it.update(a=2)),
-        ({1, 2}, lambda it: it.add(3)),
-        (([],), lambda it: it[0].append(1)),
-        (bytearray(b"a"), lambda it: it.extend(b"b")),
-        (Thing(a=1), lambda it: setattr(it, "a", 2)),
-        (Thing(a=[]), lambda it: it.a.append(1)),
-        (Thing(), lambda it: setattr(it, "b", 1)),
-    ],
-)
-def test_changes_in_values_are_seen(value, change):
-    data = {"key": value}
-    before = sessionreads.fingerprint(data)
-    assert before is not None
-    assert sessionreads.fingerprint(data) == before
-    change(value)
-    assert sessionreads.fingerprint(data) != before
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        threading.Lock(),
-        Slotted(),
-        iter([1]),
-        [1] * 1000,
-        Thing(a=threading.Lock()),
-        (n for n in ""),
-    ],
-)
-def test_what_cannot_be_seen_is_read_under_the_lock(serve, conf, value):
-    assert sessionreads.fingerprint({"key": value}) is None
-
-    class Opaque(Pages):
-        @expose
-        def keep(self):
-            owner.session["value"] = value
-            return "kept"
-
-    site = serve(Opaque(), conf)
-    headers, others = back(site("/keep")), back(site("/count"))
-    for _ in range(2):
-        assert ask(site, "/look", headers)[0] == "None True"
-    # Of others the page reads freely.
-    assert [ask(site, "/look", others)[0] for _ in range(2)] == ["1 True", "1 False"]
-    assert ask(site, "/look", headers)[0] == "None True"
-
-
-def test_a_circle_comes_to_an_end():
-    circle: list = []
-    circle.append(circle)
-    assert sessionreads.fingerprint({"key": circle}) is None
-
-
-def test_readers_are_safe_from_a_dict_that_changes_its_size(serve, conf):
-    """Whoever iterates a session has a view of its own while another fills it."""
-
-    class Filling(Pages):
-        @expose
-        def fill(self):
-            for n in range(3000):
-                owner.session[f"k{n % 150}"] = n
-                if n % 150 == 149:
-                    owner.session.clear()
-            return "full"
-
-        @expose
-        def walk(self):
-            for _ in range(50):
-                sum(1 for _ in owner.session.items())
-            return "x"
-
-    site = serve(Filling(), conf)
-    headers = back(site("/count"))
-    site("/walk", headers=headers)
-    filling = threading.Thread(target=lambda: [site("/fill", headers=headers) for _ in range(5)])
-    filling.start()
-    try:
-        until(lambda: ask(site, "/walk", headers)[0] == "x" and not filling.is_alive())
-    finally:
-        filling.join(20)

@@ -36,6 +36,13 @@ def _page(handler: Any, request: Any) -> tuple[Any, ...] | None:
     return (function, request.method, bool(request.query_string), bool(args))
 
 
+def _remember(page: tuple[Any, ...]) -> None:
+    """A page has been found to read only, unless it is known to write by now."""
+    if len(_reads_only) >= LIMIT:
+        _reads_only.clear()
+    _reads_only.setdefault(page, True)
+
+
 def reading_of(handler: Any) -> Reading | None:
     """Return how this request reads its session; None if it is of a page that writes, or cannot be known.
 
@@ -48,7 +55,15 @@ def reading_of(handler: Any) -> Reading | None:
     known = _reads_only.get(page)
     if known is False:
         return None
-    return Reading(page, free=known is True)
+    if known is None and serving.request.stage == "handler":
+        # It is the page that asks, and not a tool, of which its code says nothing.
+        from .sessioncode import only_reads
+
+        made = getattr(handler, "callable", handler)
+        known = only_reads(page[0], made is not page[0])
+        if known:
+            _remember(page)
+    return Reading(page, free=bool(known))
 
 
 class Reading:
@@ -84,9 +99,7 @@ class Reading:
         # One that failed, or sent its client away, may not have come to what it does.
         status = str(serving.response.status or 200)[:3]
         if self.unchanged and not self.free and (status.startswith("2") or status == "304"):
-            if len(_reads_only) >= LIMIT:
-                _reads_only.clear()
-            _reads_only.setdefault(self._page, True)  # it may be known to write by now
+            _remember(self._page)
 
     def others(self, keys: Iterable[Any]) -> None:
         """Take note of what others have written, now that there is the lock."""
