@@ -309,6 +309,35 @@ def test_an_upload_has_file_name_and_type() -> None:
     assert answers()["upload"] == "a.txt text/x-own content"
 
 
+def test_a_body_and_a_configuration_may_be_replaced() -> None:
+    class Body:
+        def __init__(self, inner: Any) -> None:
+            self.inner = inner
+
+        def process(self) -> None:
+            cherrypy.request.params["own"] = "processed"
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.inner, name)
+
+    def replace() -> None:
+        cherrypy.request.body = Body(cherrypy.request.body)
+        cherrypy.request.config = cherrypy._cpconfig.Config({"global": {"own": 7}})
+
+    class Page:
+        @cherrypy.expose
+        def index(self, **params: str) -> str:
+            return f"{params} {cherrypy.request.config.get('own')}"
+
+    cherrypy.tools.contract_replace = cherrypy.Tool("before_request_body", replace)
+    try:
+        with served(Page(), {"/": {"tools.contract_replace.on": True}}) as ask:
+            kind = "application/x-www-form-urlencoded"
+            assert ask("/", "POST", b"a=1", Content_Type=kind).text == "{'own': 'processed'} 7"
+    finally:
+        del cherrypy.tools.contract_replace
+
+
 class Added:
     @cherrypy.expose
     def index(self) -> str:

@@ -62,15 +62,18 @@ class Root:
         return "x"
 
     @cherrypy.expose
-    def long(self) -> str:
-        cherrypy.response.headers["Content-Length"] = "2"
-        return "longer"
-
-    @cherrypy.expose
     @cherrypy.config(**{"response.stream": True})
     def streamed(self) -> Any:
         yield "begun"
         raise ValueError
+
+    @cherrypy.expose
+    def texts(self) -> str:
+        return str(cherrypy.HTTPRedirect("/"))
+
+    @cherrypy.expose
+    def pages(self, what: str = "", status: str = "404") -> str:
+        raise cherrypy.HTTPError(int(status))
 
     @cherrypy.expose
     def asked(self) -> str:
@@ -82,6 +85,7 @@ def ask() -> Any:
     config = {
         "/broken": {"error_page.404": "/nonexistent/page.html"},
         "/pages": {
+            "error_page.500": lambda **told: "short",
             "error_page.404": lambda **told: "short",
             "error_page.401": lambda **told: "short",
         },
@@ -172,11 +176,29 @@ def test_wording_of_redirects(ask: Any) -> None:
 
 def test_pages_of_513_bytes(ask: Any) -> None:
     """Internet Explorer hid shorter ones of some statuses."""
-    assert len(ask("/pages/nothing").body) == 513
-    assert ask("/pages/nothing").text.strip() == "short"
+    for path, size in [
+        ("/pages/nothing", 513),
+        ("/pages/refused/500", 513),
+        ("/pages/refused/401", 5),
+    ]:
+        answer = ask(path)
+        assert answer.text.strip() == "short"
+        assert len(answer.body) == size
 
 
-def test_texts_of_exceptions() -> None:
+def test_more_than_was_declared_is_not_sent(ask: Any) -> None:
+    def wsgi(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
+        return [b"longer"]
+
+    cherrypy.tree.graft(wsgi, "/long")
+    answer = ask("/long")
+    text = "The requested resource returned more bytes than the declared Content-Length."
+    assert (answer.status, answer.text) == (500, text)
+
+
+def test_texts_of_exceptions(ask: Any) -> None:
+    assert ask("/texts").text == f"(['http://127.0.0.1:{ask.port}/'], 303)"
     assert repr(cherrypy.HTTPError(404, "x").args) == "(404, 'x')"
     from cherrypy.lib.cptools import SessionAuth
 

@@ -28,7 +28,7 @@ cherrypy._cptools: Tool Toolbox HandlerWrapperTool XMLRPCController
 cherrypy.lib: auth_basic auth_digest gctools httputil reprconf sessions static
 cherrypy.lib.httputil: response_codes HTTPDate decode_TEXT get_ranges urljoin valid_status
 cherrypy.process: plugins servers wspbus
-cherrypy.test: helper webtest
+cherrypy.test: helper logtest webtest
 cherrypy._cperror: get_error_page format_exc HTTPError
 cherrypy._cprequest: Hook
 cherrypy._cpwsgi: VirtualHost CPWSGIApp
@@ -68,6 +68,9 @@ _cplogging.LogManager.access_log_format engine.autoreload engine.signal_handler 
 engine._do_execv _cptree.Application.toolboxes _cptree.Application.relative_urls
 _cptree.Application.__call__ _cpdispatch.Dispatcher.find_handler _cpdispatch.PageHandler.__call__
 _cprequest.Request.handle_error _cpwsgi.CPWSGIApp.__call__ _cperror._exc_info log._get_builtin_handler
+_cpdispatch.RoutesDispatcher.find_handler lib.sessions.RamSession.cache lib.sessions.RamSession.locks
+lib.sessions.RamSession.acquire_lock lib.sessions.RamSession.release_lock lib.sessions.RamSession.clean_up
+lib.caching.MemoryCache.clear _cptools.HandlerTool _cptools.ErrorTool
 server.thread_pool _cptools.Tool._setup _cptools.Tool._merged_args lib.sessions.FileSession.SESSION_PREFIX
 """
 

@@ -42,6 +42,39 @@ def test_servers_that_programs_make(native: bool) -> None:
             adapter.unsubscribe()
 
 
+@pytest.mark.parametrize("name", ["cherrypy._cpwsgi_server.CPWSGIServer", "made"])
+def test_a_server_by_its_dotted_name(name: str) -> None:
+    port = free_port()
+    instance: object = name
+    if name == "made":
+        from cherrypy._cpserver import Server
+        from cherrypy._cpwsgi_server import CPWSGIServer
+
+        adapter = Server()
+        adapter.bind_addr = ("127.0.0.1", port)
+        instance = CPWSGIServer(adapter)
+    before = cherrypy.server.httpserver
+    cherrypy.server.httpserver = instance
+    try:
+        with served(Root()) as ask:
+            assert get(port if name == "made" else ask.port)[1] == "page"
+    finally:
+        cherrypy.server.httpserver = before
+
+
+def test_a_second_server_by_configuration() -> None:
+    port = free_port()
+    settings = {
+        "server.2.instance": "cherrypy._cpwsgi_server.CPWSGIServer",
+        "server.2.socket_port": port,
+    }
+    try:
+        with served(Root(), **settings) as ask:
+            assert get(port)[1] == ask("/").text == "page"
+    finally:
+        cherrypy.servers.pop("2").unsubscribe()
+
+
 def test_threads_are_announced_one_by_one() -> None:
     seen: list[str] = []
     begun, ended = (lambda number: seen.append("start")), (lambda number: seen.append("stop"))
@@ -105,6 +138,19 @@ cherrypy.config.update({"server.socket_port": %d, "log.screen": True})
 if %r:
     cherrypy.engine.subscribe("start", lambda: 1 / 0)
 """
+
+
+def test_the_server_is_interrupted(tmp_path: Path) -> None:
+    """Whoever assigns a class of exceptions stops the server, and with it the engine."""
+    port = free_port()
+    code = PROGRAM % (port, False)
+    more = "cherrypy.server.httpserver.interrupt = SystemExit; return ''"
+    write(tmp_path, "program.py", code.replace("raise KeyboardInterrupt", more))
+    with Program(tmp_path, "-m", "cherrypy", "-i", "program") as program:
+        program.listens(port)
+        get(port, "/interrupt")
+        program.ends()
+        assert "EXITED" in program.text()
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="only on POSIX")

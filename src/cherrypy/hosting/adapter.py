@@ -206,6 +206,8 @@ class Server(ServerAdapter):
         """Make the HTTP server when there is none yet, and start it."""
         if not self.httpserver:
             self.httpserver, self.bind_addr = self.httpserver_from_self()
+        elif isinstance(self.httpserver, str):
+            self.httpserver, self.bind_addr = self.httpserver_from_self(self.httpserver)
         super().start()
 
     start.priority = ServerAdapter.start.priority  # type: ignore[attr-defined]  # the bus reads it
