@@ -394,26 +394,26 @@ def test_a_session_is_looked_up_by_the_cookie_of_the_moment() -> None:
 
     class Page:
         @cherrypy.expose
-        @cherrypy.tools.sessions()
-        @cherrypy.tools.contract_token()
         def index(self) -> str:
             cherrypy.session["seen"] = 1
             data, _ = cherrypy.session.cache.get("no such id", ({}, None))
             assert data == {}
             return str(cherrypy.session.id)
 
-    with served(Page()) as ask:
-        first = ask("/").text
-        assert ask("/", X_Auth_Token=first).text == first
+    cherrypy.tools.contract_token = cherrypy.Tool("on_start_resource", _take_token)
+    try:
+        config = {"/": {"tools.sessions.on": True, "tools.contract_token.on": True}}
+        with served(Page(), config) as ask:
+            first = ask("/").text
+            assert ask("/", X_Auth_Token=first).text == first
+    finally:
+        del cherrypy.tools.contract_token
 
 
 def _take_token() -> None:
     token = cherrypy.request.headers.get("X-Auth-Token")
     if token:
         cherrypy.request.cookie["session_id"] = token
-
-
-cherrypy.tools.contract_token = cherrypy.Tool("on_start_resource", _take_token)
 
 
 def test_the_cache_is_emptied() -> None:
