@@ -188,6 +188,16 @@ def test_forms(port: int, name: str, path: str) -> None:
     judge(port, post(path, kind, body))
 
 
+@pytest.mark.parametrize("name", FORMS)
+def test_forms_in_chunks(port: int, name: str) -> None:
+    kind, body = FORMS[name]
+    size = 7 if len(body) < 20_000 else 10_000
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+    data = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+    head = request("/raw", ("Content-Type", kind), ("Transfer-Encoding", "chunked"), method="POST")
+    judge(port, head + data)
+
+
 # ----------------------------------------------------------------------------------- charsets
 
 CODECS = [

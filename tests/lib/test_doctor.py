@@ -88,6 +88,16 @@ BROKEN = {
     "no-allowed-hosts": ({"/": {"tools.allowed_hosts.on": "False"}}, "every name"),
     "any-host-allowed": ({"/": {"tools.allowed_hosts.hosts": "['a', '*']"}}, "'*'"),
     "no-csrf": ({"/": {"tools.csrf.on": None}}, "forms of other sites"),
+    "anybody-reads": (
+        {
+            "/": {
+                "tools.cors.on": "True",
+                "tools.cors.origins": "['https://a.example', 'null']",
+                "tools.cors.credentials": "True",
+            }
+        },
+        "'null'",
+    ),
     "no-rate-limit": ({"/login": {"tools.rate_limit.on": None, "x.y": "1"}}, "looks like a login"),
     "proxy-believes-anyone": (
         {"/": {"tools.proxy.on": "True", "tools.proxy.trusted": "['10.0.0.1', '*']"}},

@@ -244,6 +244,25 @@ def no_csrf(configuration: Configuration) -> Iterator[Hit]:
             )
 
 
+def anybody_reads(configuration: Configuration) -> Iterator[Hit]:
+    """Responses with credentials for the pages of everybody: any site can have the origin 'null'."""
+    for section in configuration.turned_on("cors"):
+        if configuration.get(section, "tools.cors.credentials", False) is not True:
+            continue
+        origins = configuration.get(section, "tools.cors.origins", ())
+        listed = [origins] if isinstance(origins, str) else origins
+        if not isinstance(listed, (list, tuple)):
+            continue
+        for word in ("*", "null"):
+            if word in listed:
+                yield Hit(
+                    section,
+                    f"tools.cors.origins has {word!r} on it, with tools.cors.credentials.",
+                    ('tools.cors.origins = ["https://app.example.com"]',),
+                    configuration.entry(section, "tools.cors.origins"),
+                )
+
+
 def no_rate_limit(configuration: Configuration) -> Iterator[Hit]:
     """Places where passwords are tried, without a limit."""
     places = {

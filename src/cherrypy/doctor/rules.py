@@ -161,6 +161,12 @@ RULES = (
         pages.no_csrf,
     ),
     Rule(
+        "anybody-reads",
+        "medium",
+        "Every site could read what a visitor who is logged in sees; with '*' the tool refuses to work.",
+        pages.anybody_reads,
+    ),
+    Rule(
         "no-rate-limit",
         "medium",
         "Passwords can be tried as quickly as the server answers.",
