@@ -59,15 +59,18 @@ FORM = "application/x-www-form-urlencoded"
 
 
 @contextlib.contextmanager
-def served(root: Any, config: Any = None, at: str = "", **settings: Any) -> Iterator[Ask]:
-    """Serve `root` by `cherrypy.quickstart`'s steps. `settings`: of `cherrypy.config`, `_` for `.`."""
+def served(
+    root: Any, config: Any = None, *, httpserver: Any = None, **settings: Any
+) -> Iterator[Ask]:
+    """Serve `root` by the steps of `cherrypy.quickstart`; `settings` go to `cherrypy.config`."""
     before, apps = dict(cherrypy.config), dict(cherrypy.tree.apps)
     cherrypy.config.update({"environment": "test_suite", "engine.autoreload.on": False})
     port = free_port()
     cherrypy.config.update({"server.socket_host": "127.0.0.1", "server.socket_port": port})
     cherrypy.config.update(settings)
-    app = cherrypy.tree.mount(root, at, config)
+    app = cherrypy.tree.mount(root, "", config)
     app.log.screen = False
+    cherrypy.server.httpserver = httpserver  # not one that was left here
     cherrypy.engine.start()
     try:
         yield Ask(port)

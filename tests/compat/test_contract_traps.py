@@ -53,13 +53,8 @@ def test_a_server_by_its_dotted_name(name: str) -> None:
         adapter = Server()
         adapter.bind_addr = ("127.0.0.1", port)
         instance = CPWSGIServer(adapter)
-    before = cherrypy.server.httpserver
-    cherrypy.server.httpserver = instance
-    try:
-        with served(Root()) as ask:
-            assert get(port if name == "made" else ask.port)[1] == "page"
-    finally:
-        cherrypy.server.httpserver = before
+    with served(Root(), httpserver=instance) as ask:
+        assert get(port if name == "made" else ask.port)[1] == "page"
 
 
 def test_a_second_server_by_configuration() -> None:

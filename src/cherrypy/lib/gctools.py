@@ -167,7 +167,7 @@ class GCRoot:
         (Application, 0, sys.maxsize, ""),
     ]
 
-    #: Of each class, how many objects to tell of, and how many seconds to look.
+    #: Of each class, how many objects to tell of; and how many seconds to look for who keeps them.
     _TOLD = 10
     _SECONDS = 3.0
 
@@ -201,6 +201,7 @@ class GCRoot:
 
     def _too_many(self) -> list[str]:
         lines: list[str] = []
+        until = time.monotonic() + self._SECONDS
         for cls, least, most, message in self.classes:
             found = get_instances(cls)
             if least <= len(found) <= most:
@@ -209,7 +210,7 @@ class GCRoot:
                 f"\nExpected {least} to {most} {cls.__name__} references, got {len(found)}. {message}"
             )
             tree = ReferrerTree(ignore=[found], maxdepth=3)
-            tree.until = time.monotonic() + self._SECONDS
+            tree.until = until
             others = [obj for obj in found if obj not in (serving.request, serving.response)]
             for obj in others[: self._TOLD]:
                 lines.append(f"\nReferrers for {cls.__name__} ({get_context(obj)}):")
