@@ -238,9 +238,7 @@ def test_errors_of_memcached_are_its_own():
         assert seen.count(REQUESTS, "memcached", "error") == 2
 
 
-@pytest.mark.skipif(
-    sys.version_info >= (3, 12), reason="only on Pythons that pylibmc is built for"
-)
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="only on Pythons that pylibmc is built for")
 def test_pylibmc_is_counted_once(memcached):
     pylibmc = pytest.importorskip("pylibmc")
     memcached.clear()
