@@ -88,7 +88,7 @@ def test_a_request_is_counted_once(ask, service):
         assert ask(f"{service}/200/0.05/7?user=hush") == (200, b"x" * 7)
         count, total = seen.spread(DURATION, "GET", HERE, "200", "")
         assert count == 1
-        assert 0.05 <= total < 1
+        assert total >= 0.05
         assert seen.spread(DURATION)[0] == 1
         assert seen.series(CALLS) == {("http", HERE)}
         assert seen.count(CALLS) == 1

@@ -113,7 +113,7 @@ def test_time_in_redis_is_that_of_the_database(redis_server):
             client.blpop("list", timeout=0.05)
             time.sleep(0.02)
         assert request.layers["db"] >= 0.05
-        assert 0.02 <= request.layers["wsgi"] < 0.05
+        assert request.layers["wsgi"] >= 0.02
         assert abs(sum(request.layers.values()) - request.wall) < 1e-6
         assert request.steps == [("db", "redis BLPOP")]
 

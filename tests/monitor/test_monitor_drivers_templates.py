@@ -33,7 +33,7 @@ def test_rendering_of_jinja2_is_timed():
             assert template.render(nap=nap, xs="<a") == "napped&lt;a"
             time.sleep(0.02)
         assert request.steps == [("template", "jinja2 page.html")]
-        assert 0.03 <= request.layers["template"] < 0.06
+        assert request.layers["template"] >= 0.03
         assert request.layers["wsgi"] >= 0.02
         assert summed(request)
         with serving() as request:
@@ -54,7 +54,7 @@ def test_parts_of_jinja2_are_timed_without_what_is_between():
         assert "".join(parts) == "nappedanappedb"
         stream = template.stream(nap=lambda: "", xs="ab")
         assert "".join(stream) == "ab"
-    assert 0.06 <= request.layers["template"] < 0.1
+    assert request.layers["template"] >= 0.06
     assert request.layers["wsgi"] >= 0.02 * len(parts)
     assert summed(request)
     assert request.steps.count(("template", "jinja2")) == 2
@@ -83,7 +83,7 @@ def test_rendering_of_mako_is_timed():
             assert template.render(nap=nap, x="<") == "napped &lt;"
             assert template.render_unicode(nap=lambda: "", x="y") == " y"
         assert request.steps == [("template", "mako")] * 2
-        assert 0.03 <= request.layers["template"] < 0.06
+        assert request.layers["template"] >= 0.03
         assert summed(request)
         with serving() as request, pytest.raises(ZeroDivisionError):
             mako_template.Template("${1 / 0}", uri="/page.mako").render()
@@ -95,6 +95,6 @@ def test_rendering_of_genshi_is_timed():
     with watching("genshi"), serving() as request:
         template = markup.MarkupTemplate("<p>${nap()}</p>")
         assert template.generate(nap=nap).render("xhtml") == "<p>napped</p>"
-    assert 0.03 <= request.layers["template"] < 0.06
+    assert request.layers["template"] >= 0.03
     assert request.steps == [("template", "genshi")]
     assert summed(request)

@@ -30,6 +30,8 @@ class Books:
         details["errors"] = self.errors
         details["slow"] = self.slow
         details["inflight"] = self.inflight
+        # What instruments of databases count by themselves, for all threads.
+        self._counted: Any = details.get("statements")
         details["statements"] = self.statements
 
     def errors(self) -> list[dict[str, Any]]:
@@ -46,7 +48,8 @@ class Books:
 
     def statements(self) -> list[dict[str, Any]]:
         """Statements of databases, that which has taken most time first."""
-        return self._statements.all()
+        counted = self._counted() if self._counted is not None else []
+        return sorted(counted + self._statements.all(), key=lambda row: -float(row["total"]))
 
     def stack(self, ident: int) -> str | None:
         """Where a thread of this process is now; None for one that there is not."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from . import guard
+from . import databases, external, guard, logs, pools
+from . import statements as statements_
 from .databases import limits
 from .imports import Finder
 from .seen import SEEN
@@ -149,3 +152,15 @@ def begin(monitor: Any) -> Part:
     instruments.follow(monitor.settings)
     monitor.taker.details["statements"] = statements
     return Part(monitor, instruments)
+
+
+def _forked() -> None:
+    """A child has one thread, which holds none of these locks."""
+    for module in (databases, external, logs, pools, statements_):
+        module._lock = threading.RLock()
+    for watcher in guard.GUARDS.values():
+        watcher._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

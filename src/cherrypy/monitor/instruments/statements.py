@@ -93,14 +93,14 @@ def statements() -> list[dict[str, Any]]:
             "statement": print_,
             "operation": word_of(print_),
             "count": totals.count,
-            "seconds": round(totals.seconds, 6),
-            "most": round(totals.most, 6),
+            "total": round(totals.seconds, 6),
+            "longest": round(totals.most, 6),
             "errors": totals.errors,
             "slow": totals.slow,
         }
         for (system, print_), totals in shards.statements().items()
     ]
-    rows.sort(key=lambda row: row["seconds"], reverse=True)
+    rows.sort(key=lambda row: row["total"], reverse=True)
     return rows[:SHOWN]
 
 
