@@ -14,6 +14,7 @@ from typing import Any
 from ..framework.site import site as house
 from ..hosting.httpserver import HTTPServer
 from ..process.plugins.base import SimplePlugin
+from ..process.plugins.unix import Daemonizer, DropPrivileges
 from . import metrics, table
 from .recorder import Recorder
 from .routes import Route
@@ -137,6 +138,7 @@ class Monitor(SimplePlugin):
             return
         self.subscribed = True
         super().subscribe()
+        self.bus.subscribe("start", self.start_late)
         self.bus.subscribe("start", self.serve)
         if str(self.bus.state).endswith("STARTED"):
             self.start()
@@ -149,15 +151,39 @@ class Monitor(SimplePlugin):
         self.subscribed = False
         self.stop()
         super().unsubscribe()
+        self.bus.unsubscribe("start", self.start_late)
         self.bus.unsubscribe("start", self.serve)
 
     # -- life: listeners of the bus ----------------------------------------------------------------
 
     def start(self) -> None:
         """Begin to record, before the servers begin to serve."""
+        if self.settings["on"]:
+            self.sources.check()
+        if self.settings["on"] and self._becomes_another():
+            for name in PARTS:  # who has no rights any more may find no modules
+                import_module(f"{__package__}.{name}")
+            return
+        self.start_late()
+
+    def _becomes_another(self) -> bool:
+        """Whether the process is to fork into the background, or to give up its rights, when it starts.
+
+        Threads and sockets do not come along into a daemon, and files belong to who has made them.
+        """
+        listeners = self.bus.listeners.get("start", ()) if self._is_starting() else ()
+        return any(
+            isinstance(getattr(listener, "__self__", None), (Daemonizer, DropPrivileges))
+            for listener in listeners
+        )
+
+    def _is_starting(self) -> bool:
+        return str(self.bus.state).endswith("STARTING")
+
+    def start_late(self) -> None:
+        """Begin to record, if that has not been done: in the process that stays."""
         if self.running or not self.settings["on"]:
             return
-        self.sources.check()
         self.running = True
         self._select()
         watch = Watch(self.recorder)
@@ -223,6 +249,8 @@ class Monitor(SimplePlugin):
 
     # Servers start at 75; what others do at the start is recorded.
     start.priority = 20  # type: ignore[attr-defined]  # the bus reads it
+    # Rights are given up at 77.
+    start_late.priority = 78  # type: ignore[attr-defined]  # the bus reads it
 
     def _begin(self, name: str) -> None:
         try:
