@@ -188,7 +188,7 @@ def everything(workers: tuple[str, ...] = ("1",)) -> Any:
     """
     monitor = Monitor(Bus())
     for worker in workers:
-        snapshot = Snapshot(worker, 1.0, time.time(), 0)
+        snapshot = Snapshot(worker, time.time() + 60, time.time(), 0)
         for number, metric in enumerate(METRICS.values(), 1):
             key = (metric, tuple(f"v{place}" for place in range(len(metric.labels))))
             if metric.kind == HISTOGRAM:

@@ -175,7 +175,7 @@ def test_only_news_is_told(server: Server) -> None:
     exporter._tell(False)
     second = server.settled()[len(first) :]
     assert {stat.type for stat in second} == {"g"}
-    snapshot = Snapshot("9", 1.0, 2.0, 0)
+    snapshot = Snapshot("9", time.time() + 60, 2.0, 0)
     snapshot.counts[METRICS["cherrypy.requests"], ("/blog",)] = 5.0
     monitor.site.take(snapshot)
     exporter._tell(False)
@@ -194,13 +194,35 @@ def test_a_server_that_comes_later_is_not_told_of_the_past(server: Server) -> No
     exporter.end()
 
 
+def test_who_takes_over_does_not_tell_again_what_the_one_before_has_told(server: Server) -> None:
+    """Processes that were there before send all that they have ever counted."""
+    monitor = everything()
+    monitor.site = type(monitor.site)()
+    exporter = telling(monitor, server)
+    metric = METRICS["cherrypy.redirects"]
+
+    def comes(worker: str, born: float, number: int, count: float) -> None:
+        snapshot = Snapshot(worker, born, time.time(), number)
+        snapshot.counts[metric, ("x",)] = count
+        monitor.site.take(snapshot)
+        exporter._tell(False)
+
+    comes("old", time.time() - 100, 50, 1000.0)
+    assert server.counters() == {}
+    comes("old", monitor.site.workers()[0].born, 51, 1003.0)
+    assert server.counters() == {"cherrypy.redirects.x": 3.0}
+    comes("new", time.time() + 1, 0, 4.0)
+    assert server.counters() == {"cherrypy.redirects.x": 7.0}
+    exporter.end()
+
+
 @pytest.mark.parametrize("dialect", ["statsd", "dogstatsd"])
 def test_whatever_a_label_holds_makes_no_other_line(server: Server, dialect: str) -> None:
     monitor = everything()
     exporter = telling(monitor, server, statsd_dialect=dialect)
     exporter._tell(False)
     before = len(server.settled())
-    snapshot = Snapshot("9", 1.0, 2.0, 0)
+    snapshot = Snapshot("9", time.time() + 60, 2.0, 0)
     evil = ["a:1|c\nb:2|c", "x|@0.1|#t", "/users/{id}", "/", "ü,b", "", "y" * 5000, " "]
     for value in evil:
         snapshot.counts[METRICS["cherrypy.redirects"], (value,)] = 2.0
@@ -292,7 +314,7 @@ def test_what_has_an_old_name_is_told_under_it(server: Server) -> None:
     exporter = telling(monitor, server, names="librato")
     before = server.settled()
     assert before == []
-    snapshot = Snapshot("9", 1.0, 2.0, 0)
+    snapshot = Snapshot("9", time.time() + 60, 2.0, 0)
     counts, spreads, gauges = snapshot.counts, snapshot.spreads, snapshot.gauges
 
     def spread(name: str, labels: tuple[str, ...], *values: float) -> None:

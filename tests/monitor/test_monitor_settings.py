@@ -489,6 +489,18 @@ def test_what_a_file_says_no_more_falls_back(told: Told, tmp_path: Path) -> None
     assert settings["apdex"] == 0.5
 
 
+def test_a_file_is_found_again_from_another_folder(
+    told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.conf").write_text("[monitor]\napdex: 2.0\n")
+    monkeypatch.chdir(tmp_path)
+    told.monitor.configure({"config": "own.conf"})
+    (tmp_path / "own.conf").write_text("[monitor]\napdex: 3.0\n")
+    monkeypatch.chdir("/")
+    told.monitor.graceful()
+    assert told.monitor.settings["apdex"] == 3.0
+
+
 def test_many_words_of_a_program_are_kept_as_one(told: Told) -> None:
     for number in range(100):
         told.monitor.configure({"apdex": 1.0 + number})

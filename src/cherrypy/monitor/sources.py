@@ -246,6 +246,7 @@ class Sources:
         # In the order of their coming: the file (None for what a program said), and its entries.
         self._config: list[tuple[str | None, dict[str, Any]]] = []
         self._settling = False
+        self._paths: dict[str, str] = {}  # a daemon may be in another folder when it reads again
         entries, self.faults = environment(os.environ if environ is None else environ)
         self.settings.replace(ENVIRONMENT, entries)
         try:
@@ -288,7 +289,7 @@ class Sources:
         self.switch()
 
     def _read(self) -> None:
-        path = self.settings["config"]
+        path = self._path()
         entries: dict[str, Any] = {}
         if path:
             entries, notes = read_file(path)
@@ -297,6 +298,10 @@ class Sources:
             for note in notes:
                 self.monitor.bus.log(f"Monitor: {note}", 30)
         self.settings.replace(FILE, entries)
+
+    def _path(self) -> str:
+        path = self.settings["config"]
+        return self._paths.setdefault(path, os.path.abspath(path)) if path else ""
 
     def switch(self) -> None:
         """Have the monitor on or off, as it is said."""
@@ -320,8 +325,8 @@ class Sources:
                     for name, value in entries.items():
                         checked(name, value)
                 config.append((file, entries))
-            if self.settings["config"]:
-                read_file(self.settings["config"])
+            if self._path():
+                read_file(self._path())
             self._config = config
             self._settle()
         except Exception as error:

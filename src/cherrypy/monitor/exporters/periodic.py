@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ class Periodic:
         self._wake = threading.Event()
         self._lock = threading.Lock()  # guards: one thread at a time
         self._thread: threading.Thread | None = None
+        self._pid = os.getpid()  # a forked child has this object, but tells nothing
         monitor.settings.changed.append(self._changed)
         self._begin()
 
@@ -41,6 +43,8 @@ class Periodic:
             self._wake.set()
 
     def _begin(self) -> None:
+        if self._pid != os.getpid():
+            return
         with self._lock:
             if self._thread is None and self.monitor.settings[self.where]:
                 self.began()

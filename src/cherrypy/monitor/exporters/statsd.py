@@ -44,17 +44,27 @@ class StatsD(Periodic):
 
     def __init__(self, monitor: Monitor) -> None:
         self._known: dict[tuple[Metric, Labels], Any] = {}
+        self._workers: set[str] = set()  # older than this, and heard of
+        self._at = time.time()
         super().__init__(monitor)
 
     def began(self) -> None:
         """What has been until now is no news."""
         self._known = {}
+        self._at = time.time()
+        self._workers = self._older()
         for family in families(self.monitor):
             if family.metric.kind != GAUGE:
                 for _ in since(self._known, family):
                     pass
 
+    def _older(self) -> set[str]:
+        return {one.worker for one in self.monitor.site.workers() if one.born < self._at}
+
     def tell(self, last: bool) -> None:
+        if self._older() - self._workers:
+            # Processes that another one has collected from until now: that has told what they had counted.
+            self.began()
         settings = self.monitor.settings
         stats = self.stats(families(self.monitor))
         prefix = settings["statsd.prefix"] or ""
