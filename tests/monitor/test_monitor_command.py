@@ -411,12 +411,6 @@ def test_help_says_what_there_is(name: str) -> None:
             assert line.split()[0] == name
 
 
-def test_serve_says_what_it_lacks_or_serves(tmp_path: Path) -> None:
-    status, _, errors = done(*MONITOR, "serve", "--set", "levle=1", cwd=tmp_path)
-    assert status == 2
-    assert "Did you mean monitor.level?" in errors
-
-
 def test_cherryd_and_the_doctor_are_where_they_were(tmp_path: Path) -> None:
     assert done("-m", "cherrypy", "--version")[0] == 0
     assert "doctor" in done("-m", "cherrypy", "doctor", "--help")[1]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -136,3 +138,49 @@ def test_a_listener_that_wants_a_token(tmp_path: Path) -> None:
         assert get(at, "/metrics", {"Authorization": f"Bearer {token}"})[0] == 200
         assert get(at, "/metrics")[0] == 401
         assert get(at, "/-/ready")[0] == 200  # probes have no token
+
+
+# -- serve -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "words_"),
+    [
+        (["--set", "levle=1"], "Did you mean monitor.level?"),
+        ([], "There is no socket to collect at"),
+    ],
+)
+def test_serve_says_what_it_lacks(tmp_path: Path, options: list[str], words_: str) -> None:
+    status, _, errors = done(*MONITOR, "serve", *options, cwd=tmp_path)
+    assert status == 2
+    assert words_ in errors
+    assert "Traceback" not in errors
+
+
+def test_a_process_that_collects_is_scraped_for_another(tmp_path: Path) -> None:
+    path, port = write_site(tmp_path, PROGRAM)
+    at = free_port()
+    folder = tempfile.mkdtemp()  # a socket's path is short
+    socket = f"socket={folder}/m.sock"
+    serve = ["serve", "--set", socket, "--listen", f"127.0.0.1:{at}"]
+    with Program([sys.executable, *MONITOR, *serve], tmp_path) as collector:
+        until(lambda: Path(folder, "m.sock").exists(), 20)
+        run = [sys.executable, *MONITOR, "run", "--set", socket, str(path)]
+        with Program(run, tmp_path) as program:
+            program.said("READY")
+            for _ in range(5):
+                assert get(port)[0] == 200
+
+            def told() -> str:
+                return get(at, "/metrics")[1]
+
+            until(lambda: 'cherrypy_responses_total{class="2xx"} 5' in told(), 20)
+            worker = f'process_uptime_seconds{{worker="{program.process.pid}'
+            assert worker in told()
+        # It has ended, and what it has counted stays.
+        until(lambda: worker not in told(), 20)
+        assert 'cherrypy_responses_total{class="2xx"} 5' in told()
+        assert get(at, "/-/ready")[0] == 200
+        collector.process.terminate()
+        assert collector.ended() == 0
+    shutil.rmtree(folder)

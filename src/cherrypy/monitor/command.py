@@ -11,8 +11,6 @@ import os
 import sys
 from collections.abc import Callable
 from fnmatch import fnmatchcase
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from . import table
@@ -114,14 +112,8 @@ def _run(options: argparse.Namespace) -> int:
         wanted = _wanted(options)
     except ValueError as error:
         return _complain(str(error))
-    os.environ.update(wanted)
-    front: Any = sys.modules["cherrypy"]
-    before = vars(front.engine).pop("monitor", None)
-    if before is not None:  # of an environment that had less to say
-        before.unsubscribe()
-    front._wanted_by_environment()
     try:
-        front.engine.monitor.sources.check()
+        _begin(wanted)
     except ValueError as error:
         return _complain(str(error))
     _instruments()
@@ -155,13 +147,22 @@ def _wanted(options: argparse.Namespace) -> dict[str, str]:
     return wanted
 
 
+def _begin(wanted: dict[str, str]) -> None:
+    """Have the engine's monitor obey the environment, and `wanted` in it. Raises ValueError."""
+    os.environ.update(wanted)
+    front: Any = sys.modules["cherrypy"]
+    before = vars(front.engine).pop("monitor", None)
+    if before is not None:  # of an environment that had less to say
+        before.unsubscribe()
+    front._wanted_by_environment()
+    front.engine.monitor.sources.check()
+
+
 def _instruments() -> None:
     """Have libraries watched before the program imports them."""
-    name = f"{__package__}.instruments"
-    if find_spec(name) is not None:
-        early = getattr(import_module(name), "early", None)
-        if early is not None:
-            early()
+    from .instruments import early
+
+    early()
 
 
 def _complain(words: str) -> int:
@@ -365,12 +366,10 @@ examples:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    from . import processes
+
     try:
-        os.environ.update(_wanted(options))
+        _begin(_wanted(options))
     except ValueError as error:
         return _complain(str(error))
-    name = f"{__package__}.processes"
-    if find_spec(name) is None:
-        return _complain("serve: collecting for several processes is no part of this installation")
-    served = import_module(name).serve(options)
-    return int(served or 0)
+    return processes.serve(options)
