@@ -189,7 +189,17 @@ class History:
 
             return derived.query(self, found, start, end, step, by=by, where=where, stat=stat)
         check_stat(found, stat)
-        gathering, times, step, seen = self.gather(found, start, end, step, by=by, where=where)
+        return self.figures(self.gather(found, start, end, step, by=by, where=where), by, stat)
+
+    @staticmethod
+    def figures(
+        gathered: tuple[Gathering, list[float], float, list[Seen | None]],
+        by: tuple[str, ...],
+        stat: str,
+    ) -> Series:
+        """Return what `gather` has found, as one of its figures: `query` in two steps."""
+        gathering, times, step, seen = gathered
+        check_stat(gathering.metric, stat)
         series = Series(times, step)
         rows: dict[Row, None] = {} if by else {(): None}
         for one in seen:
