@@ -496,6 +496,39 @@ def test_bodies_as_files() -> None:
         assert ask("/counted", "POST", b"x" * 99, Content_Type=kind).text == "99 99 99"
 
 
+class Chunks:
+    @cherrypy.expose
+    @cherrypy.config(**{"request.process_request_body": False})
+    def apart(self) -> str:
+        """girder: `_fetch` until there is enough, or no more."""
+        rfile = cherrypy.request.rfile
+        pieces = []
+        while True:
+            while not rfile.closed and len(rfile.buffer) < 4:
+                rfile._fetch()
+            piece, rfile.buffer = rfile.buffer[:4], rfile.buffer[4:]
+            if not piece:
+                return " ".join(pieces)
+            pieces.append(piece.decode())
+
+    @cherrypy.expose
+    def whole(self, **params: str) -> str:
+        return repr(params)
+
+
+def test_chunks_are_taken_apart() -> None:
+    head = (
+        b"POST %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n%s\r\n"
+    )
+    chunks = b"3\r\nabc\r\n4\r\ndefg\r\n2\r\nhi\r\n0\r\n\r\n"
+    with served(Chunks()) as ask:
+        assert ask.raw(head % (b"/apart", b"") + chunks).endswith(b"abcd efgh i")
+        assert ask.raw(head % (b"/apart", b"") + b"0\r\n\r\n").endswith(b"\r\n\r\n")
+        form = b"Content-Type: application/x-www-form-urlencoded\r\n"
+        data = b"3\r\na=1\r\n4\r\n&b=2\r\n0\r\n\r\n"
+        assert ask.raw(head % (b"/whole", form) + data).endswith(b"{'a': '1', 'b': '2'}")
+
+
 def test_the_server_is_forgotten_after_a_stop() -> None:
     """WMCore and pytest-girder set it to None, and start again."""
     for _ in range(2):

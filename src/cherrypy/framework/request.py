@@ -353,6 +353,10 @@ class Request:
             self.process_query_string()
         if self.method not in self.methods_with_bodies:
             self.process_request_body = False
+        elif self._fields is not None and "HTTP_TRANSFER_ENCODING" in self._fields:
+            from .chunks import ChunkedFile
+
+            self.rfile = ChunkedFile(self.rfile)
         if not self._quiet and "before_request_body" in self._points:
             self.stage = "before_request_body"
             self._run_hooks("before_request_body")
