@@ -84,6 +84,15 @@ def _is_rules(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and all(isinstance(rule, (dict, str)) for rule in value)
 
 
+def _is_mail(value: Any) -> bool:
+    keys = {"to", "from", "server", "tls", "user", "password"}
+    if not isinstance(value, dict) or not value.keys() <= keys:
+        return False
+    to = value.get("to", [])
+    to = [to] if isinstance(to, str) else to
+    return _is_names(to) and all("@" in item and item.isprintable() for item in to)
+
+
 def choice(*values: Any) -> Kind:
     """One of several values."""
     shown = [repr(value) for value in values]
@@ -110,7 +119,7 @@ _peer = Kind("None or 'host:port'", _matching(r"(\[[0-9A-Fa-f:.]+\]|[^:\s]+):[0-
 _path = Kind("None or a path that begins with a slash", _matching(r"/\S*"))
 _auth = Kind(
     "None, 'token:...', 'view:...', a list of these, or a callable",
-    lambda value: value is None or isinstance(value, (str, list, tuple)) or callable(value),
+    lambda value: value is None or isinstance(value, str) or _is_names(value) or callable(value),
 )
 
 
@@ -185,9 +194,9 @@ SETTINGS: dict[str, Setting] = {
         Setting(
             "dashboard.auth",
             None,
-            "Who may look: None for all who reach it; 'token:...', with which one may do all, "
-            "'view:...', with which one may look, or a list of these; or a callable of the request "
-            "that returns None, 'view' or 'act'.",
+            "Who may look: None for all who reach it, 'token:...' with all rights, 'view:...' for "
+            "looking only, a list of these, or a callable of the request that returns None, 'view' "
+            "or 'act'.",
             _auth,
         ),
         Setting(
@@ -243,6 +252,24 @@ SETTINGS: dict[str, Setting] = {
         Setting("alerts", [], "Rules; see the page on alerts.", Kind("a list of rules", _is_rules)),
         Setting("alerts.defaults", True, "Whether the rules for emergencies apply.", _flag),
         Setting("alerts.webhook", None, "Where alerts are posted to as JSON.", _url),
+        Setting(
+            "alerts.command",
+            None,
+            "A program with its arguments that is run for each alert, and reads it as JSON.",
+            Kind(
+                "None or a list of texts",
+                lambda value: value is None or (_is_names(value) and len(value) > 0),
+            ),
+        ),
+        Setting(
+            "alerts.mail",
+            None,
+            "Where alerts are mailed to, and how.",
+            Kind(
+                "None or a dict of 'to', and of 'from', 'server', 'tls', 'user', 'password'",
+                lambda value: value is None or _is_mail(value),
+            ),
+        ),
         Setting(
             "frontend.peers",
             [],

@@ -23,7 +23,7 @@ STATES = ("STOPPED", "STARTING", "STARTED", "STOPPING", "EXITING")
 
 #: How a process that replaces itself hands on the number of times, and when: the process id tells it
 #: from what a program's own children inherit.
-HANDED_ON = "CHERRYPY_MONITOR_RESTARTS"
+HANDED_ON = "CHERRYPY_RESTARTS_WATCHED"
 
 
 class Restarts:
