@@ -156,6 +156,7 @@ def board_of(asked: Asked) -> tuple[Board, dict[str, str]]:
 def drawn(front: Front, board: Board, span: Span) -> list[Drawn]:
     """Return all charts of a board with their values: for all who look at about the same time once."""
     key = (board.name, span.name, span.end, tuple(span.where.items()))
+    found: list[Drawn]
     until, found = front.boards.get(key, (0.0, []))
     if until < span.now:
         marks = front.data.marks(span)

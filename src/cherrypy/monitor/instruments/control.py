@@ -157,7 +157,7 @@ def begin(monitor: Any) -> Part:
 def _forked() -> None:
     """A child has one thread, which holds none of these locks."""
     for module in (databases, external, logs, pools, statements_):
-        module._lock = threading.RLock()
+        vars(module)["_lock"] = threading.RLock()
     for watcher in guard.GUARDS.values():
         watcher._lock = threading.Lock()
 
