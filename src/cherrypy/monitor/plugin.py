@@ -31,8 +31,8 @@ assert table.__all__  # importing it has declared the metrics
 PARTS: tuple[str, ...] = (
     "instruments",
     "foreign",
-    "house",
     "books",
+    "house",
     "history",
     "alerts",
     "exporters.statsd",
