@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cherrypy.monitor.history.history import History
-from cherrypy.monitor.history.levels import BESIDE, MOST_BYTES, Level
+from cherrypy.monitor.history.levels import BESIDE, MOST_BYTES
 from cherrypy.monitor.history.query import POINTS
 from cherrypy.monitor.settings import SETTINGS
 from docs_kit import check_program, page, programs
@@ -27,18 +27,15 @@ def words(seconds: float) -> str:
 def test_the_table_of_what_is_kept() -> None:
     text = page("monitoring/history")
 
-    def kept(levels: list[Level]) -> list[str]:
-        return [words(level.kept) for level in levels]
-
-    with_file = History(store=Nowhere())
-    for level, in_file, in_memory in zip(
-        with_file.levels, kept(with_file.levels), kept(History().levels), strict=True
-    ):
-        assert f"| {words(level.step)} | {in_file} | {in_memory} |" in text
+    with_file, without = History(store=Nowhere()), History()
+    for (step, filed), (_, kept) in zip(with_file.resolutions, without.resolutions, strict=True):
+        assert f"| {words(step)} | {words(filed)} | {words(kept)} |" in text
 
 
 class Nowhere:
     """A store that has nothing."""
+
+    opened = True
 
     def load(self, history: History) -> None:
         """Nothing to give."""

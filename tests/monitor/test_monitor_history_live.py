@@ -115,7 +115,10 @@ def test_a_start_after_a_kill_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"store.path": "/nowhere/at/all/monitor.sqlite3"}, "stays in memory: [Errno 2]"),
+        (
+            {"store.path": "/nowhere/at/all/monitor.sqlite3"},
+            "([Errno 2] No such file or directory: '/nowhere/at/all')",
+        ),
         ({"store.retention": {"10s": "6h", "15s": "1d"}}, "steps of 15 s are no multiple of 10 s."),
     ],
 )
@@ -133,8 +136,7 @@ def test_a_second_monitor_on_one_file_stays_in_memory(tmp_path: Path) -> None:
     history = History(store=Store(path))
     said: list[str] = []
     assert lived(path, said) == [("restart", "started")]
-    words = f"The monitor's history stays in memory: {path} is in use by process {os.getpid()}."
-    assert words in said
+    assert any(f"{path} is in use by process {os.getpid()}" in text for text in said)
     history.close()
 
 

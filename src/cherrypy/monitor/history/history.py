@@ -43,9 +43,8 @@ class History:
         if retention is None:
             retention = SETTINGS["store.retention"].default
         self.levels = [
-            _level(step, kept, store is not None) for step, kept in resolutions(retention or {})
+            Level(step, kept, _alone(step)) for step, kept in resolutions(retention or {})
         ]
-        self.resolutions = [(level.step, level.kept) for level in self.levels]
         self._last: Snapshot | None = None
         self._marks: deque[Mark] = deque(maxlen=MOST)
         self._fresh: list[Mark] = []
@@ -62,7 +61,10 @@ class History:
 
     def take(self, frame: Frame) -> None:
         """Take what has been counted within a second or so."""
+        beside = self._filed()
         with self._lock:
+            for level in self.levels[1:]:
+                level.most = BESIDE if beside else _alone(level.step)
             first = self.levels[0]
             # The finest first: what it held goes into the next one before that is closed.
             for place, level in enumerate(self.levels[1:], 1):
@@ -139,6 +141,15 @@ class History:
     def latest(self) -> Snapshot | None:
         """The last snapshot that was added."""
         return self._last
+
+    @property
+    def resolutions(self) -> list[tuple[float, float]]:
+        """The steps that there are, the finest first, and for how long each is kept: seconds."""
+        filed = self._filed()
+        return [
+            (level.step, level.kept if filed else min(level.kept, level.step * _alone(level.step)))
+            for level in self.levels
+        ]
 
     def now(self) -> float:
         """When that was."""
@@ -245,7 +256,12 @@ class History:
     def _there(self, oldest: float) -> list[Level]:
         """The levels that are kept for so long, the finest first; the last one always is."""
         ago = self.now() - oldest
-        return [level for level in self.levels if ago <= level.kept] or self.levels[-1:]
+        there = zip(self.levels, self.resolutions, strict=True)
+        return [level for level, (_, kept) in there if ago <= kept] or self.levels[-1:]
+
+    def _filed(self) -> bool:
+        """Whether there is a file."""
+        return self.store is not None and self.store.opened
 
     def _level(self, step: float, start: float) -> tuple[Level, float]:
         """The coarsest level that has what is asked for; with a longer step if there is none."""
@@ -321,13 +337,9 @@ class History:
         return sorted(mark for mark in marks if start <= mark.at < end)
 
 
-def _level(step: float, kept: float, file: bool) -> Level:
-    if step == SECOND:
-        return Level(step, kept, int(RING))
-    if file:
-        return Level(step, kept, BESIDE)
-    most = ALONE.get(step, 720)
-    return Level(step, min(kept, most * step), most)
+def _alone(step: float) -> int:
+    """How many frames of a level are in memory where there is no file."""
+    return int(RING) if step == SECOND else ALONE.get(step, 720)
 
 
 def _second(level: Level, at: float) -> int:

@@ -81,13 +81,11 @@ def _history(monitor: Any) -> History:
         retention = None
     if path is None:
         return History(retention, None, monitor.broken)
-    import sqlite3
-
     from .store import Foreign, Store
 
     try:
         store = Store(path, settings["store.max_bytes"], monitor.bus.log)
         return History(retention, store, monitor.broken)
-    except (Foreign, OSError, sqlite3.Error) as error:
-        monitor.bus.log(f"The monitor's history stays in memory: {error}.", 30)
+    except Foreign as error:
+        monitor.bus.log(f"The monitor's history stays in memory: {error}.", 40)
         return History(retention, None, monitor.broken)

@@ -66,7 +66,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, most_bytes: int) -> Non
         connection.execute(f"PRAGMA page_size = {PAGE}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     else:
-        _recognize(connection)
+        _recognize(connection, path)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     # The log beside the file stays a small part of what both may take.
@@ -81,7 +81,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, most_bytes: int) -> Non
         )
 
 
-def _recognize(connection: sqlite3.Connection) -> None:
+def _recognize(connection: sqlite3.Connection, path: Path) -> None:
     tables = {
         name
         for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
@@ -89,7 +89,7 @@ def _recognize(connection: sqlite3.Connection) -> None:
     application = _number(connection, "PRAGMA application_id")
     if application != APPLICATION:
         if tables or application:
-            raise Foreign("it is a database of another program")
+            raise Foreign(f"{path} is left alone: it is a database of another program")
         return  # made, and never filled
     version = _number(connection, "PRAGMA user_version")
     if version != VERSION:

@@ -55,6 +55,8 @@ class Store:
         self.say = say or (lambda text, level: None)
         self.clock = clock
         self.meta: dict[str, str] = {}
+        self._put: dict[str, str] = {}
+        self._closed = False
         self._mutex = threading.RLock()  # guards: one thread at a time uses the connection
         self._connection: sqlite3.Connection | None = None
         self._lock: Lock | None = None
@@ -71,21 +73,29 @@ class Store:
     # -- life --------------------------------------------------------------------------------------
 
     def load(self, history: Any) -> None:
-        """Open the file, and give the history what it needs of it. Raises InUse, Foreign."""
+        """Open the file, and give the history what it needs of it; if that fails, later.
+
+        Raises Foreign.
+        """
         with self._mutex:
-            self.path.parent.stat()  # a clear error, where the folder is missing
-            self._lock = Lock(self.path)
             try:
                 self._begin(history)
-            except Foreign as error:
-                self._lock.release()
-                self._lock = None
-                raise Foreign(f"{self.path} is left alone: {error}") from error
+            except Foreign:
+                self._closed = True
+                if self._lock is not None:
+                    self._lock.release()
+                raise
             except (sqlite3.Error, OSError) as error:
                 self._failed(error)
 
     def _begin(self, history: Any) -> None:
-        """Open the file, or a new one in its place if it is damaged, and read what is in it."""
+        """Open the file, or a new one in its place if it is damaged, and read what is in it.
+
+        Raises InUse, Foreign, OSError, or what SQLite says.
+        """
+        if self._lock is None:
+            self.path.parent.stat()  # a clear error, where the folder is missing
+            self._lock = Lock(self.path)
         try:
             self._connection = open_file(self.path, self.most_bytes)
             self._read(history)
@@ -104,6 +114,8 @@ class Store:
         stat = self.path.stat()
         self._inode = (stat.st_dev, stat.st_ino)
         self._bad = ""
+        for key, value in self._put.items():
+            self.put(key, value)
 
     def _aside(self, why: str) -> None:
         """Put the file where nobody uses it. Raises OSError when that happens too often."""
@@ -141,7 +153,8 @@ class Store:
     def close(self) -> None:
         """End well."""
         with self._mutex:
-            if not self._mine():
+            mine, self._closed = self._mine(), True
+            if not mine:
                 return
             if self._connection is not None:
                 try:
@@ -156,7 +169,12 @@ class Store:
 
     def _mine(self) -> bool:
         """Whether this is the process that has opened the file; a child of it leaves it alone."""
-        return self._lock is not None and os.getpid() == self._pid
+        return not self._closed and os.getpid() == self._pid
+
+    @property
+    def opened(self) -> bool:
+        """Whether there is a file: it could be opened, and its lock be had."""
+        return self._connection is not None
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -231,7 +249,7 @@ class Store:
 
     def rows(self, step: float, start: float, end: float) -> list[tuple[int, bytes]]:
         """The frames of a level that begin from `start` to `end`: for any thread."""
-        if self._connection is None or self._failing:
+        if not self.opened:
             return []
         try:
             reader = sqlite3.connect(
@@ -365,7 +383,7 @@ class Store:
     def put(self, key: str, value: str) -> None:
         """Keep a fact: what version ran."""
         with self._mutex:
-            self.meta[key] = value
+            self.meta[key] = self._put[key] = value
             if self._connection is not None and self._mine():
                 try:
                     self._connection.execute(
