@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -252,7 +253,10 @@ def test_probes_from_the_books_stay_text() -> None:
         details["slow"] = lambda: [slow]
         details["inflight"] = lambda: [flight]
         details["statements"] = lambda: [{"statement": PROBE, "system": PROBE, "count": 1}]
+        fires = SimpleNamespace(name=PROBE, text=PROBE, severity=PROBE, since=now - 5)
+        object.__setattr__(one.monitor, "alerts", SimpleNamespace(firing=lambda: [fires]))
         until(lambda: one.ask("/api/errors").json)
+        assert one.ask("/api/alerts").json[0]["text"] == PROBE
         paths = [*PAGES, f"/route?route={quote(PROBE)}", f"/transactions?sort={quote(PROBE)}"]
         found = re.search(r'href="(/slow/one\?id=\w+)"', one.ask("/slow").text)
         assert found

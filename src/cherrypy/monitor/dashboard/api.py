@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 #: Steps that one answer has at most, and rows.
 MOST_STEPS = 3000
 MOST_ROWS = 1000
-#: Boards that are kept, and for how many seconds.
-MOST_BOARDS, KEPT = 16, 10.0
 
 #: What a metric is asked for if nothing is said.
 USUAL = {"counter": "rate", "gauge": "value", "histogram": "p95"}
@@ -136,7 +134,7 @@ def inflight(front: Front, asked: Asked) -> Answer:
 
 def alerts(front: Front, asked: Asked) -> Answer:
     """The alerts that fire."""
-    return as_json([one.plain() for one in front.data.alerts()])
+    return as_json(front.data.alerts())
 
 
 # -- charts of the pages ---------------------------------------------------------------------------
@@ -154,17 +152,14 @@ def board_of(asked: Asked) -> tuple[Board, dict[str, str]]:
 
 
 def drawn(front: Front, board: Board, span: Span) -> list[Drawn]:
-    """Return all charts of a board with their values: for all who look at about the same time once."""
-    key = (board.name, span.name, span.end, tuple(span.where.items()))
-    found: list[Drawn]
-    until, found = front.boards.get(key, (0.0, []))
-    if until < span.now:
+    """Return all charts of a board with their values."""
+
+    def make(span: Span) -> list[Drawn]:
         marks = front.data.marks(span)
-        found = [draw(chart, span, marks) for chart in board.charts]
-        if len(front.boards) >= MOST_BOARDS:
-            front.boards = {}
-        # Two threads may have drawn the same; any of both will do.
-        front.boards[key] = (span.now + min(span.step / 2, KEPT), found)
+        return [draw(chart, span, marks) for chart in board.charts]
+
+    key = (board.name, span.name, span.end, tuple(span.where.items()))
+    found: list[Drawn] = front.data.kept(key, span, make)
     return found
 
 

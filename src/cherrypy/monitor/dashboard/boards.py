@@ -116,7 +116,7 @@ TRANSACTION = (
     Chart(
         "calls",
         "Database calls of a request",
-        "calls",
+        "",
         lines(
             line("mean", "cherrypy.db.calls_per_request", "mean", tone="c1"),
             line("p95", "cherrypy.db.calls_per_request", "p95", tone="c2"),

@@ -110,7 +110,8 @@ def draw(chart: Chart, span: Span, marks: list[dict[str, Any]] | None = None) ->
     """Ask for a chart's values."""
     rows = chart.source(span)
     if chart.overlay and rows:
-        for words, seconds in BEFORE.items():
+        alone = len(rows) == 1
+        for tone, (words, seconds) in zip(("p1", "p2"), BEFORE.items(), strict=True):
             before = chart.source(span.earlier(seconds))
             if chart.kind == "stack":
                 before = [Row("all", _sum([row.values for row in before]), "c1")] if before else []
@@ -118,7 +119,8 @@ def draw(chart: Chart, span: Span, marks: list[dict[str, Any]] | None = None) ->
                 before = before[1:2]  # the middle one: three more would be none
             for row in before[:1]:
                 if any(value is not None for value in row.values):
-                    rows.append(Row(f"{row.label}, {words}", row.values, row.tone, True))
+                    label = words if alone or row.label == "all" else f"{row.label}, {words}"
+                    rows.append(Row(label, row.values, tone, True))
     return Drawn(chart, span, rows, marks or [])
 
 

@@ -7,7 +7,7 @@ and no error.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import inf
 from typing import Any
 
@@ -36,6 +36,8 @@ WORDS = {
     "7d": "7 days",
     "30d": "30 days",
 }
+#: Results that are kept for others who look, and for how many seconds.
+MOST_KEPT, KEPT = 32, 10.0
 #: What is laid over the present: name -> seconds ago.
 BEFORE = {"24 h ago": 86400, "7 d ago": 604800}
 
@@ -86,7 +88,7 @@ class Span:
     ) -> dict[tuple[str, ...], Values]:
         """Return the values of each step, by the values of the labels `by`."""
         wanted = {**self._known(metric), **(where or {})}
-        series = self._series(metric, stat, by, wanted)
+        series = self._series(metric, stat, by, wanted, self.end, self.step)
         if series is None:
             return {}
         places = [round((at - self.start) / self.step) for at in series.times]
@@ -104,17 +106,17 @@ class Span:
                 found[tuple(map(str, key))] = row
         return found
 
-    def _series(self, metric: str, stat: str, by: tuple[str, ...], where: Where) -> Any:
+    def _series(
+        self, metric: str, stat: str, by: tuple[str, ...], where: Where, end: float, step: float
+    ) -> Any:
         declared, history = METRICS.get(metric), self.data.history
         if declared is None or declared.derived or not hasattr(history, "figures"):
-            return self.data.ask(
-                metric, self.start, self.end, self.step, by=by, where=where, stat=stat
-            )
-        key = (metric, by, tuple(where.items()))
+            return self.data.ask(metric, self.start, end, step, by=by, where=where, stat=stat)
+        key = (metric, by, tuple(where.items()), step)
         try:
             if key not in self._read:
                 self._read[key] = history.gather(
-                    declared, self.start, self.end, self.step, by=by, where=where
+                    declared, self.start, end, step, by=by, where=where
                 )
             return history.figures(self._read[key], by, stat)
         except ValueError:  # no such label, or figure
@@ -133,7 +135,7 @@ class Span:
     ) -> dict[tuple[str, ...], float]:
         """Return one value for the whole span, by the values of the labels `by`."""
         wanted = {**self._known(metric), **(where or {})}
-        series = self.data.ask(metric, self.start, self.now, inf, by=by, where=wanted, stat=stat)
+        series = self._series(metric, stat, by, wanted, self.now, inf)
         if series is None:
             return {}
         found = {}
@@ -159,6 +161,18 @@ class Data:
 
     def __init__(self, monitor: Any) -> None:
         self.monitor = monitor
+        self._kept: dict[Any, tuple[float, Any, Any]] = {}
+
+    def kept(self, key: Any, span: Span, make: Callable[[Span], Any]) -> Any:
+        """Return what `make` makes of a span: for all who look at about the same time once."""
+        until, history, found = self._kept.get(key, (0.0, None, None))
+        if until < span.now or history is not self.history:
+            found = make(span)
+            if len(self._kept) >= MOST_KEPT:
+                self._kept = {}
+            # Two threads may have made the same; any of both will do.
+            self._kept[key] = (span.now + min(span.step / 2, KEPT), self.history, found)
+        return found
 
     @property
     def history(self) -> Any:
@@ -274,10 +288,16 @@ class Data:
             entries += [{"worker": mine, **one} for one in books.inflight()]
         return sorted(entries, key=lambda one: -float(one.get("age") or 0))
 
-    def alerts(self) -> list[Any]:
-        """Return the alerts that fire."""
+    def alerts(self) -> list[dict[str, Any]]:
+        """Return the alerts that fire, the worst first."""
         alerts = getattr(self.monitor, "alerts", None)
-        return list(alerts.firing()) if alerts is not None else []
+        return [
+            {
+                name: getattr(one, name, None)
+                for name in ("name", "text", "severity", "since", "value", "limit", "labels")
+            }
+            for one in (alerts.firing() if alerts is not None else ())
+        ]
 
     def gauge(self, name: str, **where: str) -> float | None:
         """Return the present value of a gauge: all its series together, with these labels."""

@@ -55,8 +55,6 @@ class Front:
         self.guard = guard
         self.data = Data(monitor)
         self.live = Live(self)
-        #: What has just been drawn, see `api.drawn`.
-        self.boards: dict[Any, Any] = {}
         self.profiles = Profiles()
         self.levels = Levels()
         self.pause = Pause()

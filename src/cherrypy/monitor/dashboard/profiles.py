@@ -25,6 +25,7 @@ IDLE = frozenset(
     (
         ("threading.py", "wait"),
         ("workers.py", "wait"),
+        ("workers.py", "lead"),
         ("server.py", "wait"),
         ("poller.py", "poll"),
         ("housekeeper.py", "run"),

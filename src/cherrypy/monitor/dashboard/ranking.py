@@ -52,6 +52,16 @@ _ROUTE = ("http.route",)
 
 def standings(span: Span, order: str = "share", falling: bool = True) -> list[Standing]:
     """Return all routes of a span, sorted."""
+    found = sorted(span.data.kept(("standings", span.name), span, _standings), key=_by_route)
+    found.sort(key=lambda one: _rank(getattr(one, order)), reverse=falling)
+    return found
+
+
+def _by_route(standing: Standing) -> str:
+    return standing.route
+
+
+def _standings(span: Span) -> list[Standing]:
     counts = span.totals(DURATION, "delta", ("http.route", "http.response.status_code"))
     sums = span.totals(DURATION, "sum", _ROUTE)
     quantiles = [span.totals(DURATION, stat, _ROUTE) for stat in ("p50", "p95", "p99")]
@@ -87,8 +97,6 @@ def standings(span: Span, order: str = "share", falling: bool = True) -> list[St
                 parts,
             )
         )
-    found.sort(key=lambda one: one.route)
-    found.sort(key=lambda one: _rank(getattr(one, order)), reverse=falling)
     return found
 
 

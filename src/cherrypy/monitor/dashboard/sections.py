@@ -63,13 +63,14 @@ def _alerts(front: Front) -> Markup:
     firing = front.data.alerts()
     if not firing:
         return tag("div", class_="alerts", data_live="alerts")
+    now = front.clock()
     rows = [
         tag(
             "li",
-            tag("strong", _said(one, "name", "rule", default="alert")),
-            " ",
-            _said(one, "message", "text", "summary"),
-            class_=f"alert {_severity(one)}",
+            tag("strong", one["name"]),
+            tag("span", one["text"]),
+            tag("span", units.ago(one["since"], now), class_="when") if one["since"] else None,
+            class_=f"alert {'bad' if one['severity'] == 'critical' else 'warn'}",
         )
         for one in firing
     ]
@@ -81,18 +82,6 @@ def _alerts(front: Front) -> Markup:
         role="region",
         aria_label="Alerts",
     )
-
-
-def _said(one: Any, *names: str, default: str = "") -> str:
-    for name in names:
-        value = one.get(name) if isinstance(one, dict) else getattr(one, name, None)
-        if value not in (None, ""):
-            return str(getattr(value, "name", value))
-    return default
-
-
-def _severity(one: Any) -> str:
-    return "bad" if _said(one, "severity") in ("critical", "error", "page") else "warn"
 
 
 def _no_requests(front: Front) -> Markup:
@@ -126,7 +115,7 @@ def _errors_short(front: Front, asked: Asked, errors: list[Entry]) -> Markup:
     now = front.clock()
     rows = [
         [
-            tag("code", entry.get("type", "")),
+            tag("code", str(entry.get("type", "")).rpartition(".")[2], title=entry.get("type")),
             route_link(asked, entry.get("route", "")),
             number(units.whole(entry.get("count"))),
             number(units.ago(float(entry.get("last") or 0), now)),

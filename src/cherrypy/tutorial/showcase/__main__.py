@@ -21,7 +21,7 @@ def main() -> None:
     cherrypy.config.update(SITE)
     cherrypy.config.update({"server.socket_host": chosen.host, "server.socket_port": chosen.port})
     watched = False if chosen.dashboard == "off" else chosen.dashboard
-    cherrypy.config.update({"engine.monitor.dashboard.listen": watched})
+    cherrypy.config.update({"monitor.dashboard.listen": watched})
     cherrypy.quickstart(Showcase(), "/", APPLICATION)
 
 

@@ -18,7 +18,7 @@ CONTENT_SECURITY = (
 SITE: dict[str, Any] = {
     "server.max_request_body_size": 8 << 30,  # bytes; the upload page is there for big files
     "engine.autoreload.on": False,
-    "engine.monitor.on": True,  # what the site does is recorded, and shown on a port of its own
+    "monitor.on": True,  # what the site does is recorded, and shown on a port of its own
 }
 
 APPLICATION: dict[str, dict[str, Any]] = {

@@ -45,11 +45,12 @@ function seriesOf(chart, colors) {
     const solid = chart.kind === "stack" && !row.ghost;
     return {
       label: row.label,
-      stroke: row.ghost ? fade(color, 0.65) : color,
+      stroke: row.ghost ? fade(color, 0.8) : color,
       width: row.ghost ? 1 : solid ? 0.5 : 1.6,
-      dash: row.ghost ? [4, 4] : undefined,
+      dash: row.ghost ? (row.tone === "p1" ? [5, 4] : [2, 3]) : undefined,
       fill: solid && index === 0 ? fade(color, 0.8) : undefined,
-      points: { show: false },
+      // A value without neighbours is no line: it is a point.
+      points: { show: !solid && row.values.filter((one) => one !== null).length < 3, size: 5, fill: color },
       spanGaps: false,
     };
   });
