@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from ..metrics import METRICS, Labels
+from ..shards import living
 from ..table import itself as i
 from .house import House
 
@@ -18,11 +19,35 @@ def begin(house: House) -> None:
         i.MONITOR_SNAPSHOTS_LOST,
         lambda: {(name,): float(lost) for name, lost in list(monitor.site.lost.items())},
     )
+    monitor.beats.append(Recording())
     for owner, name, part in (
         (monitor.taker, "take", "sample"),
         (monitor.site, "merged", "merge"),
     ):
         timed(house, owner, name, part)
+
+
+class Recording:
+    """Counts what recording requests has cost: what it takes of one, by the number of them."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.seen = 0.0
+
+    def __call__(self, merged: Any) -> None:
+        if not self.seconds:
+            from ..cost import recorder_seconds
+
+            self.seconds = recorder_seconds()
+        requests = sum(block.duration.count for shard in living() for block in blocks_of(shard))
+        if requests > self.seen:
+            i.MONITOR_CPU_TIME.add((requests - self.seen) * self.seconds, ("record",))
+            self.seen = requests
+
+
+def blocks_of(shard: Any) -> list[Any]:
+    """What the recorder has counted in a shard."""
+    return list(shard.blocks.copy().values())
 
 
 def timed(house: House, owner: Any, name: str, part: str) -> None:
