@@ -31,7 +31,7 @@ def configure(socket: str, dashboard: str) -> None:
     cherrypy.config.update(
         {
             "environment": "production",
-            "log.screen": False,
+            "log.screen": True,
             "engine.monitor.on": True,
             "engine.monitor.socket": socket,
             "engine.monitor.dashboard.listen": dashboard,
