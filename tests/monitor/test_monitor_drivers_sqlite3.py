@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import pickle
 import sqlite3
 import threading
@@ -275,6 +276,49 @@ def test_rows_that_take_time_are_time_of_the_database(seen):
     assert request.layers["wsgi"] >= 0.02
     assert abs(sum(request.layers.values()) - request.wall) < 1e-6
     connection.close()
+
+
+def test_what_a_statement_calls_for_itself_is_its_own(seen):
+    connection, other = opened(), opened()
+    connection.create_function("ask", 0, lambda: other.execute("SELECT 5").fetchone()[0])
+    before = seen.count(CALLS, "sqlite", "execute")
+    with serving() as request:
+        assert connection.execute("SELECT ask()").fetchone() == (5,)
+    assert seen.count(CALLS, "sqlite", "execute") - before == 1
+    assert request.steps == [("db", "sqlite SELECT")]
+    assert abs(sum(request.layers.values()) - request.wall) < 1e-6
+    connection.close()
+    other.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_forked_children_count_anew_and_hold_no_locks(seen):
+    from cherrypy.monitor.instruments import external, statements
+
+    connection = opened()
+    connection.close()
+    with statements._lock, external._lock:
+        pid = os.fork()
+        if not pid:
+            code = 1
+            try:
+                free = []
+
+                def take():  # another thread: the one that forked may take them twice
+                    for lock in (statements._lock, external._lock):
+                        if lock.acquire(timeout=5):
+                            free.append(lock)
+                            lock.release()
+
+                thread = threading.Thread(target=take)
+                thread.start()
+                thread.join()
+                sqlite3.connect(":memory:").execute("SELECT 1")
+                good = seen.count(CALLS, "sqlite", "execute") == 1
+                code = 0 if good and len(free) == 2 else 2
+            finally:
+                os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def test_slow_statements_are_counted_by_fingerprint():

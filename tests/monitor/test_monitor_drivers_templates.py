@@ -39,6 +39,10 @@ def test_rendering_of_jinja2_is_timed():
         with serving() as request:
             assert jinja2.Template("{{ 1 + 1 }}").render() == "2"
         assert request.steps == [("template", "jinja2")]
+        with serving() as request:
+            inner = jinja2.Template("inner")
+            assert jinja2.Template("{{ inner.render() }}").render(inner=inner) == "inner"
+        assert request.steps == [("template", "jinja2")]
         with pytest.raises(jinja2.UndefinedError):
             jinja2.Template("{{ a.b }}").render()
         assert isinstance(template, jinja2.Template)

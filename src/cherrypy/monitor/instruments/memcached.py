@@ -65,9 +65,6 @@ def _counted(name: str, store: Store, server: Callable[[Any], str]) -> Callable[
         def method(self: Any, *args: Any, **kwargs: Any) -> Any:
             shard = own.shard
             trace = shard.trace
-            if shard.calls.get(store):  # one of its own methods calls another
-                return plain(self, *args, **kwargs)
-            shard.calls[store] = True
             before = trace.enter(CACHE)
             began = trace.since
             try:
@@ -75,8 +72,6 @@ def _counted(name: str, store: Store, server: Callable[[Any], str]) -> Callable[
             except BaseException as error:
                 store.failed(shard, before, began, word, server(self), error)
                 raise
-            finally:
-                shard.calls.pop(store, None)
             found = _found(name, args, kwargs, answer)
             store.done(shard, before, began, word, server(self), found)
             return answer
