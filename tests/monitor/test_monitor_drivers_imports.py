@@ -293,6 +293,45 @@ def test_names_that_a_program_has_taken_before_are_counted(program):
     assert done.stdout.strip() == "[(('sqlite', 'connect'), 1), (('sqlite', 'execute'), 1)]"
 
 
+COMMANDED = """
+from sqlite3 import connect  # before anything of ours
+
+opened = connect(":memory:", check_same_thread=False)
+
+import urllib.request
+import cherrypy
+
+class Root:
+    @cherrypy.expose
+    def index(self):
+        return str(opened.execute("SELECT 42").fetchone()[0])
+
+cherrypy.config.update({"environment": "production", "server.socket_port": 0, "log.screen": False,
+    "server.socket_host": "127.0.0.1", "engine.monitor.dashboard.listen": False})
+cherrypy.tree.mount(Root())
+cherrypy.engine.start()
+with urllib.request.urlopen(f"http://127.0.0.1:{cherrypy.server.bound_addr[1]}/", timeout=10) as answer:
+    assert answer.read() == b"42"
+snapshot = cherrypy.engine.monitor.taker.take()
+cherrypy.engine.exit()
+print([row["statement"] for row in snapshot.details["statements"]])
+"""
+
+
+def test_a_program_that_is_run_by_the_command_is_seen_from_its_first_line(tmp_path):
+    (tmp_path / "app.py").write_text(COMMANDED)
+    done = subprocess.run(
+        [sys.executable, "-m", "cherrypy", "monitor", "run", "app.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "['SELECT ?']"
+
+
 def test_no_library_is_imported_for_its_instrument():
     program = (
         "import sys, cherrypy\n"

@@ -278,9 +278,15 @@ def test_rows_that_take_time_are_time_of_the_database(seen):
     connection.close()
 
 
-def test_what_a_statement_calls_for_itself_is_its_own(seen):
+@pytest.mark.parametrize("by_cursor", [True, False])
+def test_what_a_statement_calls_for_itself_is_its_own(seen, by_cursor):
     connection, other = opened(), opened()
-    connection.create_function("ask", 0, lambda: other.execute("SELECT 5").fetchone()[0])
+
+    def ask():
+        runner = other.cursor() if by_cursor else other
+        return runner.execute("SELECT 5").fetchone()[0]
+
+    connection.create_function("ask", 0, ask)
     before = seen.count(CALLS, "sqlite", "execute")
     with serving() as request:
         assert connection.execute("SELECT ask()").fetchone() == (5,)
