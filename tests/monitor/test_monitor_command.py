@@ -88,10 +88,12 @@ def layout(folder: Path, source: str) -> dict[str, list[str]]:
 def test_a_program_is_what_it_is_without(tmp_path: Path, way: str) -> None:
     target = layout(tmp_path, ITSELF)[way]
     arguments = ["--level", "-x", "--", "a b", "-m"]
-    plain = done(*target, *arguments, cwd=tmp_path)
+    folder = tmp_path / "empty" if way == "path" else tmp_path
+    folder.mkdir(exist_ok=True)
+    plain = done(*target, *arguments, cwd=folder)
     assert plain[0] == 0
     assert len(plain[1].splitlines()) == 8
-    assert done(*RUN, *target, *arguments, cwd=tmp_path) == plain
+    assert done(*RUN, *target, *arguments, cwd=folder) == plain
 
 
 @pytest.mark.parametrize("how", sorted(ENDS))

@@ -341,7 +341,9 @@ def test_a_section_leaves_those_of_paths_alone(fresh: Any) -> None:
     before = cherrypy.checker.global_config_contained_paths
     cherrypy.config.update(given)
     assert given["monitor"] == {"on": False}  # the caller's own
-    cherrypy.config.update({"monitor": {"on": False}, "global": {"server.socket_port": 8080}})
+    given = {"monitor": {"on": False}, "global": {"server.socket_port": 8080}}
+    cherrypy.config.update(given)
+    assert given == {"monitor": {"on": False}, "global": {"server.socket_port": 8080}}
     assert cherrypy.checker.global_config_contained_paths == before
 
 
