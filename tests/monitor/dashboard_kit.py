@@ -225,9 +225,11 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def served(config: dict[str, Any] | None = None) -> Iterator[Site]:
-    """The program above, until the end of the block."""
+def served(config: dict[str, Any] | None = None, beside: Site | None = None) -> Iterator[Site]:
+    """The program above, until the end of the block; `beside`: its dashboard shows this one, too."""
     port, dashboard = free_ports(2)
+    if beside is not None:
+        dashboard = beside.dashboard
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as said:
         database = str(Path(folder) / "shop.sqlite3")
         process = subprocess.Popen(

@@ -166,8 +166,10 @@ def _navigation(asked: Asked, board: Board) -> Markup:
 
 def _footer(front: Front) -> Markup:
     known = front.data.known()
-    said = f"History of {units.seconds(known)}" if known else "No history yet"
-    return tag("footer", tag("span", said, " · times are those of the server", data_live="foot"))
+    said = f"A history of {units.seconds(known)}" if known else "No history yet"
+    count = len(front.data.workers())
+    of = f" of {count} processes" if count > 1 else ""
+    return tag("footer", tag("span", said, of, " · times are those of the server"))
 
 
 def ranges(asked: Asked, span: Span) -> Markup:

@@ -1,0 +1,47 @@
+"""The dashboard of a site of several processes: all are seen, and what one has counted stays when it is killed."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from dashboard_kit import served, until
+
+
+def test_two_processes_of_which_one_is_killed() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        shared = {"engine.monitor.socket": str(Path(folder) / "monitor.sock")}
+        with served(shared) as one:
+            one.counts()
+            with served(shared, beside=one) as two:
+
+                def workers() -> int:
+                    return int(one.look("/api/now").json.get("workers") or 0)
+
+                def counted() -> dict[str, float]:
+                    found = one.look("/api/routes").json
+                    return {entry["route"]: entry["requests"] for entry in found}
+
+                until(lambda: workers() == 2)
+                for _ in range(4):
+                    one.ask("/")
+                    two.ask("/item/1")
+                two.ask("/broken")
+                wanted = {"/": 4, "/item/{number}": 4, "/broken": 1}
+                until(lambda: counted() == wanted)
+                pids = [str(each.process.pid) for each in (one, two)]
+                page = one.look("/runtime").text
+                assert all(f">{pid}</th>" in page for pid in pids)
+                errors = one.look("/api/errors").json
+                assert [(e["type"], e["worker"]) for e in errors] == [("ValueError", pids[1])]
+                # A thread of another process cannot be looked at from here, and the page says so.
+                token = page.partition('kirsch-token" content="')[2].partition('"')[0]
+                headers = {"X-Kirsch-Token": token, "Accept": "application/json"}
+                form = f"ident=1&worker={pids[1]}"
+                told = one.look("/live/stack", "POST", form, headers=headers).json
+                assert "another process" in told["html"]
+                two.process.kill()
+                until(lambda: workers() == 1)
+                assert counted() == wanted
+                page = one.look("/runtime").text
+                assert f">{pids[1]}</th>" not in page
