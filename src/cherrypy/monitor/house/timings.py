@@ -22,7 +22,7 @@ from ..shards import own
 from ..table import requests as r
 from ..table import times as t
 from ..table.toolbox import GZIP_BYTES
-from ..traces import DB, ENCODE, EXTERNAL, FRONTEND, READ, WRITE
+from ..traces import DB, ENCODE, EXTERNAL, FRONTEND, READ, WRITE, clock
 from .house import House
 
 #: Fields in which a proxy says when it has got the request.
@@ -30,6 +30,9 @@ FIELDS = ("HTTP_X_REQUEST_START", "HTTP_X_QUEUE_START", "HTTP_X_REQUESTTIME")
 
 #: Content codings that are told apart.
 CODINGS = ("gzip", "br", "zstd")
+
+#: Seconds that are nobody's business.
+NEGLIGIBLE = 20e-6
 
 #: Seconds that a request may have been under way; what is more is a clock that goes wrong.
 LONGEST = 60.0
@@ -47,6 +50,25 @@ def layered(plain: Callable[..., Any], layer: int) -> Callable[..., Any]:
             return plain(*args, **kwargs)
         finally:
             trace.leave(before)
+
+    return timed
+
+
+def noted(plain: Callable[..., Any], layer: int) -> Callable[..., Any]:
+    """The same for what mostly takes no time to speak of: that stays where it is called."""
+
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        trace = own.trace
+        began = clock()
+        try:
+            return plain(*args, **kwargs)
+        finally:
+            took = clock() - began
+            # Who has been in another layer meanwhile has had that counted, and stays.
+            if took > NEGLIGIBLE and trace.live is not None and trace.since <= began:
+                trace.seconds[layer] += took
+                trace.since += took
+                trace.more = True
 
     return timed
 
@@ -94,11 +116,11 @@ def encodings(house: House) -> None:
     """Texts to bytes, values to JSON, bytes to fewer bytes."""
     for owner, name in (
         (encoding.ResponseEncoder, "encode_string"),
-        (jsontools, "encode"),
-        (jsontools, "decode"),
         (encoding, "decompress"),
     ):
         house.patches.replace(owner, name, layered(getattr(owner, name), ENCODE))
+    for name in ("encode", "decode"):
+        house.patches.replace(jsontools, name, noted(getattr(jsontools, name), ENCODE))
 
     def made(body: Any, source: Any, squeeze: Any, flush: Any, finish: Any) -> None:
         coding = serving.response.headers.get("Content-Encoding", "")
