@@ -62,6 +62,7 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     Instrument(("redis",), "redis.cluster", "redis:instrument_cluster", _KEYS),
     Instrument(("pymemcache",), "pymemcache.client.base", "memcached", _KEYS),
     Instrument(("pylibmc",), "pylibmc", "memcached:pylibmc", _KEYS),
+    Instrument(("kombu", "celery"), "kombu.messaging", "kombu", "messages sent and consumed"),
     Instrument(("http.client",), "http.client", "httpclient", _HTTP),
     Instrument(
         ("http.client", "urllib3", "requests"), "http.client", "httpclient:bodies", "bodies"
