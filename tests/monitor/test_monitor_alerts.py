@@ -134,6 +134,7 @@ def test_what_swings_around_the_limit_is_one_alert(scenes: Make) -> None:
     for value in (6.0, 4.0) * 20:
         scene.gauge(THREADS, value, "busy", "1")
         scene.run(10)
+    scene.run(60)  # it is below the limit, and not yet on the way back
     assert len(scene.alerts.firing()) == 1
     assert not scene.alerts.past
     scene.gauge(THREADS, 2.0, "busy", "1")

@@ -333,9 +333,11 @@ def test_a_second_process_is_refused(path: Path) -> None:
 
 
 def test_who_was_refused_has_the_file_when_the_other_has_ended(path: Path) -> None:
-    """As when a program is started anew before the old process has gone."""
+    """As when a program is started anew before the old process has gone; each numbers its series."""
     first = opened(path)
     clockwork = Clockwork(first)
+    for code in range(100, 110):
+        clockwork.count(METRICS["cherrypy.responses.code"], 7 * code, str(code))
     run(clockwork, 50)
     watch, said = Watch(), list[str]()
     second = opened(path, said, clock=watch)
@@ -353,6 +355,10 @@ def test_who_was_refused_has_the_file_when_the_other_has_ended(path: Path) -> No
     assert said[1:] == [f"The monitor's history is written to {path} again."]
     assert second.resolutions[1] == (10.0, 21600.0)
     assert counted(second, START, later.at, 10.0) == 552
+    codes = second.query(
+        "cherrypy.responses.code", START, later.at, inf, by=("code",), stat="delta"
+    )
+    assert codes.rows == {(str(code),): [7.0 * code] for code in range(100, 110)}
     second.close()
     again = opened(path)
     Clockwork(again, later.at)
@@ -436,7 +442,7 @@ def test_what_is_too_much_goes_the_finest_first(path: Path) -> None:
         if beat % 10 == 0:
             biggest = max(biggest, history.store.bytes())
     assert biggest <= most
-    assert biggest > most / 2
+    assert history.store.bytes() > most * 0.7  # no more goes than has to
     assert len(rows(path, 10)) < 500
     hours = rows(path, 3600)
     assert hours[0] == START
@@ -496,7 +502,7 @@ def test_a_child_leaves_the_file_alone(path: Path) -> None:
         "history = t.opened(path); clockwork = t.Clockwork(history); t.run(clockwork, 20)\n"
         "child = os.fork()\n"
         "if not child:\n"
-        "    t.run(clockwork, 20); history.close(); os._exit(0)\n"
+        "    clockwork.at += 1000; t.run(clockwork, 20); history.close(); os._exit(0)\n"
         "os.waitpid(child, 0)\n"
         "t.run(clockwork, 20); history.close()\n"
     )
@@ -511,8 +517,8 @@ def test_a_child_leaves_the_file_alone(path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     again = opened(fresh)
-    Clockwork(again, START + 100)
-    assert counted(again, START, START + 100, 10.0) == 40
+    Clockwork(again, START + 2000)
+    assert counted(again, START, START + 2000, 10.0) == 40
     again.close()
 
 
@@ -521,7 +527,7 @@ def test_what_cannot_be_opened_is_written_when_it_can(path: Path) -> None:
     first = opened(path)
     clockwork = Clockwork(first)
     for code in range(100, 150):
-        clockwork.count(METRICS["cherrypy.responses.code"], code, str(code))
+        clockwork.count(METRICS["cherrypy.responses.code"], 7 * code, str(code))
     run(clockwork, 100)
     first.close()
     other = sqlite3.connect(path, isolation_level=None)
@@ -541,6 +547,6 @@ def test_what_cannot_be_opened_is_written_when_it_can(path: Path) -> None:
     assert counted(second, START, later.at, 10.0) == 200
     code = second.query("cherrypy.responses.code", START, later.at, inf, by=("code",), stat="delta")
     assert {row[0]: values[0] for row, values in code.rows.items()} == {
-        str(code): float(code) for code in range(100, 150)
+        str(code): 7.0 * code for code in range(100, 150)
     }
     second.close()
