@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,21 @@ def test_alerts_are_a_part_and_an_assignment_is_to_the_setting(monitor: Any) -> 
     monitor.beat()
     assert [rule.name for rule in monitor.alerts.rules][-1] == "mine"
     assert len(monitor.alerts.wrong) == 1
+
+
+def test_memory_outlives_a_stop_of_the_engine() -> None:
+    bus = Bus()
+    monitor: Any = Monitor(bus)
+    monitor.subscribe()
+    began = time.time() - 2
+    for _ in range(2):
+        bus.start()
+        RESPONSES.add(10, ("2xx",))
+        monitor.beat()
+        bus.stop()
+        RESPONSES.add(1000, ("2xx",))  # nobody looks
+    bus.exit()
+    found = monitor.history.query(RESPONSES.name, began, time.time() + 1, inf, stat="delta")
+    assert found.rows[()] == [20.0]
+    marks = monitor.history.marks(began, time.time() + 1)
+    assert [mark.text for mark in marks].count("started") == 2

@@ -59,6 +59,10 @@ class History:
         if before is not None:
             self.take(between(before, snapshot))
 
+    def rest(self) -> None:
+        """Compare the next snapshot with nothing: what was counted meanwhile is of no second."""
+        self._last = None
+
     def take(self, frame: Frame) -> None:
         """Take what has been counted within a second or so."""
         beside = self._filed()

@@ -80,7 +80,12 @@ def _history(monitor: Any) -> History:
         monitor.bus.log(f"{error} The default is used.", 40)
         retention = None
     if path is None:
-        return History(retention, None, monitor.broken)
+        history = History(retention, None, monitor.broken)
+        known = getattr(monitor, "history", None)
+        if known is not None and known.resolutions == history.resolutions and known.store is None:
+            known.rest()  # the engine was stopped and is started again
+            return known  # type: ignore[no-any-return]  # monitors are not typed here
+        return history
     from .store import Foreign, Store
 
     try:
