@@ -32,7 +32,9 @@ DATA = (
         "Connections",
         "",
         split(
-            "db.client.connection.count", ("pool.name", "db.client.connection.state"), stat="value"
+            "db.client.connection.count",
+            ("db.client.connection.pool.name", "db.client.connection.state"),
+            stat="value",
         ),
         kind="stack",
         help="Of pools of connections.",
@@ -219,7 +221,7 @@ RUNTIME = (
         "switches",
         "Context switches",
         "/s",
-        split("process.context_switches", "type"),
+        split("process.context_switches", "process.context_switch.type"),
         help="Involuntary ones: another thread took the processor.",
     ),
     Chart(

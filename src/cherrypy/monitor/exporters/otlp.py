@@ -90,9 +90,17 @@ def _metric(family: Family, times: dict[str, int]) -> dict[str, Any]:
         told["sum"] = {"dataPoints": points, **cumulative}
     elif metric.kind == HISTOGRAM:
         told["histogram"] = {"dataPoints": points, "aggregationTemporality": _CUMULATIVE}
+    elif _is_sum(metric):
+        told["sum"] = {"dataPoints": points, "aggregationTemporality": _CUMULATIVE}
     else:
         told["gauge"] = {"dataPoints": points}
     return told
+
+
+def _is_sum(metric: Metric) -> bool:
+    """Whether a gauge counts what there is, and adds up: an UpDownCounter, as the protocol's users say."""
+    counts = metric.unit == "By" or (metric.unit[:1] == "{" and metric.unit[-1:] == "}")
+    return counts and metric.merge in ("sum", "each") and not metric.derived
 
 
 def _value(metric: Metric, value: Any) -> dict[str, Any]:

@@ -49,21 +49,21 @@ PROCESS_THREAD_COUNT = gauge(
 PROCESS_CONTEXT_SWITCHES = counter(
     "process.context_switches",
     "{context_switch}",
-    "type",
+    "process.context_switch.type",
     help="Times that the process gave the processor away, or had it taken.",
     merge="each",
 )
 PROCESS_PAGING_FAULTS = counter(
     "process.paging.faults",
     "{fault}",
-    "type",
+    "system.paging.fault.type",
     help="Pages that had to be found when they were used: in memory (minor) or on disk (major).",
     merge="each",
 )
 PROCESS_DISK_IO = counter(
     "process.disk.io",
     "By",
-    "direction",
+    "disk.io.direction",
     help="Bytes that the process had read from disks, and written to them.",
     level=2,
     merge="each",

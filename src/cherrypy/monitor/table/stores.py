@@ -47,25 +47,25 @@ DB_CLIENT_CONNECTION_COUNT = gauge(
     "db.client.connection.count",
     "{connection}",
     "db.client.connection.state",
-    "pool.name",
+    "db.client.connection.pool.name",
     help="Connections of a pool, in use and idle.",
 )
 DB_CLIENT_CONNECTION_CREATE_TIME = histogram(
     "db.client.connection.create_time",
     "s",
-    "pool.name",
+    "db.client.connection.pool.name",
     help="How long it took to connect to a database.",
 )
 DB_CLIENT_CONNECTION_WAIT_TIME = histogram(
     "db.client.connection.wait_time",
     "s",
-    "pool.name",
+    "db.client.connection.pool.name",
     help="How long it took until a pool had a connection to give.",
 )
 DB_CLIENT_CONNECTION_TIMEOUTS = counter(
     "db.client.connection.timeouts",
     "{timeout}",
-    "pool.name",
+    "db.client.connection.pool.name",
     help="Times that a pool had no connection to give in time.",
 )
 MODEL_OPERATION_DURATION = histogram(
