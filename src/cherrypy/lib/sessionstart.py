@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from cherrypy.framework.site import site
-
+from ..framework.application import Application
+from ..framework.site import site
 from . import sessions
 from .sessionpages import config_of, configured
 
@@ -38,9 +38,9 @@ def _switched_on() -> Iterator[dict[str, Any]]:
     """Yield the settings of the tool for each section, and each page with some of its own, where it is on."""
     general = _of(site.config)
     for app in list(site.tree.apps.values()):
-        config = getattr(app, "config", None)
-        if not isinstance(config, dict):
-            continue  # a grafted one
+        if not isinstance(app, Application):
+            continue  # a grafted one, whatever its attributes are called
+        config = app.config
         sections = {path: _of(one) for path, one in config.items() if str(path).startswith("/")}
         for root in _roots(app, config):
             first = (("/", config_of(root)),)
