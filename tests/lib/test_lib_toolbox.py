@@ -58,6 +58,7 @@ TOOLS |= {
     "csrf": ("CsrfTool", "before_handler", 2, "csrf"),
     "rate_limit": ("RateLimitTool", "before_request_body", 35, "rate_limit"),
     "websocket": ("WebSocketTool", "before_handler", 90, "open_websocket"),
+    "monitor": ("MonitorTool", "on_start_resource", 50, "monitor"),
     "secure_headers": ("SecureHeadersTool", "before_finalize", 60, "secure_headers"),
 }
 
