@@ -276,8 +276,10 @@ def test_own_transports_of_httpx_work(service):
         mock = httpx.MockTransport(lambda request: httpx.Response(201, text="made up"))
         assert httpx.Client(transport=mock).get("http://example.com/").text == "made up"
         assert seen.count(CALLS) == 0
-        with httpx.stream("GET", f"{service}/200/0/100000", timeout=10) as response:
-            assert sum(len(part) for part in response.iter_bytes()) == 100000
+        with serving() as request:
+            with httpx.stream("GET", f"{service}/200/0/100000/0.05", timeout=10) as response:
+                assert sum(len(part) for part in response.iter_bytes()) == 100000
+        assert request.layers["external"] >= 0.05
         assert seen.count(CALLS) == 1
 
 

@@ -198,6 +198,21 @@ def test_a_change_of_the_setting_is_obeyed_at_once():
         assert sqlite3.connect is plain
 
 
+def test_two_monitors_share_the_instruments():
+    import sqlite3
+
+    plain = sqlite3.connect
+    with watching("sqlite3") as one:
+        with watching("sqlite3") as two:
+            connection = sqlite3.connect(":memory:")
+            connection.execute("SELECT 1")
+            assert two.count("cherrypy.db.calls", "sqlite", "execute") == 1
+            assert two.statements() == one.statements() != {}
+            connection.close()
+        assert sqlite3.connect is not plain
+    assert sqlite3.connect is plain
+
+
 def test_an_instrument_that_fails_three_times_is_taken_off_and_says_so(monkeypatch):
     import sqlite3
 

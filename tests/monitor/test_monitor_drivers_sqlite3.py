@@ -123,6 +123,8 @@ def test_transactions_end_and_are_counted(seen, tmp_path):
     assert seen.count(CALLS, "sqlite", "rollback") == 2
     with connection:  # nothing is open: nothing ends
         pass
+    with pytest.raises(sqlite3.ProgrammingError), other:
+        other.close()
     assert seen.count(CALLS, "sqlite", "commit") == 2
     other.close()
     connection.close()

@@ -71,7 +71,23 @@ def httpx(module: Any) -> Callable[[], object]:
     patches.method(module.HTTPTransport, "handle_request", make)
     patches.method(module.AsyncHTTPTransport, "handle_async_request", make_async)
     patches.method(module.Response, "read", layered)
+    patches.method(module.Response, "iter_raw", _streaming)
     return patches.end
+
+
+def _streaming(plain: Any) -> Any:
+    """Have the steps of a generator in the layer."""
+
+    def iter_raw(self: Any, *args: Any, **kwargs: Any) -> Any:
+        parts, end = plain(self, *args, **kwargs), object()
+        step = layered(lambda: next(parts, end))
+        try:
+            while (part := step()) is not end:
+                yield part
+        finally:
+            parts.close()
+
+    return iter_raw
 
 
 def aiohttp(module: Any) -> Callable[[], object]:

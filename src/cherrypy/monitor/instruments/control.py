@@ -31,6 +31,7 @@ class Instruments:
         self.tell = tell
         self.finder = Finder(self.broken)
         self.settings: Any = None
+        self.users = 0  # monitors that share them
         #: What takes off each that is on, the last put on the last.
         self.on: dict[Instrument, Callable[[], object]] = {}
 
@@ -118,11 +119,14 @@ class Part:
         if self.instruments.changed in changed:
             changed.remove(self.instruments.changed)
         self.monitor.taker.details.pop("statements", None)
-        self.instruments.end()
+        self.instruments.users -= 1
+        if not self.instruments.users:
+            _present.clear()
+            self.instruments.end()
 
 
-#: Those that were put on before there was a monitor.
-_early: list[Instruments] = []
+#: Those that are on, if any: two would count everything twice.
+_present: list[Instruments] = []
 
 
 def early(globs: list[str] | None = None) -> Instruments:
@@ -132,23 +136,25 @@ def early(globs: list[str] | None = None) -> Instruments:
     globs
         Patterns of libraries; all by default.
     """
-    if not _early:
+    if not _present:
         instruments = Instruments(globs or ["*"], lambda name, error: None)
         instruments.begin()
-        _early.append(instruments)
-    return _early[0]
+        _present.append(instruments)
+    return _present[0]
 
 
 def begin(monitor: Any) -> Part:
-    """Put instruments on, or take over those that were early."""
-    if _early:
-        instruments = _early.pop()
-        instruments.tell = monitor.broken
-        for watcher in guard.GUARDS.values():
-            watcher.tell = monitor.broken
+    """Put instruments on, or take over those that are, of `early` or of another monitor."""
+    if _present:
+        instruments = _present[0]
     else:
         instruments = Instruments(list(monitor.settings["libraries"]), monitor.broken)
         instruments.begin()
+        _present.append(instruments)
+    instruments.users += 1
+    instruments.tell = monitor.broken
+    for watcher in guard.GUARDS.values():
+        watcher.tell = monitor.broken
     instruments.follow(monitor.settings)
     monitor.taker.details["statements"] = statements
     return Part(monitor, instruments)
@@ -160,6 +166,7 @@ def _forked() -> None:
         vars(module)["_lock"] = threading.RLock()
     for watcher in guard.GUARDS.values():
         watcher._lock = threading.Lock()
+    external._under_way.clear()  # the calls of threads that have stayed with the parent
 
 
 if hasattr(os, "register_at_fork"):

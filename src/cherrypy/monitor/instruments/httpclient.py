@@ -113,13 +113,13 @@ def _close(plain: Any) -> Any:
 
 
 def layered(plain: Any) -> Any:
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def method(*args: Any, **kwargs: Any) -> Any:
         trace = own.trace
         if trace.layer == EXTERNAL:
-            return plain(self, *args, **kwargs)
+            return plain(*args, **kwargs)
         before = trace.enter(EXTERNAL)
         try:
-            return plain(self, *args, **kwargs)
+            return plain(*args, **kwargs)
         finally:
             trace.leave(before)
 

@@ -81,7 +81,7 @@ def _statement(name: str) -> Callable[[Any], Any]:
             trace = shard.trace
             if trace.layer == DB:
                 return plain(cursor, query, *args, **kwargs)
-            counted = _database(cursor._conn)
+            counted = _database(cursor.connection)
             before = trace.enter(DB)
             began = trace.since
             try:
@@ -104,7 +104,7 @@ def _fetch(name: str) -> Callable[[Any], Any]:
             trace = shard.trace
             if trace.layer == DB:
                 return plain(cursor, *args, **kwargs)
-            counted = _database(cursor._conn)
+            counted = _database(cursor.connection)
             before = trace.enter(DB)
             try:
                 rows = plain(cursor, *args, **kwargs)
@@ -148,10 +148,10 @@ def _stream(plain: Any) -> Any:
         try:
             row = next(rows, _END)
         except BaseException as error:
-            counted = _database(cursor._conn)
+            counted = _database(cursor.connection)
             counted.failed(shard, before, began, "stream", sql_of(query, None), error)
             raise
-        _database(cursor._conn).done(shard, before, began, "stream", sql_of(query, cursor))
+        _database(cursor.connection).done(shard, before, began, "stream", sql_of(query, cursor))
         try:
             while row is not _END:
                 yield row
@@ -218,7 +218,7 @@ def _connect(plain: Any) -> Any:
 def _async_statement(name: str) -> Callable[[Any], Any]:
     def make(plain: Any) -> Any:
         async def method(cursor: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-            counted = _database(cursor._conn)
+            counted = _database(cursor.connection)
             wait = Wait(DB)
             try:
                 answer = await plain(cursor, query, *args, **kwargs)
@@ -236,7 +236,7 @@ def _async_statement(name: str) -> Callable[[Any], Any]:
 def _async_fetch(name: str) -> Callable[[Any], Any]:
     def make(plain: Any) -> Any:
         async def method(cursor: Any, *args: Any, **kwargs: Any) -> Any:
-            counted = _database(cursor._conn)
+            counted = _database(cursor.connection)
             rows = await plain(cursor, *args, **kwargs)
             counted.called(name)
             if ROWS.on:

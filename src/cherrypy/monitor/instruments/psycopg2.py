@@ -51,8 +51,9 @@ def instrument(module: Any) -> Callable[[], object]:
 
 def _address(extensions: Any, dsn: Any, kwargs: dict[str, Any]) -> str:
     """The server that a connection is for."""
+    words = {name: value for name, value in kwargs.items() if name not in ("async", "async_")}
     try:
-        said = extensions.parse_dsn(extensions.make_dsn(dsn, **kwargs))
+        said = extensions.parse_dsn(extensions.make_dsn(dsn, **words))
     except Exception:  # it is the call itself that has to say so
         return ""
     return str(said.get("host") or said.get("hostaddr") or os.environ.get("PGHOST", ""))

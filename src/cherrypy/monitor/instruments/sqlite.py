@@ -198,7 +198,11 @@ def _connection_alone(plain: Any, counted: Database, cursors: Subclasses) -> Any
             return _ended(counted, "rollback", rollback_, self)  # type: ignore[no-any-return]  # None
 
         def __exit__(self, *args: Any) -> Any:
-            if not self.in_transaction:
+            try:
+                ends = self.in_transaction
+            except Exception:  # it is closed, as it will say itself
+                ends = False
+            if not ends:
                 return exit_(self, *args)
             method = "commit" if args and args[0] is None else "rollback"
             return _ended(counted, method, exit_, self, *args)

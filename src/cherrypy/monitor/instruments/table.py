@@ -57,6 +57,7 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     Instrument(("sqlalchemy",), "sqlalchemy", "sqlalchemy", "pools; statements of other drivers"),
     Instrument(("sqlalchemy",), "sqlalchemy.orm", "sqlalchemy:models", "sessions and queries"),
     Instrument(("peewee",), "peewee", "peewee", "queries of models"),
+    Instrument(("django",), "django.db.models", "django", "querysets and saved objects"),
     Instrument(("redis",), "redis.client", "redis", _KEYS),
     Instrument(("redis",), "redis.asyncio.client", "redis:instrument_async", _KEYS),
     Instrument(("redis",), "redis.cluster", "redis:instrument_cluster", _KEYS),
