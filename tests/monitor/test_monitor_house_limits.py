@@ -82,7 +82,7 @@ def over_sockets(site: Monitored, dice: random.Random, number: int) -> None:
 
 def through_the_gateway(site: Monitored, dice: random.Random, number: int) -> None:
     gateway, limits = site.kirsch.gateway, HeadLimits()
-    worker = SimpleNamespace(turn=object(), came=0.0)
+    worker = SimpleNamespace(turn=object(), came=0.0, watch=None)
     # Of a group that is no server's: nothing of it is sent.
     group = SimpleNamespace(server=site.kirsch)
     for count, head in enumerate(heads(dice, number)):
