@@ -144,6 +144,10 @@ def test_routes(past: Open) -> None:
     assert report["p95"] == pytest.approx(1.5, rel=0.04)
     assert report["share"] == pytest.approx(100 * 3 / 3.36, rel=0.02)
     assert report["layers"]["db"] == pytest.approx(report["total"] / 4, rel=0.02)
+    # Of a day only three hours are known: it is by these that a rate is worked out.
+    day = {one["route"]: one for one in past.ask("/api/routes?range=24h").json}
+    assert day["/"]["requests"] == pytest.approx(60 * 180, rel=0.02)
+    assert day["/"]["rate"] == pytest.approx(1.0, rel=0.1)
     by_name = past.ask("/api/routes?range=1h&sort=route").json
     assert [one["route"] for one in by_name] == ["/report/{year}", "/broken", "/"]
     assert past.ask("/api/routes?sort=nothing").status == 400
@@ -188,6 +192,8 @@ def test_a_board_of_a_route(past: Open) -> None:
     charts = board(past, "route", "&route=" + quote("/broken"))
     assert list(rows_of(charts["status"])) == ["500"]
     assert max(value or 0 for value in rows_of(charts["errors"])["5xx"]) == 100
+    fine = board(past, "route", "&route=/")["errors"]
+    assert {value for value in rows_of(fine)["5xx"] if value is not None} == {0.0}
     db = [value for value in rows_of(charts["layers"])["db"] if value is not None]
     assert db[0] == pytest.approx(0.005, rel=0.05)
     assert past.ask("/api/board?board=nothing").status == 404

@@ -21,7 +21,7 @@ import pytest
 from dashboard_kit import PROGRAM, Open, Site, ask, free_ports, monitor_with, opened, served, until
 
 from cherrypy.monitor.dashboard.front import DOORS
-from cherrypy.monitor.dashboard.guard import Limit, Unsafe
+from cherrypy.monitor.dashboard.guard import Guard, Limit, Unsafe
 
 TOKEN = "a-long-and-secret-token"
 VIEWER = "another-token-for-looking"
@@ -423,6 +423,22 @@ def test_a_login() -> None:
             assert one.ask("/api/now", headers={"Cookie": sent}).status == 401, forged
         out = one.ask("/logout", "POST", headers={"Cookie": pair})
         assert "Max-Age=0" in out.headers["Set-Cookie"]
+
+
+def test_a_login_ends_and_gives_no_more_than_its_token() -> None:
+    """Whoever knows a token can sign with it: what he writes is believed within his own right alone."""
+    with opened(dashboard__auth=[f"token:{TOKEN}", f"view:{VIEWER}"]) as one:
+        name = cookie_of(one, TOKEN)[1].partition("=")[0]
+
+        def status(token: str, right: str, until_: float) -> int:
+            sign = Guard._sign(token, right, str(int(until_)))
+            sent = {"Cookie": f"{name}={right}.{int(until_)}.{sign}"}
+            return one.ask("/api/now", headers=sent).status
+
+        soon, past = time.time() + 60, time.time() - 2
+        assert status(TOKEN, "act", soon) == status(VIEWER, "view", soon) == 200
+        assert status(TOKEN, "act", past) == status(VIEWER, "view", past) == 401
+        assert status(VIEWER, "act", soon) == 401
 
 
 def test_a_login_from_elsewhere_is_refused(locked: Open) -> None:

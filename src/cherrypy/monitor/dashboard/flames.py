@@ -13,6 +13,30 @@ NARROWEST = 0.6
 MOST_BOXES = 3000
 DEEPEST = 80
 
+#: Folders of the framework: their names stand before those of files.
+_FRAMEWORK = frozenset(
+    (
+        "alerts",
+        "books",
+        "cherrypy",
+        "dashboard",
+        "dispatch",
+        "exporters",
+        "framework",
+        "history",
+        "hosting",
+        "house",
+        "instruments",
+        "lib",
+        "monitor",
+        "process",
+        "processes",
+        "sse",
+        "table",
+        "websocket",
+    )
+)
+
 Node = dict[str, Any]
 
 
@@ -112,7 +136,7 @@ def tone(name: str) -> str:
     folder = place.partition("/")[0]
     if folder in ("server", "wire", "http", "http1", "kirsch"):
         return "server"
-    if folder in ("framework", "hosting", "lib", "process", "monitor", "dispatch", "cherrypy"):
+    if folder in _FRAMEWORK:
         return "framework"
     if folder.startswith(("python3", "json", "sqlite3", "email", "importlib", "concurrent")):
         return "language"

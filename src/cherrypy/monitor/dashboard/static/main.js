@@ -18,10 +18,24 @@ function say(words) {
 
 // -- each second --------------------------------------------------------------------------------
 
+// How bad a figure is; `pages.py` says it alike.
+const limits = { errors: [5, 1, 1], apdex: [-0.7, -0.85, -1] };
+
+function mood(cell, key, value) {
+  if (!limits[key]) return;
+  const [bad, warn, sign] = limits[key];
+  const known = value !== null && value !== undefined;
+  const worst = known && value * sign >= bad && (sign > 0 || value < -bad);
+  const poor = known && !worst && value * sign >= warn && (sign > 0 || value < -warn);
+  cell.classList.toggle("bad", worst);
+  cell.classList.toggle("warn", poor);
+}
+
 function figures(now) {
   for (const one of document.querySelectorAll("[data-figure]")) {
     const text = show(now[one.dataset.figure], one.dataset.unit);
     if (one.textContent !== text) one.textContent = text;
+    mood(one.parentElement, one.dataset.figure, now[one.dataset.figure]);
   }
   state.textContent = clock(now.at);
   dot.className = "dot on beat";
