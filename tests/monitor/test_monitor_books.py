@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from typing import Any
@@ -97,6 +98,32 @@ def test_errors_travel_with_the_snapshot(site: Monitored, root: Root) -> None:
     assert books["errors"][0]["type"] == "KeyError"
     assert set(books) >= {"errors", "slow", "inflight", "statements"}
     json.dumps(details)
+
+
+def test_what_is_written_stays_when_the_monitor_stops(site: Monitored, root: Root) -> None:
+    site.ask("/boom")
+    cherrypy.engine.stop()
+    assert [entry["count"] for entry in site.monitor.books.errors()] == [1]
+    cherrypy.engine.start()
+    site.ask("/boom")
+    assert [entry["count"] for entry in site.monitor.books.errors()] == [2]
+    assert site.counts("cherrypy.requests") == {("",): 2}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only on systems that fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_has_empty_books(site: Monitored, root: Root) -> None:
+    site.ask("/boom")
+    books = site.monitor.books
+    books._errors._lock.acquire()  # whoever held it stays behind
+    pid = os.fork()
+    if pid == 0:
+        books.error(ValueError("child"), "/", "500")
+        os._exit(len(books.errors()) + 10 * len(books.slow()))
+    books._errors._lock.release()
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 1
+    assert len(books.errors()) == 1
 
 
 def raised(text: str) -> BaseException:

@@ -10,7 +10,11 @@ from typing import Any
 
 
 def begin(monitor: Any) -> Any:
-    """Open the books."""
+    """Open the books; those of before the monitor was stopped are opened again."""
     from .shelf import Books
 
-    return Books(monitor)
+    books = monitor.books
+    if not isinstance(books, Books):
+        books = Books(monitor)
+    books.open()
+    return books

@@ -35,13 +35,13 @@ class Flights:
 
     recorder
         Whose routes they go by.
-    worker
-        The name of this process.
+    taker
+        Who knows the name of this process.
     """
 
-    def __init__(self, recorder: Any, worker: str) -> None:
+    def __init__(self, recorder: Any, taker: Any) -> None:
         self.recorder = recorder
-        self.worker = worker
+        self.taker = taker
         # By thread: the exchange that was looked at, and its stack then.
         self._stacks: dict[int, tuple[Any, str]] = {}
 
@@ -82,7 +82,7 @@ class Flights:
     ) -> dict[str, Any]:
         head = exchange.head
         return {
-            "worker": self.worker,
+            "worker": self.taker.worker,
             "thread": name,
             "ident": ident,
             "route": self._route(trace),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from typing import Any
 
 from .errors import Errors
 from .flights import Flights, stack_of
 from .slow import Slow, story
 from .statements import Statements
+
+_shelves: weakref.WeakSet[Books] = weakref.WeakSet()
 
 #: The type of an error that came without an exception.
 NONE = "(none)"
@@ -18,12 +22,21 @@ class Books:
 
     def __init__(self, monitor: Any) -> None:
         self.monitor = monitor
-        self._errors = Errors()
-        self._slow = Slow()
-        self._flights = Flights(monitor.recorder, monitor.taker.worker)
-        self._statements = Statements()
         #: Told of exceptions that only the server has answered, with their route.
         self.escaped: Any = lambda error, route: None
+        self.begin_anew()
+        _shelves.add(self)
+
+    def begin_anew(self) -> None:
+        """Have empty books: also in a forked child, where nobody gives locks back."""
+        self._errors = Errors()
+        self._slow = Slow()
+        self._flights = Flights(self.monitor.recorder, self.monitor.taker)
+        self._statements = Statements()
+
+    def open(self) -> None:
+        """Be written in, and read."""
+        monitor = self.monitor
         monitor.books = self
         monitor.recorder.consider = self.consider
         details = monitor.taker.details
@@ -90,3 +103,12 @@ class Books:
         self.monitor.recorder.consider = None
         for name in ("errors", "slow", "inflight", "statements"):
             self.monitor.taker.details.pop(name, None)
+
+
+def _forked() -> None:
+    for books in list(_shelves):
+        books.begin_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
