@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from monitored import Monitored, until
 
 import cherrypy
 from cherrypy.monitor.books.errors import CHAIN, MESSAGE, TRACEBACK, Errors, message_of, where
+from cherrypy.monitor.books.flights import Flights
 from cherrypy.monitor.books.slow import EACH, LATEST, ROUTES, STEPS, Slow, story
 from cherrypy.monitor.books.statements import LONGEST, Statements
 from cherrypy.monitor.shards import own
@@ -308,6 +310,22 @@ def test_what_is_in_flight_and_where_it_is(site: Monitored, root: Root) -> None:
     thread.join(10)
     assert site.monitor.books.inflight() == []
     assert site.monitor.books.stack(-1) is None
+
+
+def test_a_request_on_its_way_to_its_page_has_no_route_yet() -> None:
+    calls: list[Any] = []
+
+    class Routes:
+        def of(self, *args: Any) -> Any:
+            calls.append(args)
+            raise RuntimeError("changed by its thread")
+
+    flights = Flights(SimpleNamespace(routes=Routes(), parked={}), SimpleNamespace(worker="1"))
+    trace = Trace()
+    trace.request = object()
+    assert flights._route(trace) == "" and calls == []  # it would be a guess
+    trace.page = object()
+    assert flights._route(trace) == ""  # what fails here is nobody's request
 
 
 def test_looking_at_what_is_in_flight_makes_no_routes(site: Monitored, root: Root) -> None:
