@@ -194,6 +194,10 @@ def test_a_change_of_the_setting_is_obeyed_at_once():
         assert sqlite3.connect is plain
         seen.monitor.settings["libraries"] = ["sqlite3"]
         assert sqlite3.connect is not plain
+        seen.monitor.settings["level"] = 0  # of servers only
+        assert sqlite3.connect is plain
+        seen.monitor.settings["level"] = 1
+        assert sqlite3.connect is not plain
         seen.monitor.settings["libraries"] = []
         assert sqlite3.connect is plain
 

@@ -74,19 +74,23 @@ class Instruments:
         self.settings = settings
         limits.slow = float(settings["db.slow_threshold"])
         settings.changed.append(self.changed)
-        globs = list(settings["libraries"])
-        if globs != self.globs:
-            self.select(globs)
+        self.select(self.wanted())
 
     def changed(self, name: str) -> None:
         """A setting has changed."""
         if name == "db.slow_threshold":
             limits.slow = float(self.settings[name])
-        elif name == "libraries":
-            self.select(list(self.settings[name]))
+        elif name in ("libraries", "level"):
+            self.select(self.wanted())
+
+    def wanted(self) -> list[str]:
+        """Patterns of the libraries that are to be seen: of none where only servers count."""
+        return list(self.settings["libraries"]) if self.settings["level"] else []
 
     def select(self, globs: list[str]) -> None:
         """See other libraries."""
+        if globs == self.globs:
+            return
         self.end()
         self.globs = globs
         self.begin()
