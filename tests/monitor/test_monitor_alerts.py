@@ -298,7 +298,7 @@ def test_wrong_rules_are_said_and_the_others_apply(scenes: Make) -> None:
         (
             40,
             "monitor.alerts[0]: 'cherrypy.respnses > 1', column 1: There is no metric "
-            "'cherrypy.respnses'. Did you mean 'cherrypy.responses'?.",
+            "'cherrypy.respnses'. Did you mean 'cherrypy.responses'?",
         )
     ]
     assert scene.alerts.wrong == [scene.said[0][1]]

@@ -81,7 +81,7 @@ def read_rules(entries: Any, defaults: bool = True) -> tuple[list[Rule], list[st
         try:
             rule = _rule(entry)
         except ValueError as error:
-            wrong.append(f"monitor.alerts[{place}]: {error}.")
+            wrong.append(f"monitor.alerts[{place}]: {_sentence(error)}")
             continue
         name = rule.name
         while name in rules and not _default(rules[name]):
@@ -89,6 +89,11 @@ def read_rules(entries: Any, defaults: bool = True) -> tuple[list[Rule], list[st
         rule.name = name
         rules[name] = rule
     return list(rules.values()), wrong
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return text if text.endswith((".", "?")) else f"{text}."
 
 
 def _default(rule: Rule) -> bool:
