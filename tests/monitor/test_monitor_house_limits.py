@@ -82,13 +82,13 @@ def over_sockets(site: Monitored, dice: random.Random, number: int) -> None:
 
 def through_the_gateway(site: Monitored, dice: random.Random, number: int) -> None:
     gateway, limits = site.kirsch.gateway, HeadLimits()
-    worker = SimpleNamespace(turn=object(), came=0.0, watch=None)
+    worker = SimpleNamespace(turn=object(), came=0.0, now=0.0, watch=None)
     # Of a group that is no server's: nothing of it is sent.
     group = SimpleNamespace(server=site.kirsch)
     for count, head in enumerate(heads(dice, number)):
         if count % 16 == 0:
             worker.turn = object()
-        worker.came = time.monotonic()
+        worker.came = worker.now = time.monotonic()
         parsed = parse_head((head + "Content-Length: 0\r\n\r\n").encode(), limits)
         connection: Any = _Connection()
         connection.worker, connection.group = worker, group
