@@ -174,6 +174,10 @@ def test_faults_of_the_environment_are_all_told() -> None:
     assert "monitor.on cannot be 'maybe'" in faults[2]
 
 
+def test_the_token_of_the_command_is_no_setting() -> None:
+    assert environment({"CHERRYPY_MONITOR_TOKEN": "secret"}) == ({}, [])
+
+
 def test_a_deep_text_is_only_a_text() -> None:
     assert value_of("service", "(" * 20_000).startswith("((")
 

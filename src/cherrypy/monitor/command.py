@@ -16,7 +16,7 @@ from typing import Any
 from . import table
 from .metrics import METRICS, Metric
 from .settings import SETTINGS
-from .sources import read_file, value_of, variable
+from .sources import TOKEN, read_file, value_of, variable
 
 assert table.__all__  # importing it has declared the metrics
 
@@ -191,8 +191,8 @@ examples:
     )
     add(
         "--token",
-        default=os.environ.get("CHERRYPY_MONITOR_TOKEN"),
-        help="for a dashboard that wants one (default: CHERRYPY_MONITOR_TOKEN in the environment)",
+        default=os.environ.get(TOKEN),
+        help=f"for a dashboard that wants one (default: {TOKEN} in the environment)",
     )
     add("--interval", type=_seconds, default=2.0, metavar="SECONDS", help="(default: %(default)s)")
     add("--once", action="store_true", help="show the first interval, and end")

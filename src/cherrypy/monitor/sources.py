@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 PREFIX = "CHERRYPY_MONITOR_"
 _BY_VARIABLE = {PREFIX + name.upper().replace(".", "_"): name for name in SETTINGS}
+#: Not a setting: what the command `show` says to a dashboard that wants to know who asks.
+TOKEN = PREFIX + "TOKEN"
 _FLAGS = {"1": True, "true": True, "yes": True, "on": True}
 _FLAGS |= {"0": False, "false": False, "no": False, "off": False, "": False}
 
@@ -61,7 +63,7 @@ def environment(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
     entries: dict[str, Any] = {}
     faults = []
     for name, text in sorted(environ.items()):
-        if not name.startswith(PREFIX):
+        if not name.startswith(PREFIX) or name == TOKEN:
             continue
         known = _BY_VARIABLE.get(name)
         if known is None:
