@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import html.parser
+import http.client
 import json
 import os
 import re
+import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +26,7 @@ from dashboard_kit import PROGRAM, Open, Site, ask, free_ports, monitor_with, op
 
 from cherrypy.monitor.dashboard.front import DOORS
 from cherrypy.monitor.dashboard.guard import Guard, Limit, Unsafe
+from kirsch.server.selfsigned import self_signed_certificate
 
 TOKEN = "a-long-and-secret-token"
 VIEWER = "another-token-for-looking"
@@ -583,3 +588,31 @@ def test_ports_of_sites_differ() -> None:
 
 
 assert Site and ask
+
+
+def test_https(tmp_path: Path) -> None:
+    """With a certificate there is nothing in the clear, and the cookie stays within TLS."""
+    if shutil.which("openssl") is None:
+        pytest.skip("the openssl command is not installed")
+    path = self_signed_certificate(str(tmp_path))
+    with opened(dashboard__auth=f"token:{TOKEN}", dashboard__certificate=path) as one:
+        assert one.monitor.dashboard.url.startswith("https://127.0.0.1:")
+        context = ssl.create_default_context(cafile=path)
+        connection = http.client.HTTPSConnection("localhost", one.port, timeout=10, context=context)
+        connection.request("POST", "/login", f"password={TOKEN}")
+        answer = connection.getresponse()
+        assert answer.status == 303 and answer.read() == b""
+        assert answer.headers["Set-Cookie"].endswith("; Secure")
+        cookie = answer.headers["Set-Cookie"].partition(";")[0]
+        origin = f"https://localhost:{one.port}"
+        connection.request("GET", "/runtime", headers={"Cookie": cookie})
+        page = connection.getresponse().read().decode()
+        token = page.partition('kirsch-token" content="')[2].partition('"')[0]
+        for sent, status in ((origin, 200), (origin.replace("https", "http"), 403)):
+            fields = {"Cookie": cookie, "X-Kirsch-Token": token, "Origin": sent}
+            connection.request("POST", "/runtime/collect", "", fields)
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == status
+        connection.close()
+        assert one.ask("/api/now").status == 400  # plain HTTP

@@ -139,7 +139,7 @@ ERRORS = (
         "types",
         "Exceptions by type",
         "/min",
-        split("cherrypy.exceptions", "exception.type", factor=60.0),
+        split("cherrypy.exceptions", "exception.type", factor=60.0, tail=True),
         kind="stack",
     ),
     Chart(

@@ -187,6 +187,7 @@ def split(
     added: bool = True,
     prefix: str = "",
     only: str = "",
+    tail: bool = False,
 ) -> Source:
     """A metric by the values of its labels: the greatest first, the rest as one.
 
@@ -196,13 +197,15 @@ def split(
         Whether series can be added up: those of quantiles cannot, and the rest is left out.
     only
         How the values begin that are shown.
+    tail
+        Whether of a value with dots what is behind the last one is enough.
     """
     names = (by,) if isinstance(by, str) else by
 
     def rows(span: Span) -> list[Row]:
         found = span.rows(metric, stat, names, where)
         made = [
-            (prefix + (" ".join(part for part in key if part) or "(none)"), scaled(values, factor))
+            (prefix + _name(key, tail), scaled(values, factor))
             for key, values in found.items()
             if key[0].startswith(only)
         ]
@@ -220,6 +223,11 @@ def split(
         return result
 
     return rows
+
+
+def _name(key: tuple[str, ...], tail: bool) -> str:
+    parts = [part.rpartition(".")[2] if tail else part for part in key]
+    return " ".join(part for part in parts if part) or "(none)"
 
 
 def _weight(values: Values) -> float:

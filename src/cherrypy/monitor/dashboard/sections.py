@@ -10,7 +10,7 @@ from . import drawings, units
 from .asked import Asked
 from .charts import heat
 from .data import Span
-from .markup import Markup, address, empty, escape, head, join, link, number, table, tag
+from .markup import Markup, address, empty, head, join, link, number, table, tag
 from .pages import action, section
 from .ranking import ORDERS, Standing, parts_of, standings
 
@@ -261,10 +261,15 @@ def _error(asked: Asked, entry: Entry, now: float) -> Markup:
             ),
             class_="facts",
         ),
-        tag("pre", entry.get("traceback") or "No traceback was kept.", tabindex="0"),
+        ending(entry.get("traceback") or "No traceback was kept."),
         class_="error",
         data_key=f"e-{key}",
     )
+
+
+def ending(text: str) -> Markup:
+    """Return lines of which the last are the most telling: those are seen first."""
+    return tag("pre", tag("code", text), tabindex="0", class_="ending")
 
 
 def _pairs(*pairs: tuple[str, object]) -> list[Markup]:
@@ -371,7 +376,7 @@ def slow_one(front: Front, asked: Asked) -> Markup | None:
             section(
                 "By layer", table(["Layer", head("time"), head("share")], layers, caption="Layers")
             ),
-            section("Where it was", tag("pre", stack, tabindex="0")) if stack else None,
+            section("Where it was", ending(stack)) if stack else None,
         )
     )
 
@@ -411,4 +416,4 @@ def live(front: Front, asked: Asked) -> Markup:
 
 def stack_card(words: str, stack: str) -> Markup:
     """Return the stack of a thread."""
-    return section(words, tag("pre", escape(stack), tabindex="0"))
+    return section(words, ending(stack))

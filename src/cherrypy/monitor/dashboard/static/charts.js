@@ -158,7 +158,7 @@ function make(figure, chart) {
   const options = {
     width: place.clientWidth,
     height: figure.classList.contains("wide") ? 190 : height,
-    padding: [8, 18, 0, 0],
+    padding: [8, 24, 0, 0],
     legend: { show: false },
     cursor: {
       sync: { key: sync.key, setSeries: false },
