@@ -71,3 +71,18 @@ def test_of_how_many_it_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch
     silence(site, monkeypatch)
     assert len(site._gone) == module.MOST_GONE
     assert totals(site)[0] == 200
+
+
+def test_any_number_of_processes_may_come_and_go() -> None:
+    site = Site()
+    processor = METRICS["process.cpu.time"]
+    for number in range(500):
+        one = snapshot(str(number), 0, 1, born=float(number))
+        one.counts[processor, ("user",)] = 2.0
+        site.take(one)
+        site.leave(str(number))
+    site.take(snapshot("last", 0, 1))
+    merged = site.merged()
+    assert merged.counts[REQUESTS, ("",)] == 501
+    mine = {key: value for (metric, key), value in merged.counts.items() if metric is processor}
+    assert mine == {("user", "ended"): 1000.0}

@@ -18,6 +18,9 @@ SILENCE = 5.0
 #: Ended processes that are kept apart, in case one was only silent.
 MOST_GONE = 100
 
+#: The name that all ended processes have in series by worker: any number of them may come and go.
+ENDED = "ended"
+
 
 class Site:
     """Takes the snapshots of processes and adds them up."""
@@ -78,16 +81,17 @@ class Site:
     def merged(self) -> Snapshot:
         """Return all as one snapshot.
 
-        Series of metrics whose `merge` is 'each' have the worker's name as a last label.
+        Series of metrics whose `merge` is 'each' have the worker's name as a last label; what ended
+        ones have counted is one series.
         """
         with self._lock:
             whole = Snapshot("site", 0.0, time.time())
             whole.counts = dict(self._counts)
             whole.spreads = {key: spread.copy() for key, spread in self._spreads.items()}
             for snapshot in self._gone.values():
-                _add(whole.counts, whole.spreads, snapshot)
+                _add(whole.counts, whole.spreads, snapshot, ENDED)
             for snapshot in self._latest.values():
-                _add(whole.counts, whole.spreads, snapshot)
+                _add(whole.counts, whole.spreads, snapshot, snapshot.worker)
                 for (metric, labels), value in snapshot.gauges.items():
                     _merge_gauge(whole.gauges, metric, labels, value, snapshot.worker)
             whole.details = {
@@ -98,11 +102,11 @@ class Site:
     def _retire(self, snapshot: Snapshot) -> None:
         self._gone[snapshot.worker, snapshot.born] = snapshot
         while len(self._gone) > MOST_GONE:
-            _add(self._counts, self._spreads, self._gone.pop(next(iter(self._gone))))
+            oldest = self._gone.pop(next(iter(self._gone)))
+            _add(self._counts, self._spreads, oldest, ENDED)
 
 
-def _add(counts: Numbers, spreads: Spreads, snapshot: Snapshot) -> None:
-    worker = snapshot.worker
+def _add(counts: Numbers, spreads: Spreads, snapshot: Snapshot, worker: str) -> None:
     for (metric, labels), value in snapshot.counts.items():
         key = (metric, _labels(metric, labels, worker))
         counts[key] = counts.get(key, 0) + value
