@@ -268,4 +268,17 @@ def test_queries_of_peewee_are_counted_once_and_work(tmp_path):
         assert request.layers["db"] > 0
         assert abs(sum(request.layers.values()) - request.wall) < 1e-6
         assert "hush" not in repr(seen.monitor.taker.take().details)
+
+        class Slow(Person):
+            def __init__(self, *args, **kwargs):
+                time.sleep(0.01)  # objects are made of rows
+                super().__init__(*args, **kwargs)
+
+            class Meta:
+                table_name = "person"
+
+        Person.insert_many([{"name": "b"}, {"name": "c"}]).execute()
+        with serving() as request:
+            assert len(list(Slow.select(Slow.id, Slow.name))) == 2
+        assert request.layers["model"] >= 0.02
     database.close()
