@@ -24,6 +24,10 @@ from cherrypy.process.wspbus import Bus
 #: Seconds that anything may take.
 PATIENCE = 20.0
 
+#: Two tokens: with one may be acted, with the other looked.
+TOKEN = "a-long-and-secret-token"
+VIEWER = "another-token-for-looking"
+
 #: A browser is driven as the tests of the showcase do it.
 BROWSER = str(Path(__file__).resolve().parent.parent / "showcase")
 
