@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: Steps that one answer has at most, and rows.
 MOST_STEPS = 3000
 MOST_ROWS = 1000
+#: Seconds for which a board is kept.
+KEPT = 60.0
 
 #: What a metric is asked for if nothing is said.
 USUAL = {"counter": "rate", "gauge": "value", "histogram": "p95"}
@@ -159,7 +161,8 @@ def drawn(front: Front, board: Board, span: Span) -> list[Drawn]:
         return [draw(chart, span, marks) for chart in board.charts]
 
     key = (board.name, span.name, span.end, tuple(span.where.items()))
-    found: list[Drawn] = front.data.kept(key, span, make)
+    # Steps that are over do not change; what has happened may have been marked since.
+    found: list[Drawn] = front.data.kept(key, span, min(span.step, KEPT), make)
     return found
 
 

@@ -36,8 +36,8 @@ WORDS = {
     "7d": "7 days",
     "30d": "30 days",
 }
-#: Results that are kept for others who look, and for how many seconds.
-MOST_KEPT, KEPT = 32, 10.0
+#: Results that are kept for others who look.
+MOST_KEPT = 32
 #: What is laid over the present: name -> seconds ago.
 BEFORE = {"24 h ago": 86400, "7 d ago": 604800}
 
@@ -163,15 +163,15 @@ class Data:
         self.monitor = monitor
         self._kept: dict[Any, tuple[float, Any, Any]] = {}
 
-    def kept(self, key: Any, span: Span, make: Callable[[Span], Any]) -> Any:
-        """Return what `make` makes of a span: for all who look at about the same time once."""
+    def kept(self, key: Any, span: Span, seconds: float, make: Callable[[Span], Any]) -> Any:
+        """Return what `make` makes of a span: for all who look within so many seconds once."""
         until, history, found = self._kept.get(key, (0.0, None, None))
         if until < span.now or history is not self.history:
             found = make(span)
             if len(self._kept) >= MOST_KEPT:
                 self._kept = {}
             # Two threads may have made the same; any of both will do.
-            self._kept[key] = (span.now + min(span.step / 2, KEPT), self.history, found)
+            self._kept[key] = (span.now + seconds, self.history, found)
         return found
 
     @property

@@ -47,12 +47,17 @@ class Standing(NamedTuple):
 ORDERS = ("route", "requests", "errors", "p50", "p95", "p99", "share")
 
 _LAYERS = tuple(name for name in LAYERS if name not in ("frontend", "queue", "wsgi"))
+#: Seconds for which a ranking is kept.
+KEPT = 10.0
 _ROUTE = ("http.route",)
 
 
 def standings(span: Span, order: str = "share", falling: bool = True) -> list[Standing]:
     """Return all routes of a span, sorted."""
-    found = sorted(span.data.kept(("standings", span.name), span, _standings), key=_by_route)
+    found = sorted(
+        span.data.kept(("standings", span.name), span, min(span.step / 2, KEPT), _standings),
+        key=_by_route,
+    )
     found.sort(key=lambda one: _rank(getattr(one, order)), reverse=falling)
     return found
 

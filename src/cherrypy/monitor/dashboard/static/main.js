@@ -65,7 +65,8 @@ async function charts() {
   const query = new URLSearchParams(location.search);
   query.set("board", board || "overview");
   const answer = await fetch(`${base}/api/board?${query}`, { headers: { Accept: "application/json" } });
-  if (answer.ok) draw(await answer.json());
+  if (!answer.ok) throw new Error(`charts: ${answer.status}`);
+  draw(await answer.json());
 }
 
 async function page() {
@@ -168,5 +169,8 @@ function comeBack() {
 
 watchSize();
 listen();
-charts().then(comeBack, () => {});
+function begin() {
+  charts().then(comeBack, () => setTimeout(begin, 2000));
+}
+begin();
 if (Number(refresh)) setTimeout(keepUp, Number(refresh) * 1000);
