@@ -244,6 +244,10 @@ class Monitor(SimplePlugin):
             self.processes.abandon()
         else:
             self.processes = _Child()
+        for part in self.parts.values():
+            again = getattr(part, "forked", None)
+            if again is not None:
+                again()
         self._stop = threading.Event()
         self._begin_to_beat()
 

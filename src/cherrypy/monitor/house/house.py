@@ -44,6 +44,7 @@ class House:
         self.patches = Patches()
         self._sources: list[tuple[Metric, Source]] = []
         self._ends: list[Callable[[], object]] = []
+        self._forks: list[Callable[[], object]] = []
         for room in ROOMS:
             try:
                 import_module(f"{__package__}.{room}").begin(self)
@@ -58,6 +59,15 @@ class House:
     def ending(self, call: Callable[[], object]) -> None:
         """Call something at the end."""
         self._ends.append(call)
+
+    def forking(self, call: Callable[[], object]) -> None:
+        """Call something in the child of a fork."""
+        self._forks.append(call)
+
+    def forked(self) -> None:
+        """Be in a forked child: threads are to be started again."""
+        for call in self._forks:
+            call()
 
     def after(self, owner: Any, name: str, told: Callable[..., object]) -> None:
         """Have `told(*args)` called after a function of somebody's has returned.

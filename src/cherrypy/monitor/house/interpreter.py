@@ -68,6 +68,10 @@ class Sleeper:
 
     def __init__(self) -> None:
         self.lag = Lag()
+        self.begin()
+
+    def begin(self) -> None:
+        """Start the thread: at first, and in a forked child, where it is not."""
         self.over = threading.Event()
         self.thread = threading.Thread(target=self.run, name="monitor-sleeper", daemon=True)
         self.thread.start()
@@ -133,4 +137,6 @@ def begin(house: House) -> None:
     house.sample(p.GC_TRACKED_OBJECTS, lambda: tracked(collections))
     known = info()
     house.sample(p.RUNTIME_INFO, lambda: known)
-    house.ending(Sleeper().end)
+    sleeper = Sleeper()
+    house.ending(sleeper.end)
+    house.forking(sleeper.begin)
