@@ -65,8 +65,8 @@ class Recorder:
             worker = connection.worker
             shard = worker.watch or self.begun(worker)
             trace = shard.trace
-            if trace.live is not None:
-                trace.forget()
+            if trace.more or trace.live is not None:
+                trace.forget()  # what a thread did before it served is no request's
             trace.live = exchange
             trace.began = came = worker.came
             trace.since = since = worker.now
