@@ -435,7 +435,7 @@ def test_a_hook_that_refuses_is_not_tried_again(
 
 def test_a_hook_that_hangs_harms_nothing(scenes: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes connections and sends a byte now and then, forever."""
-    monkeypatch.setattr(actions, "LIMIT", 0.5)
+    monkeypatch.setattr(actions, "LIMIT", 2.5)
     listener = socket.create_server(("127.0.0.1", 0))
     stop = threading.Event()
 
@@ -462,9 +462,9 @@ def test_a_hook_that_hangs_harms_nothing(scenes: Make, monkeypatch: pytest.Monke
     courier.pauses = ()
     began = time.monotonic()
     busy(scene)
-    assert time.monotonic() - began < 0.4  # whoever looks does not wait
+    assert time.monotonic() - began < 2  # whoever looks does not wait
     until(lambda: scene.heard)  # nor does the bus
-    until(lambda: courier.failed, 5)
+    until(lambda: courier.failed, 15)
     stop.set()
     thread.join()
     listener.close()

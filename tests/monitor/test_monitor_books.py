@@ -236,7 +236,7 @@ def test_a_failed_request_is_kept_however_quick_it_was(site: Monitored, root: Ro
     site.ask("/boom")
     (entry,) = site.monitor.books.slow()
     assert (entry["route"], entry["status"]) == ("/boom", "500")
-    assert entry["duration"] < 0.2
+    assert entry["duration"] < 1.0  # below what is slow
 
 
 def test_a_request_of_over_two_seconds_has_the_stack_of_then(site: Monitored, root: Root) -> None:

@@ -478,7 +478,7 @@ def test_a_query_does_not_wait_for_a_file_that_is_locked(path: Path) -> None:
     run(clockwork, 100)
     began = time.monotonic()
     assert counted(history, clockwork.at - 100, clockwork.at, 1.0) == 100
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 0.9  # it would wait for a second
     assert len(said) == 1
     other.execute("ROLLBACK")
     other.close()
