@@ -11,6 +11,8 @@ from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import Any
 
+from kirsch.server.workers import called
+
 from ..framework.site import site as house
 from ..hosting.httpserver import HTTPServer
 from ..process.plugins.base import SimplePlugin
@@ -396,7 +398,7 @@ if hasattr(os, "register_at_fork"):
 def _answer_by(kirsch: Any, gateway: Any) -> None:
     kirsch.gateway = gateway
     for worker in list(kirsch.pool.workers):
-        worker.gateway = gateway
+        worker.gateway = called(gateway)
 
 
 def make(engine: Any) -> Monitor:

@@ -13,6 +13,7 @@ from typing import Any
 from kirsch.server.gateway import Closing, FileWrapper, Handover, Upgrade
 from kirsch.server.input import EMPTY
 from kirsch.server.parked import Parked
+from kirsch.server.workers import called
 
 from .blocks import PENDING, Block
 from .bodies import Sent, SizedBody, WatchedBody
@@ -59,6 +60,7 @@ class Recorder:
     def watched(self, gateway: Any) -> Any:
         """Return a gateway that answers as `gateway` does, and is counted."""
         record, later = self.record, self.later
+        call = called(gateway)
 
         def watched(exchange: Any) -> Any:
             connection, head = exchange.connection, exchange.head
@@ -73,7 +75,7 @@ class Recorder:
             if exchange.body is not EMPTY:
                 self.reading(trace, exchange)
             try:
-                answer = gateway(exchange)
+                answer = call(exchange)
             except BaseException as error:
                 trace.error = error
                 record(trace, exchange, "500", 0, clock(), since - came)

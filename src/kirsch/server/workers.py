@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from .counters import BYTES_IN, RESETS
@@ -118,7 +119,7 @@ class Worker:
 
     def __init__(self, group: Group, leads: bool = False) -> None:
         self.group = group
-        self.gateway = group.server.gateway
+        self.gateway = called(group.server.gateway)
         self.leads = leads  # runs no handler: it only reads, queues and refuses while all are busy
         self.announced = False
         self.came = 0.0  # when the requests had come that are being served; for those who watch
@@ -517,6 +518,11 @@ class Worker:
                 callback(self.thread)
             except Exception as error:
                 self.group.server.log_error("error in thread_started", error)
+
+
+def called(gateway: Any) -> Any:
+    """What a call of a gateway comes to: through an object it would leave the interpreter and come back."""
+    return gateway if isinstance(gateway, FunctionType) else gateway.__call__
 
 
 def family(path: str) -> str:
