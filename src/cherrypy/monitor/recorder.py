@@ -117,7 +117,7 @@ class Recorder:
                 self.late(block, trace, status, took)
                 trace.forget()
             if len(pending) >= PENDING:
-                block.fold()
+                self.fold(block)
             seconds[APP] = seconds[TOOLS] = 0.0
             trace.live = trace.request = trace.page = None
             return answer
@@ -195,7 +195,7 @@ class Recorder:
             if took > block.limit or aborted:
                 self.late(block, trace, status, took)
             if len(block.pending) >= PENDING:
-                block.fold()
+                self.fold(block)
         except Exception as error:
             self.broken(error)
         trace.forget()
@@ -263,6 +263,14 @@ class Recorder:
                 block.bodies = Spread(BYTES)
             block.bodies.observe(length)
 
+    def fold(self, block: Block) -> None:
+        """Count what is pending; if that fails it is given up, as it would fail again."""
+        try:
+            block.fold()
+        except Exception as error:
+            block.pending.clear()
+            self.broken(error)
+
     def late(self, block: Block, trace: Trace, status: str, took: float) -> None:
         """Count a request that does not satisfy, and have it looked at."""
         route = block.route
@@ -274,12 +282,23 @@ class Recorder:
         if took > route.slow:
             block.slow += 1
         if self.consider is not None:
-            self.consider(trace, route, status, took)
+            try:
+                self.consider(trace, route, status, took)
+            except Exception as error:
+                self.broken(error)
 
     # -- a request whose response is still to be made ----------------------------------------------
 
     def later(self, trace: Trace, exchange: Any, answer: Any, body: Any, queue: float) -> Any:
         """Count a request when its body has ended. Returns the answer, perhaps with another body."""
+        try:
+            return self._later(trace, exchange, answer, body, queue)
+        except Exception as error:  # it goes uncounted, and its answer as it is
+            self.broken(error)
+            trace.forget()
+            return answer
+
+    def _later(self, trace: Trace, exchange: Any, answer: Any, body: Any, queue: float) -> Any:
         status, headers, _ = answer
         kind = type(body)
         if kind is list or kind is tuple:
