@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from monitored import Monitored
+from monitored import Monitored, until
 
 import cherrypy
 from cherrypy.framework.dispatch.handlers import PageHandler
@@ -35,6 +37,25 @@ class Root:
     @cherrypy.expose
     def bad(self) -> str:
         raise KeyError("bad")
+
+
+class Made:
+    """What a `_cp_dispatch` makes for one request."""
+
+    alive: weakref.WeakSet[Made] = weakref.WeakSet()
+
+    def __init__(self) -> None:
+        self.alive.add(self)
+
+    @cherrypy.expose
+    def index(self) -> str:
+        return "made"
+
+
+class Making:
+    def _cp_dispatch(self, vpath: list[str]) -> Made:
+        vpath.pop(0)
+        return Made()
 
 
 def run(port: int, paths: list[str]) -> None:
@@ -66,6 +87,17 @@ def test_eight_clients_and_every_request_is_counted(site: Monitored) -> None:
         for spread in site.series(f"cherrypy.time.{name}").values()
     )
     assert layers == pytest.approx(sum(spread.total for spread in spreads.values()), rel=0.01)
+
+
+def test_what_was_made_for_a_request_is_not_kept(site: Monitored) -> None:
+    root: Any = Root()
+    root.things = Making()
+    site.mount(root)
+    site.start()
+    for number in range(20):
+        assert site.ask(f"/things/{number}/") == (200, b"made")
+    until(lambda: gc.collect() is not None and len(Made.alive) <= 1)
+    site.becomes("cherrypy.requests", {("",): 20})
 
 
 @pytest.mark.parametrize("broken", ["consider", "routes", "more"])

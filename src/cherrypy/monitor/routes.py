@@ -7,6 +7,7 @@ answers is one route, too. Law: no name holds what a peer has sent.
 from __future__ import annotations
 
 import inspect
+import weakref
 from types import MethodType
 from typing import Any
 
@@ -45,7 +46,10 @@ class Routes:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], Route] = {}
-        self._by_path: dict[tuple[Any, str], tuple[Any, int, Route]] = {}
+        # By application, which may be removed while others serve.
+        self._by_path: weakref.WeakKeyDictionary[Any, dict[str, tuple[Any, int, Route]]] = (
+            weakref.WeakKeyDictionary()
+        )
         self._counts: dict[str, int] = {}
 
     def get(self, app: str, name: str) -> Route:
@@ -74,7 +78,10 @@ class Routes:
         app = request.app
         args = request.args
         # The same path, page and number of arguments: the same route.
-        known = self._by_path.get((app, request.path_info))
+        paths = self._by_path.get(app)
+        if paths is None:
+            paths = self._by_path[app] = {}
+        known = paths.get(request.path_info)
         if known is not None and known[0] is page and known[1] == len(args):
             return known[2]
         config = request.config or {}
@@ -87,9 +94,9 @@ class Routes:
             if isinstance(apdex, (int, float)) and apdex > 0:
                 route.apdex = float(apdex)
         if len(request.path_info) <= LONGEST:
-            if len(self._by_path) >= REMEMBERED:
-                self._by_path = {}
-            self._by_path[app, request.path_info] = (page, len(args), route)
+            if len(paths) >= REMEMBERED:
+                paths.clear()
+            paths[request.path_info] = (page, len(args), route)
         return route
 
     def _name(self, request: Any, app: Any, page: Any, args: Any) -> str:

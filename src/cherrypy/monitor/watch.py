@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from _thread import get_ident
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from kirsch.server.parked import Parked
@@ -43,7 +44,9 @@ class Watch(Patches):
             if trace.live is None:  # nobody counts this one: its time would be the next one's
                 return call(handler)
             trace.request = request
-            page = trace.page = handler.callable
+            page = handler.callable
+            # The function: what it is a method of may have been made for this request alone.
+            trace.page = page.__func__ if type(page) is MethodType else page
             before, seconds = trace.layer, trace.seconds
             trace.layer = APP
             now = clock()
@@ -128,6 +131,8 @@ class Watch(Patches):
         """Note a request and its page before tools may put something in the place of that."""
         trace.request = request
         page = getattr(request.handler, "callable", None)
+        if type(page) is MethodType:
+            page = page.__func__
         trace.page = None if isinstance(page, Exception) else page  # a NotFound is its own
 
     @staticmethod
