@@ -82,16 +82,34 @@ class Processes:
         assert process.poll() is None, self.said()
         return process, port
 
+    def metrics(self) -> str:
+        """What /metrics answers: at the dashboard's port, or the one above that was free."""
+        ports = re.findall(r"The dashboard is at http://127\.0\.0\.1:(\d+)/", self.said())
+        for port in dict.fromkeys([self.dashboard, *map(int, reversed(ports))]):
+            text = ask(port, "/metrics")
+            if text:
+                return text
+        return ""
+
     def count(self, name: str = "cherrypy_requests_total", **labels: str) -> float:
-        """The sum of the samples of a metric at the dashboard's /metrics; -1 when there is none."""
+        """The sum of the samples of a metric; -1 when there is none."""
         found = -1.0
-        for line in ask(self.dashboard, "/metrics").splitlines():
+        for line in self.metrics().splitlines():
             match = re.match(rf"{name}(?:\{{(.*)\}})? (\S+)$", line)
             if match and all(
                 f'{key}="{value}"' in (match[1] or "") for key, value in labels.items()
             ):
                 found = max(found, 0.0) + float(match[2])
         return found
+
+    def becomes(self, number: float) -> None:
+        """Wait until so many requests are counted."""
+        deadline = time.monotonic() + PATIENCE
+        while self.count() != number:
+            assert time.monotonic() < deadline, (
+                f"{self.count()} is not {number}\n{self.said()[-3000:]}\n{self.metrics()[:3000]}"
+            )
+            time.sleep(0.05)
 
     def said(self) -> str:
         return "\n".join(path.read_text() for path in sorted(self.logs.glob("*.log")))

@@ -32,7 +32,7 @@ def test_what_all_have_counted_is_one_sum(site: Processes) -> None:
     others = [site.site()[1] for _ in range(2)]
     served(site, first, *others, each=7)
     # Each has been asked once whether it is there.
-    until(lambda: site.count() == 24)
+    site.becomes(24)
     assert stat.S_IMODE(os.stat(site.socket).st_mode) == 0o600
 
 
@@ -41,7 +41,7 @@ def test_one_is_killed_and_one_ends_and_no_total_falls(site: Processes) -> None:
     killed, second = site.site()
     ended, third = site.site()
     served(site, first, second, third)
-    until(lambda: site.count() == 18)  # each was asked once before, whether it is there
+    site.becomes(18)  # each was asked once before, whether it is there
     seen = [site.count()]
     killed.kill()
     served(site, third)  # told with its farewell
@@ -55,7 +55,7 @@ def test_one_is_killed_and_one_ends_and_no_total_falls(site: Processes) -> None:
     assert seen[-1] == 23
     _, fourth = site.site()
     served(site, fourth)
-    until(lambda: site.count() == 29)
+    site.becomes(29)
     assert f"The process {killed.pid} has died." in site.said()
     assert f"The process {ended.pid} has ended." in site.said()
 
@@ -64,12 +64,12 @@ def test_another_collects_when_the_collector_is_gone(site: Processes) -> None:
     collector, first = site.site()
     _, second = site.site()
     served(site, first, second)
-    until(lambda: site.count() == 12)
+    site.becomes(12)
     collector.kill()
     collector.wait(5)
-    until(lambda: site.count() == 6)  # the same dashboard, by the other
+    site.becomes(6)  # the same dashboard, by the other
     served(site, second)
-    until(lambda: site.count() == 11)
+    site.becomes(11)
     assert "this process collects from now on" in site.said()
 
 
@@ -80,7 +80,7 @@ def test_a_process_that_only_collects(site: Processes) -> None:
     until(lambda: os.path.exists(site.socket) or collector.poll() is not None)
     _, port = site.site()
     served(site, port)
-    until(lambda: site.count() == 6)
+    site.becomes(6)
     second = site.start("-m", "cherrypy", "monitor", "serve", **more)
     assert second.wait(20) == 1
     assert "collects at" in site.said()
@@ -142,4 +142,4 @@ def test_rubbish_harms_nobody(site: Processes, rubbish: bytes) -> None:
         peer.settimeout(10)
         assert peer.recv(1) == b""
     served(site, port)
-    until(lambda: site.count() == 6)
+    site.becomes(6)
