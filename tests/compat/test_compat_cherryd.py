@@ -216,6 +216,8 @@ def test_fastcgi_and_scgi(tmp_path: Path, option: str, ask: Callable[..., tuple[
         assert (status, body) == ("200 OK", "from served [('a', '1'), ('b', 'ü'), ('c', '3')]")
         assert ask(port, "/nowhere")[0] == "404 Not Found"
         assert ask(port, "/facts")[1].startswith(f"[{program.process.pid}, ")
+        # It answers before the bus has started; who ends it then has ended a start.
+        wait_for(lambda: "Bus STARTED" in (tmp_path / "error.log").read_text(), "the start")
         program.send(signal.SIGTERM)
         assert program.ends() == 0
         assert not (tmp_path / "the.pid").exists()
