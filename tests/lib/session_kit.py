@@ -169,9 +169,10 @@ class MemcachedServer(Server):
 
     def kept(self) -> list[str]:
         keys: set[str] = set()
-        for _ in range(5):  # a dump misses what is just being moved from one list to another
+        for _ in range(6):  # a dump misses what is just being moved from one list to another
             lines = self.ask("lru_crawler metadump all", b"END\r\n").decode().splitlines()
             keys |= {line.split()[0][4:] for line in lines if line.startswith("key=")}
+            time.sleep(0.01)
         # What has ended but was not collected is listed, too.
         there = [key for key in keys if self.ask(f"get {key}", b"END\r\n") != b"END\r\n"]
         return sorted(key for key in there if key != "probe")
