@@ -14,6 +14,7 @@ from urllib.parse import quote
 import pytest
 from coverage import Coverage
 from security_kit import served
+from session_kit import until
 
 import cherrypy
 from cherrypy.lib import covercp, cpstats, gctools, profiler
@@ -211,10 +212,10 @@ def test_what_the_server_has_counted(table):
         with served(Counted(), {}) as ask:
             ask("/")
             (title,) = [name for name in data(ask) if "HTTPServer" in name]
-            found = data(ask)[title]
+            # What was written is counted once it is written: the client may be here before that.
+            found = until(lambda: (it := data(ask)[title])["Bytes Written"] > 5000 and it)
             assert found["Requests"] >= 2
             assert found["Accepts"] >= 2
-            assert found["Bytes Written"] > 200
             assert found["Bind Address"] == str(ask.address)
             threads = found["Worker Threads"]
             assert len(threads) == found["Threads"]
