@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import time
@@ -418,3 +419,19 @@ print(SqliteSession(first.id, storage_path={str(tmp_path / "s")!r}, clean_freq=0
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True
     )
     assert done.stdout == "2\n", done.stderr
+
+
+def test_what_is_in_use_while_the_store_closes_is_closed_after_it(tmp_path):
+    store = sessions.SqliteSession(storage_path=str(tmp_path / "s"), clean_freq=0)._store
+    (connection,) = store._idle
+    connection.create_function("closing", 0, store.close)
+    store._run("SELECT closing()")
+    assert store._idle == []
+    with pytest.raises(sqlite3.ProgrammingError):
+        connection.execute("SELECT 1")
+    # Whoever uses it again has it open.
+    again = sessions.SqliteSession(storage_path=str(tmp_path / "s"), clean_freq=0)
+    again["n"] = 1
+    again.save()
+    assert again._store is store
+    assert len(store._idle) == 1

@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from server_kit import Bench, Owned, Peer
+from server_kit import Bench, Owned, Peer, until
 
 from kirsch.server import housekeeper
 
@@ -29,7 +29,7 @@ class Site:
         path = environ["PATH_INFO"]
         if self.armed and path == "/pause":
             self.pausing.set()
-            self.resume.wait(5)
+            self.resume.wait(20)
         elif self.armed and path == "/stuck":
             self.stuck.set()
             self.loose.wait(10)
@@ -68,7 +68,10 @@ def gathered(bench: Bench, site: Site, monkeypatch, paths: list[str], **settings
     for path in {*paths, "/pause"}:
         for _ in range(40):
             assert peers[0].get(path)[0] == 200
-        assert means.get(path, means["/*"]) < 0.001  # it is known as quick
+        # It is known as quick, once the machine has let it be.
+        assert until(
+            lambda path=path: peers[0].get(path) and means.get(path, means["/*"]) < 0.001, 20
+        )
     pauser = bench.peer(server)
     assert pauser.get("/x")[0] == 200
     for peer in peers:
@@ -77,7 +80,7 @@ def gathered(bench: Bench, site: Site, monkeypatch, paths: list[str], **settings
     monkeypatch.setattr(housekeeper, "OVERDUE", 5.0)
     site.armed = True
     pauser.send(b"GET /pause HTTP/1.1\r\nHost: t\r\n\r\n")
-    assert site.pausing.wait(5)
+    assert site.pausing.wait(20)
     for peer, path in zip(peers, paths, strict=True):
         peer.send(f"GET {path} HTTP/1.1\r\nHost: t\r\n\r\n".encode())
     monkeypatch.setattr(housekeeper, "OVERDUE", 0.5)
@@ -96,7 +99,7 @@ def gathered(bench: Bench, site: Site, monkeypatch, paths: list[str], **settings
 def test_neighbours_of_a_stuck_handler_are_answered(bench, site, monkeypatch):
     paths = ["/a", "/a", "/stuck", *["/a"] * (CROWD - 3)]
     server, peers, received = gathered(bench, site, monkeypatch, paths)
-    assert site.stuck.wait(5)
+    assert site.stuck.wait(20)
     before = server.counters["baton_takes"]
     for number, peer in enumerate(peers):
         if number != 2:
@@ -111,18 +114,19 @@ def test_neighbours_of_a_stuck_handler_are_answered(bench, site, monkeypatch):
 
 def test_a_response_does_not_wait_for_its_own_close(bench, site, monkeypatch):
     _, peers, _ = gathered(bench, site, monkeypatch, ["/a", "/owned", "/a"])
-    assert site.stuck.wait(5)
+    assert site.stuck.wait(20)
+    before = len(site.closed)
     assert [peer.response()[2] for peer in peers] == [b"/a", b"owned", b"/a"]
     assert not site.loose.is_set()
     peers[1].send(b"GET /a HTTP/1.1\r\nHost: t\r\n\r\n")
     site.loose.set()
     assert peers[1].response()[2] == b"/a"  # the connection lives on once close() is back
-    assert bench.until(lambda: len(site.closed) == 41)
+    assert bench.until(lambda: len(site.closed) == before + 1)
 
 
 def test_a_peer_that_left_costs_its_neighbours_nothing(bench, site, monkeypatch):
     server, peers, _ = gathered(bench, site, monkeypatch, ["/a", "/stuck", *["/a"] * 4])
-    assert site.stuck.wait(5)
+    assert site.stuck.wait(20)
     peers[0].reset()
     assert [peer.response()[2] for peer in peers[2:]] == [b"/a"] * 4
     site.loose.set()
@@ -164,7 +168,7 @@ def test_stopping_sends_what_is_ready(bench, site, monkeypatch):
     server, peers, _ = gathered(
         bench, site, monkeypatch, ["/a", "/stuck", "/a", "/a"], shutdown_timeout=5
     )
-    assert site.stuck.wait(5)
+    assert site.stuck.wait(20)
     stopper = threading.Thread(target=server.stop)
     stopper.start()
     try:

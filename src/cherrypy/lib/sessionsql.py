@@ -69,6 +69,8 @@ class SqlStore:
         self._free = threading.BoundedSemaphore(self._most)
         # Connections that nobody uses; the last that came back goes out first.
         self._idle: list[Any] = []
+        # Whether what comes back is kept.
+        self._shut = False
 
     # ------------------------------------------------------------------------ connections
 
@@ -112,6 +114,8 @@ class SqlStore:
                     continue  # it had died in the meantime; a new one says how things are
                 raise
             self._idle.append(connection)
+            if self._shut:  # while this one was out
+                self.close()
             return result
 
     @staticmethod
@@ -122,12 +126,18 @@ class SqlStore:
             pass
 
     def close(self) -> None:
-        """Close the connections that nobody uses."""
-        while self._idle:
-            self._close(self._idle.pop())
+        """Close the connections that nobody uses; those in use are closed once they are not."""
+        self._shut, self.ready = True, False
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return
+            self._close(connection)
 
     def ping(self) -> None:
         """Make the tables, and see that they can be written to."""
+        self._shut = False
         self._run(
             "CREATE TABLE IF NOT EXISTS {table} "
             "(id VARCHAR(200) PRIMARY KEY, data {blob} NOT NULL, expires {real} NOT NULL)"
