@@ -464,7 +464,7 @@ def test_traps_of_a_running_server(tmp_path: Path) -> None:
             peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             while peer.recv(65536):
                 pass
-        assert time.monotonic() - start < 1.7  # the limit and a second of grace
+        assert time.monotonic() - start < 4  # the limit and a second of grace, not the default
 
         # the application is read for each request
         assert get(port, "/swap") == (200, "swapped")

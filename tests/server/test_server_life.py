@@ -94,7 +94,7 @@ def test_stop_loses_patience(bench):
 
 
 def test_stop_under_load(bench):
-    server = bench.server(threads=4, shutdown_timeout=2)
+    server = bench.server(threads=4, shutdown_timeout=5)
     address = server.bound_addresses[0]
     over = threading.Event()
     broken = []
@@ -123,7 +123,7 @@ def test_stop_under_load(bench):
     time.sleep(0.3)
     begin = time.monotonic()
     server.stop()
-    assert time.monotonic() - begin < 1.5
+    assert time.monotonic() - begin < 4
     over.set()
     for thread in crowd:
         thread.join(5)

@@ -303,16 +303,16 @@ def test_no_worker_waits(site: Site, pages: Pages) -> None:
     count = 500
     site.adapter.thread_pool = 10
     began = time.monotonic()
-    clients = [site.ask("/sleep?seconds=0.5") for _ in range(count)]
+    clients = [site.ask("/sleep?seconds=2") for _ in range(count)]
     slowest = 0.0
-    while time.monotonic() < began + 0.4:
+    while time.monotonic() < began + 1.6:
         asked = time.monotonic()
         assert site.get("/") == (200, "hello")
         slowest = max(slowest, time.monotonic() - asked)
     for client in clients:
         assert client.head() == 200 and client.whole() == b"slept"
-    assert time.monotonic() - began < 3
-    assert site.counters["parked"] == count and slowest < 0.3
+    assert time.monotonic() - began < 15  # 500 times 2 s, by ten, would be 100
+    assert site.counters["parked"] == count and slowest < 1
 
 
 @pytest.fixture
@@ -372,8 +372,8 @@ def test_a_client_that_leaves_cancels_its_page(site: Site, pages: Pages) -> None
         assert until(lambda: pages.gate.entered == 1)
         began = time.monotonic()
         client.close()
-        assert until(lambda: pages.gate.cancelled == 1, 1) and until(lambda: notes, 1)
-        assert time.monotonic() - began < 1
+        assert until(lambda: pages.gate.cancelled == 1, 5) and until(lambda: notes, 5)
+        assert time.monotonic() - began < 5
         assert until(lambda: lines) and '" 499 ' in lines[0]
     assert notes == ["/wait"] and until(lambda: site.counters["open"] == 0) is True
 
