@@ -291,6 +291,7 @@ FIELDS: dict[str, list[str | bytes]] = {
     "Cookie": [
         "a=b; " * 80_000, "; ".join(f"c{n}=x" for n in range(40_000)), ";" * 450_000,
         "=" * 450_000, '"' * 450_000, 'a="' + "\\" * 400_000, "a=" + "\\377" * 100_000, "$Version=1; $" * 30_000,
+        'a="' + '\\"' * 200_000 + '"', 'session_id="' + "\\101" * 100_000 + '"',
         "session_id=" + "x" * 400_000, "session_id=../../etc/passwd", "session_id=\0",
         "session_id=\ud800", b"\xff\xfe=\xff", ",", "a", "expires=1; path=2; a=b", "a=\x01b",
         "=?utf-8?q?a=3Db?=", '__proto__=1; constructor="x"', "a" * 200_000 + "=b", "a b=c; d e=f",

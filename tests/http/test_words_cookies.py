@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from kirsch.http.cookies import (
     MAX_COOKIES,
+    _unquote,
     cookie_lines,
     cookie_value,
     new_jar,
@@ -88,6 +89,12 @@ def test_what_python_writes_is_read_back(pairs):
         assert read(field) == {name: morsel.value for name, morsel in written.items()}
 
 
+@given(st.text(alphabet='a"\\012345 ', max_size=20))
+def test_values_are_unquoted_as_by_the_library(text):
+    for coded in (text, f'"{text}"'):
+        assert _unquote(coded) == http.cookies.SimpleCookie().value_decode(coded)[0]
+
+
 @given(st.text(alphabet='ab=;"\\ $[{', max_size=60))
 def test_a_good_cookie_in_front_is_never_lost(rubbish):
     assert read("good=1; " + rubbish).get("good") is not None
@@ -105,6 +112,9 @@ def test_a_good_cookie_in_front_is_never_lost(rubbish):
         "a=1;" * 10000,
         '"' * 200000,
         'a="' + "\\" * 200000,
+        'b="' + '\\"' * 200000 + '"',
+        'b="' + "\\\\" * 200000 + '"',
+        'b="' + "\\101" * 100000 + '"',
         "".join(f"c{n}=1;" for n in range(70000)),
         "c/=1;" * 70000,
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 MAX_COOKIES = 500
 
 _BLANK = " \t"
+
+# `\"` and `\101` in a quoted value.
+_ESCAPED = re.compile(r"\\(?:([0-3][0-7][0-7])|(.))")
 
 # `http.cookies`, imported with the first cookie, and the attributes of one of its morsels.
 _stdlib: Any = None
@@ -84,6 +88,21 @@ def _closing_quote(text: str, start: int) -> int:
         start = end + 1
 
 
+def _unescaped(match: re.Match[str]) -> str:
+    octal: str | None = match[1]
+    return chr(int(octal, 8)) if octal else match[2]
+
+
+def _unquote(coded: str) -> str:
+    """Return what a value stands for.
+
+    That of the library takes quadratic time before 3.10.15, 3.11.10 and 3.12.6 (CVE-2024-7592).
+    """
+    if len(coded) < 2 or coded[0] != '"' or coded[-1] != '"':
+        return coded
+    return _ESCAPED.sub(_unescaped, coded[1:-1])
+
+
 def split_pairs(text: str) -> Iterable[tuple[str, str]]:
     """Give the ``(name, value)`` pairs of a Cookie field as sent, without what is no pair.
 
@@ -133,7 +152,8 @@ def parse_cookies(text: str, into: SimpleCookie | None = None) -> SimpleCookie:
     """
     cookies = _stdlib or _load()
     jar: Any = cookies.SimpleCookie() if into is None else into
-    decode = jar.value_decode
+    # A jar of one's own may have other values.
+    decode = None if type(jar) is cookies.SimpleCookie else jar.value_decode
     legal = cookies._is_legal_key
     blank = _blank
     store = dict.__setitem__
@@ -149,7 +169,10 @@ def parse_cookies(text: str, into: SimpleCookie | None = None) -> SimpleCookie:
         morsel: Any = kind.__new__(kind)
         fill(morsel, blank)
         try:
-            value, coded = decode(coded)
+            if decode is None:
+                value = _unquote(coded)
+            else:
+                value, coded = decode(coded)
             morsel.__setstate__({"key": name, "value": value, "coded_value": coded})
         except (cookies.CookieError, ValueError):
             continue
