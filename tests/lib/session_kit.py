@@ -310,9 +310,14 @@ class FileStore:
     def kept(self) -> list[str]:
         return sorted(os.listdir(self.path)) if os.path.exists(self.path) else []
 
+    def record(self, id: str) -> Path:
+        return Path(self.path, f"session-{id}")
+
+    def read(self, id: str) -> bytes:
+        return self.record(id).read_bytes()
+
     def write(self, id: str, raw: bytes) -> None:
-        with open(os.path.join(self.path, f"session-{id}"), "wb") as file:
-            file.write(raw)
+        self.record(id).write_bytes(raw)
 
 
 class SqliteStore:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import session_checks
 import session_kit
 from session_kit import SERVERS, SHARED, Root, Slow, back, expire_lease, made, until
 
@@ -159,19 +160,6 @@ def test_a_directory_that_becomes_unusable(serve, tmp_path, caplog):
     assert caplog.text.count("works again") == 1
 
 
-PROGRAM = """
-import cherrypy
-class Root:
-    @cherrypy.expose
-    def index(self): return "x"
-cherrypy.config.update({"server.socket_port": 0, "engine.autoreload.on": False})
-cherrypy.tree.mount(Root(), "", {"/shop": SETTINGS})
-cherrypy.engine.start()
-print("started")
-cherrypy.engine.exit()
-"""
-
-
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -189,18 +177,8 @@ cherrypy.engine.exit()
 )
 def test_a_store_that_cannot_be_used_ends_the_start(settings, words, tmp_path):
     conf = {f"tools.sessions.{key}": value for key, value in settings.items()}
-    program = PROGRAM.replace("SETTINGS", repr({"tools.sessions.on": True, **conf}))
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=40,
-        check=False,
-    )
-    assert done.returncode != 0
-    assert "started" not in done.stdout
-    assert words in done.stderr
+    conf["tools.sessions.on"] = True
+    session_checks.an_unusable_store_ends_the_start(repr(conf), words, tmp_path)
 
 
 TREE = """
@@ -335,7 +313,7 @@ def test_a_store_that_nobody_switched_on_is_not_looked_at(tmp_path):
         "tools.sessions.storage_type": "redis",
         "tools.sessions.url": "unix:///n",
     }
-    program = PROGRAM.replace("SETTINGS", repr(conf))
+    program = session_checks.PROGRAM.replace("SETTINGS", repr(conf))
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=tmp_path,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
+import session_checks
 import session_kit
 from session_kit import KINDS, LEASED, SHARED, Root, Slow, back, expire_lease, made, until
 
@@ -33,39 +32,10 @@ def conf(store):
 
 # ------------------------------------------------------------------------ between processes
 
-WORKER = """
-import sys, threading
-from cherrypy.lib import sessions
-name, settings, id, threads, rounds = sys.argv[1], eval(sys.argv[2]), *sys.argv[3:]
-cls = getattr(sessions, name)
-failed = []
-def work():
-    try:
-        for _ in range(int(rounds)):
-            session = cls(id, lock_timeout=50, clean_freq=0, **settings)
-            session.acquire_lock()
-            session["n"] = session.get("n", 0) + 1
-            session.save()
-    except BaseException as exc:
-        failed.append(exc)
-        raise
-workers = [threading.Thread(target=work) for _ in range(int(threads))]
-for worker in workers: worker.start()
-for worker in workers: worker.join()
-sys.exit(bool(failed))
-"""
-
 
 @pytest.mark.parametrize("kind", SHARED)
 def test_no_update_of_32_threads_in_4_processes_is_lost(store):
-    cls, settings = made(store)
-    session = cls(clean_freq=0, **settings)
-    session["n"] = 0
-    session.save()
-    command = [sys.executable, "-c", WORKER, cls.__name__, repr(settings), session.id, "8", "8"]
-    workers = [subprocess.Popen(command) for _ in range(4)]
-    assert [worker.wait(50) for worker in workers] == [0] * 4
-    assert cls(session.id, clean_freq=0, **settings)["n"] == 4 * 8 * 8
+    session_checks.no_update_of_32_threads_in_4_processes_is_lost(*made(store))
     until(lambda: len(store.kept()) == 1)
 
 

@@ -105,7 +105,8 @@ class FileSession(RecordSession):
 
     def _exists(self) -> bool:
         try:
-            return os.path.exists(self._get_file_path())
+            # What somebody has put in its place, a directory or a pipe, is no record.
+            return os.path.isfile(self._get_file_path())
         except ValueError:
             return False
 
