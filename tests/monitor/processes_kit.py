@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 HERE = Path(__file__).parent
 PROGRAM = HERE / "site_program.py"
@@ -37,9 +39,9 @@ def until(what: Callable[[], Any], patience: float = PATIENCE) -> Any:
         time.sleep(0.02)
 
 
-def ask(port: int, path: str = "/") -> str:
+def ask(port: int, path: str = "/", patience: float = 10.0) -> str:
     """GET a page; '' when nobody listens."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=patience)
     try:
         connection.request("GET", path)
         return connection.getresponse().read().decode()
@@ -55,6 +57,7 @@ class Processes:
     def __init__(self, folder: Path) -> None:
         self.socket = str(folder / "monitor.sock")
         self.dashboard = free_port()
+        self.found = self.dashboard
         self.running: list[subprocess.Popen[str]] = []
         self.logs = folder
 
@@ -83,13 +86,35 @@ class Processes:
         return process, port
 
     def metrics(self) -> str:
-        """What /metrics answers: at the dashboard's port, or the one above that was free."""
+        """What /metrics answers."""
+        return self.look("/metrics")
+
+    def look(self, path: str) -> str:
+        """Ask the dashboard: at its port, or the one above that was free."""
         ports = re.findall(r"The dashboard is at http://127\.0\.0\.1:(\d+)/", self.said())
         for port in dict.fromkeys([self.dashboard, *map(int, reversed(ports))]):
-            text = ask(port, "/metrics")
+            text = ask(port, path)
             if text:
+                self.found = port
                 return text
         return ""
+
+    def act(self, path: str, **form: object) -> Any:
+        """Do something by the dashboard; what it answers, as JSON."""
+        page = self.look("/live")
+        match = re.search(r'name="kirsch-token" content="(\w+)"', page)
+        assert match, page
+        headers = {
+            "X-Kirsch-Token": match[1],
+            "Accept": "application/json",
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
+        connection = http.client.HTTPConnection("127.0.0.1", self.found, timeout=30)
+        try:
+            connection.request("POST", path, urlencode(form), headers)
+            return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
 
     def count(self, name: str = "cherrypy_requests_total", **labels: str) -> float:
         """The sum of the samples of a metric; -1 when there is none."""
@@ -117,6 +142,7 @@ class Processes:
     def end(self) -> None:
         for process in self.running:
             if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
                 process.send_signal(signal.SIGTERM)
         for process in self.running:
             try:

@@ -9,6 +9,13 @@ import time
 import cherrypy
 
 
+def work_hard(until: float) -> int:
+    rounds = 0
+    while time.monotonic() < until:
+        rounds += sum(range(1000)) > 0
+    return rounds
+
+
 class Root:
     @cherrypy.expose
     def index(self) -> str:
@@ -18,6 +25,19 @@ class Root:
     def slow(self) -> str:
         time.sleep(0.05)
         return "slow"
+
+    @cherrypy.expose
+    def hold(self, seconds: str = "30") -> str:
+        time.sleep(float(seconds))
+        return "held"
+
+    @cherrypy.expose
+    def busy(self, seconds: str = "1") -> str:
+        return str(work_hard(time.monotonic() + float(seconds)))
+
+    @cherrypy.expose
+    def broken(self, words: str = "as it was asked") -> str:
+        raise ValueError(words)
 
     @cherrypy.expose
     def stream(self):

@@ -10,10 +10,10 @@ import time
 import pytest
 from dashboard_kit import opened, until
 
-from cherrypy.monitor.dashboard import profiles
+from cherrypy.monitor import profiles
 from cherrypy.monitor.dashboard.actions import Levels
 from cherrypy.monitor.dashboard.flames import flame, tone
-from cherrypy.monitor.dashboard.profiles import Profile, Profiles, tree_of
+from cherrypy.monitor.profiles import Profile, Profiles, tree_of
 
 
 class Worker(threading.Thread):

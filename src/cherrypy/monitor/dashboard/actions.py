@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gc
 import logging
-import sys
 import threading
 import time
-import traceback
 from typing import TYPE_CHECKING, Any
 
 from . import units
@@ -27,12 +25,6 @@ def collect() -> str:
     found = gc.collect()
     took = time.perf_counter() - began
     return f"{units.whole(found)} objects were collected in {units.seconds(took)}."
-
-
-def stack_of(ident: int) -> str:
-    """Return what a thread of this process is doing; '' if there is none."""
-    frame = sys._current_frames().get(ident)
-    return "".join(traceback.format_stack(frame)) if frame is not None else ""
 
 
 class Levels:
@@ -101,12 +93,16 @@ def pause(front: Front, form: dict[str, str]) -> str:
 
 
 def profile(front: Front, form: dict[str, str]) -> Any:
-    """Begin a profile. Raises Refusal while another one runs."""
-    from .profiles import LONGEST as longest
+    """Begin a profile. Raises Refusal while another one runs, and for a process that there is not."""
+    from ..processes.asking import profile_of
+    from ..profiles import LONGEST as longest
 
     seconds = number_of(form, "seconds", 10.0, 0.5, longest)
     rate = number_of(form, "rate", 100.0, 1.0, 200.0)
-    begun = front.profiles.begin(seconds, rate, form.get("idle") == "on")
+    make = profile_of(front.monitor, form.get("process", ""))
+    if make is None:
+        raise Refusal("404 Not Found", "There is no such process, or it is asked for elsewhere.")
+    begun = front.profiles.begin(seconds, rate, form.get("idle") == "on", make=make)
     if begun is None:
         raise Refusal("409 Conflict", "Another profile is running: wait until it is over.")
     return begun

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
+from ..profiles import Profiles
 from . import api, rooms
 from .actions import Levels
 from .asked import Answer, Asked, Refusal, as_json, see
@@ -17,7 +18,6 @@ from .guard import FIELDS, Guard
 from .live import Live
 from .markup import tag
 from .pauses import Pause
-from .profiles import Profiles
 
 STATIC = os.path.join(os.path.dirname(os.path.abspath(__file__)), "static")
 KINDS = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..processes import asking
+from ..processes.questions import Unanswered
 from . import actions, api, sections, units
 from .asked import Answer, Asked, Refusal, as_json, see
 from .boards import BOARDS, ROUTE
@@ -91,12 +93,13 @@ def profile(front: Front, asked: Asked) -> Answer:
         _labelled("Seconds", "seconds", "10", "0.5", "60", "0.5"),
         _labelled("Samples a second", "rate", "100", "1", "200", "1"),
         tag("label", tag("input", type="checkbox", name="idle"), " idle threads, too"),
+        *_processes(front),
     )
     told = Markup("")
     if chosen is None:
         told = empty(
             "No profile yet.",
-            "It looks at all threads of this process for a while and shows where they were. "
+            "It looks at all threads of a process for a while and shows where they were. "
             "While none runs it costs nothing.",
         )
     else:
@@ -109,6 +112,17 @@ def profile(front: Front, asked: Asked) -> Answer:
     more = tag("p", "Others: ", *_between(others), class_="more") if others else None
     body = join((section("Begin", form or "You may look, but not act."), told, more))
     return _html(page(front, asked, BOARDS["profile"], body))
+
+
+def _processes(front: Front) -> list[Markup]:
+    """A choice of processes, where there is more than one."""
+    known = asking.others(front.monitor)
+    if not known:
+        return []
+    mine = str(front.monitor.taker.worker)
+    words = {asking.ALL: "all", mine: f"{mine} (this one)"}
+    options = [tag("option", words.get(one, one), value=one) for one in (asking.ALL, mine, *known)]
+    return [tag("label", "Process ", tag("select", *options, name="process"))]
 
 
 def _between(parts: list[Markup]) -> list[object]:
@@ -126,12 +140,13 @@ def _labelled(words: str, name: str, value: str, low: str, high: str, step: str)
 
 
 def _profile(asked: Asked, chosen: Any) -> Markup:
+    from ..profiles import tree_of
     from .flames import flame
-    from .profiles import tree_of
 
     if not chosen.over:
         bar = tag("progress", value=round(chosen.progress, 3), max=1)
         words = f"{units.whole(chosen.samples)} samples so far"
+        words = f"Of {chosen.of}, which will tell then." if chosen.of else words
         return section("Looking", bar, tag("p", words), name="profile")
     focus = tuple(
         int(part)
@@ -141,7 +156,8 @@ def _profile(asked: Asked, chosen: Any) -> Markup:
     to = f"{asked.base}/profile?id={chosen.number}"
     if not chosen.stacks:
         picture: Markup = empty(
-            "All threads were idle.", "Profile while the site has something to do."
+            "Nothing was told." if chosen.silent else "All threads were idle.",
+            "Profile while the site has something to do.",
         )
     else:
         drawing, _ = flame(tree_of(chosen.stacks), focus, to)
@@ -150,6 +166,8 @@ def _profile(asked: Asked, chosen: Any) -> Markup:
         f"{units.whole(chosen.samples)} samples in {units.seconds(chosen.seconds)} at "
         f"{units.clock(chosen.began)}"
     )
+    if chosen.of:
+        said = f"{chosen.of}: {said}"
     if chosen.missed:
         said += f"; {units.whole(chosen.missed)} came too late and were left out"
     heavy = _heaviest(chosen)
@@ -157,6 +175,7 @@ def _profile(asked: Asked, chosen: Any) -> Markup:
         (
             section(
                 "Flame graph",
+                *[tag("p", words, class_="hint") for words in chosen.silent],
                 picture,
                 tag(
                     "p",
@@ -340,15 +359,16 @@ def stack(front: Front, asked: Asked) -> Answer:
     """The stack of a thread that serves a request."""
     form = asked.form()
     front.guard.check_action(asked, form)
-    ident = form.get("ident", "")
-    worker = form.get("worker", "")
-    if worker and worker != str(front.monitor.taker.worker):
-        words = "That thread is in another process: only threads of this one can be looked at."
-        body = sections.stack_card(f"Process {worker}", words)
-    else:
-        text = actions.stack_of(int(ident)) if ident.isdecimal() and len(ident) < 21 else ""
-        shown = text or "The thread has ended."
-        body = sections.stack_card(f"Thread {ident[:20]} at {units.clock(front.clock())}", shown)
+    ident, worker = form.get("ident", ""), form.get("worker", "")[:100]
+    text = ""
+    try:
+        if ident.isdecimal() and len(ident) < 21:
+            text = asking.stack(front.monitor, worker, int(ident)) or "The thread has ended."
+    except Unanswered as error:
+        text = str(error)
+    whose = f" of process {worker}" if worker else ""
+    words = f"Thread {ident[:20]}{whose} at {units.clock(front.clock())}"
+    body = sections.stack_card(words, text or "There is no such thread.")
     if "application/json" in asked.field("Accept"):
         return as_json({"html": body})
     back = tag("p", link(asked.base + "/live", "Back"))

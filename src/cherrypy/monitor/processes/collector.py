@@ -1,4 +1,4 @@
-"""The collector: takes what other processes have counted, at a unix socket.
+"""The collector: takes what other processes have counted, at a unix socket, and asks them.
 
 Law: a peer can do no more than be dropped. It is of our own user, sends frames of a limited size, and is
 read by one thread that waits for nobody.
@@ -10,13 +10,13 @@ import contextlib
 import os
 import selectors
 import socket
-import struct
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 from ..snapshots import unpack
-from .frames import Frames
+from .frames import Frames, number_in
+from .peers import is_ours
+from .questions import Question, Questions
 
 if TYPE_CHECKING:
     from ..plugin import Monitor
@@ -34,6 +34,7 @@ class Peer:
         self.sock = sock
         self.frames = Frames()
         self.worker = ""  # known with its first snapshot
+        self.questions = Questions()
 
 
 class Collector:
@@ -51,6 +52,7 @@ class Collector:
         self.listener = listener
         self.lock = lock
         self.peers: set[Peer] = set()
+        self._lock = threading.Lock()  # guards: nobody is asked who has been dropped
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
         self._ended = False
@@ -76,7 +78,13 @@ class Collector:
         """Let go of socket and lock, and of the path first: who comes next makes it anew."""
         with contextlib.suppress(OSError):
             os.unlink(self.path)
-        for sock in (self.listener, self._wake, self._woken, *(peer.sock for peer in self.peers)):
+        with self._lock:
+            peers = list(self.peers)
+            self.peers.clear()
+        for peer in peers:
+            peer.questions.fail("was not heard any more: this process ends.")
+            peer.sock.close()
+        for sock in (self.listener, self._wake, self._woken):
             sock.close()
         self._selector.close()
         os.close(self.lock)
@@ -87,6 +95,26 @@ class Collector:
             sock.close()
         self._selector.close()
         os.close(self.lock)
+
+    # -- asking: any thread ------------------------------------------------------------------------
+
+    def others(self) -> list[str]:
+        """The names of the processes that may be asked."""
+        with self._lock:
+            return sorted({peer.worker for peer in self.peers if peer.worker})
+
+    def ask(self, worker: str, words: dict[str, Any]) -> Question:
+        """Ask a process something: `Question.answer` waits for what it says."""
+        question = Question(worker)
+        with self._lock:
+            found = [peer for peer in self.peers if peer.worker == worker]
+            if not found:
+                question.fail("has ended, or is not known.")
+            for peer in found[:1]:
+                peer.questions.put(peer.sock, question, words)
+        return question
+
+    # -- taking: a thread of its own ---------------------------------------------------------------
 
     def _run(self) -> None:
         while not self._ended:
@@ -109,7 +137,8 @@ class Collector:
             return
         sock.setblocking(False)
         peer = Peer(sock)
-        self.peers.add(peer)
+        with self._lock:
+            self.peers.add(peer)
         self._selector.register(sock, selectors.EVENT_READ, peer)
 
     def _read(self, peer: Peer) -> None:
@@ -127,6 +156,10 @@ class Collector:
                 if not packed:
                     self._drop(peer, died=False)
                     return
+                number = number_in(packed)
+                if number >= 0:
+                    peer.questions.answered(number, packed)
+                    continue
                 snapshot = unpack(packed)
                 peer.worker = snapshot.worker
                 self.monitor.site.take(snapshot)
@@ -136,9 +169,11 @@ class Collector:
 
     def _drop(self, peer: Peer, died: bool) -> None:
         if peer in self.peers:
-            self.peers.remove(peer)
-            self._selector.unregister(peer.sock)
-            peer.sock.close()
+            with self._lock:
+                self.peers.remove(peer)
+                self._selector.unregister(peer.sock)
+                peer.sock.close()
+            peer.questions.fail("has ended." if not died else "has died.")
             if peer.worker:
                 self.monitor.site.leave(peer.worker, died)
                 self._tell(peer.worker, died)
@@ -149,12 +184,3 @@ class Collector:
         mark: Any = getattr(getattr(self.monitor, "history", None), "mark", None)
         if died and mark is not None:
             mark("restart", words)
-
-
-def is_ours(sock: socket.socket) -> bool:
-    """Whether the process at the other end is one of our user's, or of root's, as far as can be told."""
-    if sys.platform != "linux":
-        return True  # the mode of the socket's folder is what keeps others out
-    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _, user, _ = struct.unpack("3i", credentials)
-    return user in (0, os.geteuid())

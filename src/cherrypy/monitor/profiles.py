@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any
 
@@ -51,7 +52,14 @@ class Profile:
         How often each stack was seen: its frames, the outermost first.
     missed
         How often it came too late, for want of the GIL or the processor.
+    of
+        Whose it is, in words: '' for this process.
+    silent
+        What is to be said of processes that have told nothing, a sentence each.
     """
+
+    of = ""
+    silent: tuple[str, ...] = ()
 
     def __init__(self, number: int, seconds: float, rate: float, idle: bool) -> None:
         self.number = number
@@ -100,11 +108,13 @@ class Profile:
         for ident, frame in sys._current_frames().items():
             if ident == me or (not self.idle and _waits(frame)):
                 continue
-            stack = self.stack(frame, names.get(ident, "thread"))
-            if stack in self.stacks or len(self.stacks) < MOST_STACKS:
-                self.stacks[stack] += 1
-            else:
-                self.stacks["(more stacks than are kept)",] += 1
+            self.put(self.stack(frame, names.get(ident, "thread")), 1)
+
+    def put(self, stack: Stack, count: int) -> None:
+        """Count a stack, with all others for which there is no room."""
+        if stack not in self.stacks and len(self.stacks) >= MOST_STACKS:
+            stack = ("(more stacks than are kept)",)
+        self.stacks[stack] += count
 
     def stack(self, frame: FrameType | None, thread: str) -> Stack:
         """The frames that led to this one; of a stack that is too deep, the inner ones."""
@@ -153,15 +163,41 @@ class Profiles:
         self._kept: deque[Profile] = deque(maxlen=KEPT)
         self._number = 0
 
-    def begin(self, seconds: float, rate: float, idle: bool) -> Profile | None:
-        """Begin a profile; None while another one runs."""
+    def begin(
+        self,
+        seconds: float,
+        rate: float,
+        idle: bool,
+        done: Callable[[Profile], object] | None = None,
+        make: Callable[[int, float, float, bool], Profile] | None = None,
+    ) -> Profile | None:
+        """Begin a profile; None while another one runs.
+
+        done
+            Called with it when it is over, in its thread.
+        make
+            Makes it; one of this process by default.
+        """
         with self._lock:
             if self._kept and not self._kept[-1].over:
                 return None
             self._number += 1
-            profile = Profile(self._number, seconds, rate, idle)
+            profile = (make or Profile)(self._number, seconds, rate, idle)
             self._kept.append(profile)
-        threading.Thread(target=profile.run, name="monitor-profile", daemon=True).start()
+
+        def run() -> None:
+            try:
+                profile.run()
+            finally:
+                profile.over = True
+            if done is not None:
+                done(profile)
+
+        try:
+            threading.Thread(target=run, name="monitor-profile", daemon=True).start()
+        except RuntimeError:  # the system has no more threads
+            profile.over = True
+            raise
         return profile
 
     @property
