@@ -43,6 +43,16 @@ def test_two_processes_of_which_one_is_killed() -> None:
                 two.process.kill()
                 until(lambda: workers() == 1)
                 assert counted() == wanted
+                # What its books held is kept, and says whose it was.
+                gone = f"{pids[1]} (gone)"
+                errors = until(
+                    lambda: [e for e in one.look("/api/errors").json if e["worker"] == gone]
+                )
+                assert [(e["type"], e["count"]) for e in errors] == [("ValueError", 1)]
+                assert "in broken" in errors[0]["traceback"]
+                kept = one.look("/api/slow").json
+                assert any(e["route"] == "/broken" and e["worker"] == gone for e in kept)
+                assert gone in one.look("/errors").text
                 # Charts of the last minutes show it still; the table of those that live does not.
                 table = one.look("/runtime").text.partition(">Processes</h2>")[2]
                 table = table.partition("</table>")[0]

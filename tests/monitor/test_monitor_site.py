@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
 from cherrypy.monitor import site as module
 from cherrypy.monitor import table
+from cherrypy.monitor.books.estate import MOST_ERRORS, MOST_SLOW
 from cherrypy.monitor.histograms import Spread
 from cherrypy.monitor.metrics import METRICS
 from cherrypy.monitor.site import Site
@@ -86,3 +88,62 @@ def test_any_number_of_processes_may_come_and_go() -> None:
     assert merged.counts[REQUESTS, ("",)] == 501
     mine = {key: value for (metric, key), value in merged.counts.items() if metric is processor}
     assert mine == {("user", "ended"): 1000.0}
+
+
+def error(kind: str, last: float, count: int = 1) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "route": "/",
+        "code": "500",
+        "count": count,
+        "first": last - 1,
+        "last": last,
+        "message": f"{kind} at {last:g}",
+        "traceback": "x" * 20_000,
+    }
+
+
+def slow(at: float, duration: float) -> dict[str, Any]:
+    return {"route": "/", "method": "GET", "status": "200", "at": at, "duration": duration}
+
+
+def told(worker: str, number: int, **books: Any) -> Snapshot:
+    made = snapshot(worker, number, 1)
+    made.details = dict(books)
+    return made
+
+
+def test_what_the_books_of_the_dead_held_is_kept() -> None:
+    site = Site()
+    site.take(told("1", 0, errors=[error("A", 5.0, 3)], slow=[slow(4.0, 2.5)], inflight=[{}]))
+    assert site.left("errors") == []
+    site.leave("1", died=True)
+    (left,) = site.left("errors")
+    assert (left["type"], left["count"], left["worker"]) == ("A", 3, "1 (gone)")
+    assert len(left["traceback"]) == 8192
+    assert [(one["at"], one["worker"]) for one in site.left("slow")] == [(4.0, "1 (gone)")]
+    assert site.left("inflight") == []
+    site.take(told("1", 1, errors=[error("A", 6.0, 4)]))  # it was only silent
+    assert site.left("errors") == site.left("slow") == []
+
+
+def test_any_number_of_them_may_leave_anything() -> None:
+    site = Site()
+    for number in range(300):
+        mine = [error(f"E{number}", float(number)), error("Common", float(number), 2)]
+        rubbish = [{}, 5, {"count": "x"}, {"count": 1, "first": "?", "last": None}]
+        long = [{**slow(1.0, 1.0), "steps": ["x" * 100_000]}]
+        one = told(str(number), 0, errors=mine + rubbish, slow=[slow(float(number), 0.5), *long])
+        one.born = float(number)
+        site.take(one)
+        site.leave(str(number))
+    errors = site.left("errors")
+    common = [one for one in errors if one["type"] == "Common"]
+    assert sum(one["count"] for one in common) == 600
+    assert len(errors) <= MOST_ERRORS + 2 * module.MOST_TOLD
+    assert {"E299", "E250"} <= {one["type"] for one in errors}
+    assert "E3" not in {one["type"] for one in errors}
+    assert len(site.left("slow")) <= MOST_SLOW + module.MOST_TOLD
+    for details in ({"errors": 5, "slow": "x"}, {"errors": None}, {}):
+        site.take(told("x", 0, **details))
+        site.leave("x")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
+from .books.estate import Estate, left_by
 from .metrics import GAUGE, Labels, Metric
 from .snapshots import Numbers, Snapshot, Spreads
 
@@ -17,6 +19,9 @@ SILENCE = 5.0
 
 #: Ended processes that are kept apart, in case one was only silent.
 MOST_GONE = 100
+
+#: Of so many of them what their books held is kept apart as well.
+MOST_TOLD = 10
 
 #: The name that all ended processes have in series by worker: any number of them may come and go.
 ENDED = "ended"
@@ -32,6 +37,7 @@ class Site:
         self._counts: Numbers = {}  # of those that have been gone for long
         self._spreads: Spreads = {}
         self._seen: dict[str, float] = {}
+        self._estate = Estate()  # what the books of those held
         #: Snapshots that never came, by worker.
         self.lost: dict[str, int] = {}
         #: Processes that have ended without saying so.
@@ -99,8 +105,26 @@ class Site:
             }
         return whole
 
+    def left(self, book: str) -> list[dict[str, Any]]:
+        """Return what processes that are gone have left in their books: 'errors' or 'slow'.
+
+        Each entry has the worker's name, marked as gone.
+        """
+        with self._lock:
+            found = self._estate.book(book)
+            for snapshot in self._gone.values():
+                entries = snapshot.details.get(book, ())
+                found += [{**entry, "worker": snapshot.worker} for entry in entries]
+        return [{**entry, "worker": f"{entry['worker']} (gone)"} for entry in found]
+
     def _retire(self, snapshot: Snapshot) -> None:
+        snapshot.gauges = {}
+        snapshot.details = left_by(snapshot.details)
         self._gone[snapshot.worker, snapshot.born] = snapshot
+        told = [one for one in self._gone.values() if one.details]
+        for one in told[:-MOST_TOLD]:
+            self._estate.add(one.worker, one.details)
+            one.details = {}
         while len(self._gone) > MOST_GONE:
             oldest = self._gone.pop(next(iter(self._gone)))
             _add(self._counts, self._spreads, oldest, ENDED)

@@ -242,7 +242,7 @@ class Data:
     def book(self, name: str) -> list[dict[str, Any]]:
         """Return what the books of all processes say: 'errors', 'slow', 'inflight', 'statements'.
 
-        Each entry has the worker's name.
+        Each entry has the worker's name; processes that are gone have left what they held.
         """
         latest = self.latest()
         if latest is None:
@@ -255,7 +255,8 @@ class Data:
                 for entry in (entries if isinstance(entries, list) else [])
                 if isinstance(entry, dict)
             ]
-        return found
+        site = getattr(self.monitor, "site", None)
+        return found + (site.left(name) if site is not None else [])
 
     def errors(self) -> list[dict[str, Any]]:
         """Return each kind of error once, with the last traceback of any process; the last first."""

@@ -225,7 +225,10 @@ def errors(front: Front, asked: Asked, span: Span) -> Markup:
         "By kind",
         *_error_list(front, asked, front.data.errors()),
         name="errors",
-        hint="Since the processes have started. Values of variables are never kept.",
+        hint=(
+            "Since the processes have started, and of those that are gone. Values of variables are "
+            "never kept."
+        ),
     )
 
 
