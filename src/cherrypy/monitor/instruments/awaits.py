@@ -6,11 +6,23 @@ of several at once the first says which layer that is.
 
 from __future__ import annotations
 
+from contextvars import ContextVar, Token
 from typing import Any
 
 from ...framework.serving import serving
 from ..shards import own
 from ..traces import MOST_STEPS, Trace, clock
+
+#: Whether this is in a call that is counted: the requests that it makes for itself are not.
+covered: ContextVar[bool] = ContextVar("covered", default=False)
+
+
+def uncover(token: Token[bool]) -> None:
+    """Undo `covered.set`, which has returned the token."""
+    try:
+        covered.reset(token)
+    except ValueError:  # the coroutine is closed by another, its context is gone
+        return
 
 
 class Wait:

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..traces import EXTERNAL
-from .awaits import Wait
+from .awaits import Wait, covered
 from .external import Call, inside
 from .httpclient import layered
 from .patches import Patches
@@ -62,6 +62,8 @@ def httpx(module: Any) -> Callable[[], object]:
 
     def make_async(plain: Any) -> Any:
         async def handle_async_request(self: Any, request: Any) -> Any:
+            if covered.get():
+                return await plain(self, request)
             call = Call("httpx", request.method, request.url.scheme, request.url.host)
             return await _awaited(call, plain(self, request), "status_code")
 
@@ -95,6 +97,8 @@ def aiohttp(module: Any) -> Callable[[], object]:
 
     def make(plain: Any) -> Any:
         async def _request(self: Any, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
+            if covered.get():
+                return await plain(self, method, url, *args, **kwargs)
             build = getattr(self, "_build_url", None)
             scheme, host = _where(str(build(url) if build is not None else url))
             call = Call("aiohttp", method, scheme, host)

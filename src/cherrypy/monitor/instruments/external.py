@@ -14,7 +14,7 @@ from ..metrics import OVERFLOW
 from ..shards import Shard, own
 from ..table import stores
 from ..traces import EXTERNAL, clock
-from .awaits import Wait
+from .awaits import Wait, covered
 from .guard import guard_of
 
 DURATION = stores.HTTP_CLIENT_REQUEST_DURATION
@@ -146,8 +146,8 @@ def _plain(host: Any) -> str:
 
 
 def inside() -> bool:
-    """Whether this thread is in a call already, or is one of the monitor's own."""
-    if own.trace.layer == EXTERNAL:
+    """Whether this is part of a call that is counted, or is done by the monitor itself."""
+    if own.trace.layer == EXTERNAL or covered.get():
         return True
     name = threading.current_thread().name
     return name == "monitor" or name.startswith("monitor-")

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from ..shards import own
 from ..traces import EXTERNAL
+from .awaits import covered
 from .external import Call, inside
 from .patches import Patches
 
@@ -115,7 +116,7 @@ def _close(plain: Any) -> Any:
 def layered(plain: Any) -> Any:
     def method(*args: Any, **kwargs: Any) -> Any:
         trace = own.trace
-        if trace.layer == EXTERNAL:
+        if trace.layer == EXTERNAL or covered.get():
             return plain(*args, **kwargs)
         before = trace.enter(EXTERNAL)
         try:

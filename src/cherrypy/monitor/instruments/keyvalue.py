@@ -8,8 +8,7 @@ from typing import Any
 from ..shards import Shard
 from ..table import stores
 from .awaits import Wait
-from .databases import DURATION, ERRORS
-from .external import admit_host
+from .databases import DURATION, ERRORS, database
 from .guard import guard_of
 
 OPERATION = stores.KV_OPERATION_DURATION
@@ -82,7 +81,8 @@ class Store:
         try:
             kind = "" if error is None else type(error).__name__
             OPERATION.observe(took, (self.system, word))
-            DURATION.observe(took, (self.system, word, admit_host(address), kind))
+            server = database(self.system, address, self.library).address
+            DURATION.observe(took, (self.system, word, server, kind))
             if kind:
                 ERRORS.add(1, (self.system, kind))
                 REQUESTS.add(1, (self.system, "error"))

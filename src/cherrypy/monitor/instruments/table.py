@@ -47,6 +47,7 @@ class Instrument(NamedTuple):
 
 _SQL = "statements, transactions, rows, connections"
 _KEYS = "commands, hits and misses"
+_SEARCH = "requests by operation, errors"
 _HTTP = "requests, responses, errors, by host"
 
 INSTRUMENTS: tuple[Instrument, ...] = (
@@ -63,6 +64,12 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     Instrument(("redis",), "redis.cluster", "redis:instrument_cluster", _KEYS),
     Instrument(("pymemcache",), "pymemcache.client.base", "memcached", _KEYS),
     Instrument(("pylibmc",), "pylibmc", "memcached:pylibmc", _KEYS),
+    Instrument(("elasticsearch",), "elastic_transport", "search:elastic", _SEARCH),
+    Instrument(("elasticsearch",), "elasticsearch.transport", "search:elastic_7", _SEARCH),
+    Instrument(("elasticsearch",), "elasticsearch._async.transport", "search:elastic_7", _SEARCH),
+    Instrument(("opensearchpy",), "opensearchpy.transport", "search:opensearch", _SEARCH),
+    Instrument(("opensearchpy",), "opensearchpy._async.transport", "search:opensearch", _SEARCH),
+    Instrument(("pysolr",), "pysolr", "search:solr", _SEARCH),
     Instrument(("kombu", "celery"), "kombu.messaging", "kombu", "messages sent and consumed"),
     Instrument(("http.client",), "http.client", "httpclient", _HTTP),
     Instrument(
