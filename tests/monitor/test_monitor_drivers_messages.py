@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import socket
+import threading
 
 import celery
 import kombu
@@ -76,6 +77,51 @@ def test_tasks_of_celery_are_messages(url):
         assert got[0].headers["task"] == "some.task"
         assert seen.count(CONSUMED, "redis") == 1
         assert "hush" not in repr(seen.monitor.taker.take().counts)
+    app.close()
+
+
+@pytest.fixture
+def logs_left_alone():
+    """A worker sets logging up unless somebody else does."""
+
+    def leave(**words):
+        """It is the tests'."""
+
+    celery.signals.setup_logging.connect(leave)
+    yield
+    celery.signals.setup_logging.disconnect(leave)
+
+
+@pytest.mark.usefixtures("logs_left_alone")
+def test_a_task_that_a_worker_runs_is_counted_once_each_way(url):
+    from celery.contrib.testing.worker import start_worker
+
+    app = celery.Celery("worked", broker=url, set_as_current=False)
+    app.conf.update(
+        task_ignore_result=True,
+        task_default_queue="worked",
+        worker_enable_remote_control=False,  # its messages count as well
+        broker_connection_retry_on_startup=True,
+    )
+    got, done = [], threading.Event()
+
+    @app.task(name="worked.add")
+    def add(one, other):
+        got.append(one + other)
+        if len(got) == 2:
+            done.set()
+
+    with watching("celery") as seen:
+        # A real worker, in a thread.
+        how = {"pool": "solo", "perform_ping_check": False, "shutdown_timeout": 30}
+        with start_worker(app, **how):
+            assert add.delay(1, 2).id
+            add.apply_async((3, 4), countdown=0)
+            assert done.wait(30)
+        assert got == [3, 7]
+        assert seen.count(SENT, "redis") == 2
+        assert seen.spread(DURATION, "redis", "publish")[0] == 2
+        assert seen.count(CONSUMED, "redis") == 2
     app.close()
 
 

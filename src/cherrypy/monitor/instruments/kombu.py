@@ -6,14 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ..shards import own
-from ..table import stores
 from ..traces import EXTERNAL
+from .awaits import covered, uncover
 from .guard import failed
+from .messages import CONSUMED, DURATION, SENT
 from .patches import Patches
-
-DURATION = stores.MESSAGING_CLIENT_OPERATION_DURATION
-SENT = stores.MESSAGING_CLIENT_SENT_MESSAGES
-CONSUMED = stores.MESSAGING_CLIENT_CONSUMED_MESSAGES
 
 #: What OpenTelemetry calls systems that kombu calls by their protocol.
 _SYSTEMS = {"amqp": "rabbitmq", "pyamqp": "rabbitmq", "sqs": "aws_sqs"}
@@ -40,6 +37,7 @@ def _system(channel: Any) -> str:
 def _publish(plain: Any) -> Any:
     def publish(self: Any, *args: Any, **kwargs: Any) -> Any:
         trace = own.trace
+        token = covered.set(True)
         before = trace.enter(EXTERNAL)
         began = trace.since
         done = False
@@ -48,6 +46,7 @@ def _publish(plain: Any) -> Any:
             done = True
             return answer
         finally:
+            uncover(token)
             took = trace.leave(before, "publish", began) - began
             try:
                 system = _system(self.channel) if done else "unknown"

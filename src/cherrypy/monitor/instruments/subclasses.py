@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
+from abc import ABCMeta
 from typing import Any
 
 
@@ -52,3 +54,36 @@ def _named(made: Any, plain: Any) -> Any:
     made.__module__ = plain.__module__
     made.__doc__ = plain.__doc__
     return made
+
+
+class _StandIn(ABCMeta):
+    """The class of classes that stand in for others: whatever is of those, or derived, is of them."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        plain = vars(cls).get("_stands_in_for")
+        return (
+            isinstance(instance, plain)
+            if plain is not None
+            else super().__instancecheck__(instance)
+        )
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        plain = vars(cls).get("_stands_in_for")
+        return (
+            issubclass(subclass, plain)
+            if plain is not None
+            else super().__subclasscheck__(subclass)
+        )
+
+
+def stand_in(plain: Any, methods: dict[str, Any]) -> Any:
+    """Return a subclass to be put in the place of a class of C, whose methods cannot be replaced.
+
+    Objects that were made of `plain` before are instances of it, too.
+    methods
+        What it has in the place of the methods of `plain`; they get their names.
+    """
+    words: dict[str, Any] = {"_stands_in_for": plain, "__slots__": ()}
+    for name, method in methods.items():
+        words[name] = functools.wraps(getattr(plain, name))(method)
+    return _named(_StandIn(plain.__name__, (plain,), words), plain)

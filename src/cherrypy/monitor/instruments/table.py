@@ -48,6 +48,7 @@ class Instrument(NamedTuple):
 _SQL = "statements, transactions, rows, connections"
 _KEYS = "commands, hits and misses"
 _SEARCH = "requests by operation, errors"
+_MESSAGES = "messages sent and consumed"
 _HTTP = "requests, responses, errors, by host"
 
 INSTRUMENTS: tuple[Instrument, ...] = (
@@ -70,7 +71,10 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     Instrument(("opensearchpy",), "opensearchpy.transport", "search:opensearch", _SEARCH),
     Instrument(("opensearchpy",), "opensearchpy._async.transport", "search:opensearch", _SEARCH),
     Instrument(("pysolr",), "pysolr", "search:solr", _SEARCH),
-    Instrument(("kombu", "celery"), "kombu.messaging", "kombu", "messages sent and consumed"),
+    Instrument(("kombu", "celery"), "kombu.messaging", "kombu", _MESSAGES),
+    Instrument(("pika",), "pika", "pika", _MESSAGES),
+    Instrument(("kafka",), "kafka", "kafka", _MESSAGES),
+    Instrument(("confluent_kafka",), "confluent_kafka", "kafka:confluent", _MESSAGES),
     Instrument(("http.client",), "http.client", "httpclient", _HTTP),
     Instrument(
         ("http.client", "urllib3", "requests"), "http.client", "httpclient:bodies", "bodies"
