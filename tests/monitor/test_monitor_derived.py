@@ -139,6 +139,7 @@ def test_the_log_grows_against_yesterday_and_last_week() -> None:
     )
     assert found.rows["error",] == [pytest.approx(10.0)]
     assert found.rows["info",] == [pytest.approx(1.0)]
+    assert set(found.rows) == {("error",), ("info",)}
     whole = clockwork.history.query(
         "cherrypy.log.increase", clockwork.at - 600, clockwork.at, inf, stat="value"
     )

@@ -5,11 +5,12 @@ Nobody records them; they are asked for like gauges.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from math import ceil, inf
-from typing import Any
+from typing import Any, NamedTuple
 
-from .history.query import Row, Series, check, check_stat, steps
+from .history.query import Gathering, Row, Seen, Series, check, check_stat, steps
 from .metrics import GAUGE, Labels, Metric
 from .table import logs, requests, servers, toolbox
 
@@ -80,118 +81,101 @@ GROUPED: dict[Metric, tuple[Metric, str, Callable[[Groups], float | None]]] = {
 }
 
 
-def query(
-    history: Any,
-    metric: Metric,
-    start: float,
-    end: float,
-    step: float | None = None,
-    *,
-    by: tuple[str, ...] = (),
-    where: dict[str, str] | None = None,
-    stat: str = "value",
-) -> Series:
+class Wanted(NamedTuple):
+    """What is asked of a history; the names are those of `History.query`."""
+
+    history: Any
+    start: float
+    end: float
+    step: float | None = None
+    by: tuple[str, ...] = ()
+    where: dict[str, str] = {}
+
+    def gather(self, metric: Metric, *more: str) -> tuple[Gathering, Series, list[Seen | None]]:
+        """Return what has been seen of a metric, by more labels, and a series for what comes of it."""
+        gathering, times, step, seen = self.history.gather(
+            metric, self.start, self.end, self.step, by=(*self.by, *more), where=self.where
+        )
+        series = Series(times, step)
+        if not self.by:
+            series.rows[()] = [None] * len(times)
+        return gathering, series, seen
+
+    def ask(self, metric: Metric, stat: str) -> Series:
+        """Return a figure of another metric, asked for alike."""
+        found: Series = self.history.query(metric.name, *self[1:4], **self.conditions, stat=stat)
+        return found
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """By what, and where."""
+        return {"by": self.by, "where": self.where}
+
+
+def query(metric: Metric, wanted: Wanted, stat: str = "value") -> Series:
     """Return what a derived metric has been; arguments and errors are those of `History.query`."""
-    where = where or {}
     check_stat(metric, stat)
-    check(metric, (*by, *where))
-    if metric in GROUPED:
-        return _grouped(history, metric, start, end, step, by, where)
-    return OTHERS[metric](history, start, end, step, by, where)
+    check(metric, (*wanted.by, *wanted.where))
+    return _grouped(metric, wanted) if metric in GROUPED else OTHERS[metric](wanted)
 
 
-def _grouped(
-    history: Any,
-    metric: Metric,
-    start: float,
-    end: float,
-    step: float | None,
-    by: tuple[str, ...],
-    where: dict[str, str],
-) -> Series:
+def _put(series: Series, row: Row, place: int, value: float | None) -> None:
+    """Set the value of a row in a step."""
+    series.rows.setdefault(row, [None] * len(series.times))[place] = value
+
+
+def _grouped(metric: Metric, wanted: Wanted) -> Series:
     source, label, work = GROUPED[metric]
-    gathering, times, step, seen = history.gather(
-        source, start, end, step, by=(*by, label), where=where
-    )
-    series = Series(times, step)
-    if not by:
-        series.rows[()] = [None] * len(times)
+    gathering, series, seen = wanted.gather(source, label)
     for place, one in enumerate(seen):
         rows: dict[Row, Groups] = {}
         for row in gathering.rows(one):
             count = gathering.figure(one, row, "value" if source.kind == GAUGE else "delta")
             rows.setdefault(row[:-1], {})[row[-1]] = count
         for row, groups in rows.items():
-            series.rows.setdefault(row, [None] * len(times))[place] = work(groups)
+            _put(series, row, place, work(groups))
     series.rows = dict(sorted(series.rows.items()))
     return series
 
 
-def _throughput(
-    history: Any,
-    start: float,
-    end: float,
-    step: float | None,
-    by: tuple[str, ...],
-    where: dict[str, str],
-) -> Series:
+def _throughput(wanted: Wanted) -> Series:
     """Requests a minute."""
-    series: Series = history.query(
-        requests.REQUESTS.name, start, end, step, by=by, where=where, stat="rate"
-    )
+    series = wanted.ask(requests.REQUESTS, "rate")
     for row, values in series.rows.items():
         series.rows[row] = [None if value is None else value * 60.0 for value in values]
     return series
 
 
-def _quantiles(
-    history: Any,
-    start: float,
-    end: float,
-    step: float | None,
-    by: tuple[str, ...],
-    where: dict[str, str],
-) -> Series:
+def _quantiles(wanted: Wanted) -> Series:
     """Seconds within which a share of the requests were answered."""
-    rest = {name: value for name, value in where.items() if name != "quantile"}
-    others = tuple(name for name in by if name != "quantile")
-    if "quantile" in where:
-        wanted = [name for name in QUANTILES if name == str(where["quantile"])]
+    rest = {name: value for name, value in wanted.where.items() if name != "quantile"}
+    others = tuple(name for name in wanted.by if name != "quantile")
+    if "quantile" in wanted.where:
+        shares = [name for name in QUANTILES if name == str(wanted.where["quantile"])]
     else:
-        wanted = list(QUANTILES) if "quantile" in by else [USUAL]
-    gathering, times, step, seen = history.gather(
-        requests.HTTP_SERVER_REQUEST_DURATION, start, end, step, by=others, where=rest
-    )
-    series = Series(times, step)
-    if not by:
-        series.rows[()] = [None] * len(times)
+        shares = list(QUANTILES) if "quantile" in wanted.by else [USUAL]
+    source = wanted._replace(by=others, where=rest)
+    gathering, series, seen = source.gather(requests.HTTP_SERVER_REQUEST_DURATION)
+    if wanted.by:
+        series.rows.clear()
     for place, one in enumerate(seen):
+        if one is None:
+            continue
         for row in gathering.rows(one):
-            for name in wanted:
+            for name in shares:
                 values = dict(zip(others, row, strict=True), quantile=name)
-                key = tuple(values[label] for label in by)
-                known = series.rows.setdefault(key, [None] * len(times))
-                known[place] = one.spreads[row].quantile(QUANTILES[name])
+                key = tuple(values[label] for label in wanted.by)
+                _put(series, key, place, one.spreads[row].quantile(QUANTILES[name]))
     return series
 
 
-def _kept_alive(
-    history: Any,
-    start: float,
-    end: float,
-    step: float | None,
-    by: tuple[str, ...],
-    where: dict[str, str],
-) -> Series:
+def _kept_alive(wanted: Wanted) -> Series:
     """The share of requests that came on a connection that had served one before."""
-    if by or where:  # what is known of each listener is known of the connections that have ended
-        return _of_connections(history, start, end, step, by, where)
-    number: Series = history.query(
-        requests.HTTP_SERVER_REQUEST_DURATION.name, start, end, step, stat="delta"
-    )
-    accepted: Series = history.query(
-        servers.SERVER_CONNECTIONS_ACCEPTED.name, start, end, step, stat="delta"
-    )
+    if wanted.by or wanted.where:
+        # What is known of each listener is known of the connections that have ended.
+        return _of_connections(wanted)
+    number = wanted.ask(requests.HTTP_SERVER_REQUEST_DURATION, "delta")
+    accepted = wanted.ask(servers.SERVER_CONNECTIONS_ACCEPTED, "delta")
     number.rows[()] = [
         None if not asked else max(0.0, 100.0 * (1.0 - (came or 0.0) / asked))
         for asked, came in zip(number.rows[()], accepted.rows[()], strict=True)
@@ -199,49 +183,32 @@ def _kept_alive(
     return number
 
 
-def _of_connections(
-    history: Any,
-    start: float,
-    end: float,
-    step: float | None,
-    by: tuple[str, ...],
-    where: dict[str, str],
-) -> Series:
-    gathering, times, step, seen = history.gather(
-        servers.SERVER_CONNECTION_REQUESTS, start, end, step, by=by, where=where
-    )
-    series = Series(times, step)
+def _of_connections(wanted: Wanted) -> Series:
+    gathering, series, seen = wanted.gather(servers.SERVER_CONNECTION_REQUESTS)
     for place, one in enumerate(seen):
+        if one is None:
+            continue
         for row in gathering.rows(one):
             spread = one.spreads[row]
             if spread.total:
-                values = series.rows.setdefault(row, [None] * len(times))
-                values[place] = max(0.0, 100.0 * (1.0 - spread.count / spread.total))
+                _put(series, row, place, max(0.0, 100.0 * (1.0 - spread.count / spread.total)))
     return series
 
 
-def _increase(
-    history: Any,
-    start: float,
-    end: float,
-    step: float | None,
-    by: tuple[str, ...],
-    where: dict[str, str],
-) -> Series:
+def _increase(wanted: Wanted) -> Series:
     """How many times as many records as in the same ten minutes a day and a week ago.
 
     Where there were none then, one is believed.
     """
-    times, step = steps(start, end, step)
-    window = max(INCREASE, step)
+    times, step = steps(wanted.start, wanted.end, wanted.step)
     series = Series(times, step)
-    now = _windows(history, times, step, window, 0.0, by, where)
-    before = [_windows(history, times, step, window, ago, by, where) for ago in (DAY, WEEK)]
-    for row in now or ({(): []} if not by else {}):
+    now = Windows(wanted, series, 0.0)
+    before = [Windows(wanted, series, ago) for ago in (DAY, WEEK)]
+    for row in now.rows or ([] if wanted.by else [()]):
         values: list[float | None] = []
         for place in range(len(times)):
-            present = _at(now, row, place)
-            past = [_at(known, row, place) for known in before]
+            present = now.at(row, place)
+            past = [known.at(row, place) for known in before]
             counts = [count for count in past if count is not None]
             if present is None or not counts:
                 values.append(None)
@@ -251,47 +218,41 @@ def _increase(
     return series
 
 
-def _windows(
-    history: Any,
-    times: list[float],
-    step: float,
-    window: float,
-    ago: float,
-    by: tuple[str, ...],
-    where: dict[str, str],
-) -> dict[Row, list[float | None]]:
-    """How many records in the window that ends with each step, some time ago; by row.
+class Windows:
+    """How many records came in the window that ends with each step of a series, some time ago.
 
-    None where nothing of the window is known; the row None tells where something is.
+    rows
+        Their counts, by row; None where nothing of the window is known.
     """
-    start, end = times[0] + step - window - ago, times[-1] + step - ago
-    fine = 60.0 if (end - start) / 60.0 < 4000 else ceil((end - start) / 4000 / 600.0) * 600.0
-    found: Series = history.query(
-        logs.LOG_RECORDS.name, start, end, fine, by=by, where=where, stat="delta"
-    )
-    whole: Series = history.query(logs.LOG_RECORDS.name, start, end, fine, stat="delta")
-    rows: dict[Any, list[float | None]] = {}
-    for row, counts in [*found.rows.items(), (None, whole.rows[()])]:
-        rows[row] = [
-            _sum(found.times, counts, at + step - window - ago, at + step - ago) for at in times
-        ]
-    return rows
+
+    def __init__(self, wanted: Wanted, series: Series, ago: float) -> None:
+        window = max(INCREASE, series.step)
+        last = series.step - ago  # from the beginning of a step to the end of its window
+        start, end = series.times[0] + last - window, series.times[-1] + last
+        fine = 60.0 if (end - start) / 60.0 < 4000 else ceil((end - start) / 4000 / 600.0) * 600.0
+        source = wanted._replace(start=start, end=end, step=fine)
+
+        def summed(found: Series, row: Row) -> list[float | None]:
+            counts = found.rows[row]
+            return [_sum(found.times, counts, at + last - window, at + last) for at in series.times]
+
+        found = source.ask(logs.LOG_RECORDS, "delta")
+        self.rows = {row: summed(found, row) for row in found.rows}
+        # Tells where anything is known.
+        self._whole = summed(source._replace(by=(), where={}).ask(logs.LOG_RECORDS, "delta"), ())
+
+    def at(self, row: Row, place: int) -> float | None:
+        """The count of a row; 0 where something is known and nothing of it."""
+        if self._whole[place] is None:
+            return None
+        values = self.rows.get(row)
+        return (values[place] if values else None) or 0.0
 
 
 def _sum(times: list[float], counts: list[float | None], start: float, end: float) -> float | None:
-    from bisect import bisect_left
-
     part = counts[bisect_left(times, start - 30.0) : bisect_left(times, end - 30.0)]
     known = [count for count in part if count is not None]
     return sum(known) if known else None
-
-
-def _at(windows: dict[Any, list[float | None]], row: Row, place: int) -> float | None:
-    """The count of a row; 0 where something is known and nothing of it."""
-    if windows[None][place] is None:
-        return None
-    values = windows.get(row)
-    return (values[place] if values else None) or 0.0
 
 
 OTHERS: dict[Metric, Callable[..., Series]] = {
@@ -311,7 +272,7 @@ def gauges(history: Any) -> dict[tuple[Metric, Labels], float]:
             continue
         long = INCREASE if metric is logs.LOG_INCREASE else PRESENT
         by = (*metric.labels, "worker") if metric.merge == "each" else metric.labels
-        series = query(history, metric, now - long, now, inf, by=by)
+        series = query(metric, Wanted(history, now - long, now, inf, by))
         for row, found in series.rows.items():
             if found[0] is not None:
                 values[metric, row] = found[0]

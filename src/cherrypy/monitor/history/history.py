@@ -202,7 +202,8 @@ class History:
         if found.derived:
             from .. import derived
 
-            return derived.query(self, found, start, end, step, by=by, where=where, stat=stat)
+            wanted = derived.Wanted(self, start, end, step, by, where or {})
+            return derived.query(found, wanted, stat)
         check_stat(found, stat)
         return self.figures(self.gather(found, start, end, step, by=by, where=where), by, stat)
 
