@@ -53,6 +53,12 @@ PICTURES = (
     ),
     Picture("dashboard-errors", "/errors?range=6h", 1280, 720),
     Picture("dashboard-slow", "(slow)", 1200, 715),
+    Picture(
+        "dashboard-explore",
+        "/explore?metric=http.server.request.duration&stat=p95&by=http.route&before=1&range=24h",
+        1280,
+        800,
+    ),
     Picture("dashboard-profile", "(profile)", 1200, 760),
 )
 

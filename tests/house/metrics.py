@@ -13,27 +13,6 @@ TOP = Path(__file__).resolve().parents[2]
 PAGE = TOP / "docs" / "monitoring" / "metrics.md"
 MARKS = re.compile(r"(<!-- metrics:[^\n]*-->\n).*?(<!-- end of metrics -->)", re.DOTALL)
 
-#: Modules of `cherrypy.monitor.table`, in the order of the page, and the headings of their metrics.
-GROUPS = (
-    ("requests", "Requests and responses"),
-    ("times", "Where the time goes"),
-    ("stores", "Databases, models, other services, messages"),
-    ("servers", "HTTP servers"),
-    ("toolbox", "Sessions, caches, tools"),
-    ("sockets", "WebSockets and event streams"),
-    ("logs", "Logs"),
-    ("process", "Process and interpreter"),
-    ("bus", "Bus, plugins, work in the background"),
-    ("itself", "The monitor itself"),
-)
-
-
-def metrics_of(module: Any) -> list[Any]:
-    """The metrics that a module declares, in its order."""
-    from cherrypy.monitor.metrics import Metric
-
-    return [value for value in vars(module).values() if isinstance(value, Metric)]
-
 
 def row(metric: Any) -> str:
     """A line of the table."""
@@ -47,11 +26,10 @@ def row(metric: Any) -> str:
 
 def table() -> str:
     """All groups as Markdown."""
-    from importlib import import_module
+    from cherrypy.monitor.table import GROUPS, metrics_of
 
     lines = []
-    for name, heading in GROUPS:
-        module = import_module(f"cherrypy.monitor.table.{name}")
+    for module, heading in GROUPS:
         lines += [f"## {heading}", ""]
         lines += [
             "| metric | kind | unit | labels | level | what it is |",

@@ -14,68 +14,17 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from dashboard_kit import Open, loaded, opened, served, until
+from dashboard_kit import Open, Past, known, loaded, opened, served, until
 
 from cherrypy.monitor.dashboard.boards import BOARDS
 from cherrypy.monitor.dashboard.data import RANGES
-from cherrypy.monitor.histograms import Spread
 from cherrypy.monitor.history.history import History
 from cherrypy.monitor.metrics import METRICS
-from cherrypy.monitor.snapshots import Snapshot
-
-ROUTES = {"/": (60, 0.004), "/report/{year}": (2, 1.5), "/broken": (6, 0.02)}
-LABELS = {"/": "200", "/report/{year}": "200", "/broken": "500"}
-
-
-class Past:
-    """Fills a history with minutes that are all alike."""
-
-    def __init__(self, history: History) -> None:
-        self.history = history
-        self.whole = Snapshot("site")
-
-    def minute(self, at: float) -> None:
-        whole, now = self.whole, Snapshot("site", 0.0, at)
-        for route, (count, took) in ROUTES.items():
-            code = LABELS[route]
-            kind = ("GET", route, code, "http", "1.1", code if code == "500" else "", "")
-            spread = self.spread("http.server.request.duration", kind)
-            db = self.spread("cherrypy.time.db", ("", route))
-            for _ in range(count):
-                spread.observe(took)
-                db.observe(took / 4)
-            self.count("cherrypy.requests", count, "")
-            self.count("cherrypy.responses", count, code[0] + "xx")
-            group = "satisfied" if took < 0.5 else "tolerating"
-            self.count("cherrypy.apdex.requests", count, "", route, group)
-        self.count("cherrypy.log.records", 30, "info")
-        self.count("cherrypy.log.records", 3, "warning")
-        now.counts = dict(whole.counts)
-        now.spreads = {key: one.copy() for key, one in whole.spreads.items()}
-        now.gauges = {(METRICS["process.memory.usage"], ("7",)): 5e7}
-        now.details = {"7": {}}
-        self.history.add(now)
-
-    def count(self, name: str, number: float, *labels: str) -> None:
-        key = (METRICS[name], labels)
-        self.whole.counts[key] = self.whole.counts.get(key, 0.0) + number
-
-    def spread(self, name: str, labels: tuple[str, ...]) -> Spread:
-        metric = METRICS[name]
-        return self.whole.spreads.setdefault((metric, labels), Spread(metric.scale))
 
 
 @pytest.fixture(scope="module")
 def past() -> Iterator[Open]:
-    """A dashboard over three hours of which all is known, and nothing since."""
-    with opened() as one:
-        one.monitor.beats.clear()
-        history = History()
-        now = time.time()
-        filling = Past(history)
-        for minute in range(180, -1, -1):
-            filling.minute(now - 60 * minute)
-        one.monitor.history = history
+    with known() as one:
         yield one
 
 

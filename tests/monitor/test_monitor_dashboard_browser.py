@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ sys.path.append(BROWSER)
 import chromium
 
 PAGES = [f"/{name}" for name in BOARDS]
+EXPLORED = "/explore?metric=http.server.request.duration&range=5m"
 WIDTHS = ((360, 740), (820, 1100), (1440, 900))
 
 
@@ -57,7 +59,7 @@ def test_every_page_fits_and_nothing_complains(
 ) -> None:
     window(browser, *width, dark)
     browser.complaints.clear()
-    for path in [*PAGES, "/route?route=/item/%7Bnumber%7D"]:
+    for path in [*PAGES, "/route?route=/item/%7Bnumber%7D", EXPLORED, EXPLORED + "&stat=buckets"]:
         browser.open(site.url + path)
         browser.until("Number(document.body.dataset.beats) > 0")
         assert browser.run("document.documentElement.scrollWidth") <= width[0], path
@@ -221,6 +223,98 @@ def test_the_first_key_leads_past_the_navigation(browser: chromium.Browser, site
     for kind in ("keyDown", "keyUp"):
         browser.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab")
     assert browser.run("document.activeElement.getAttribute('href')") == "#main"
+
+
+def test_metrics_are_found_while_somebody_types(browser: chromium.Browser, site: Site) -> None:
+    window(browser, 1440, 900)
+    browser.open(site.url + "/explore")
+    browser.until("Number(document.body.dataset.beats) > 0")
+    shown = "[...document.querySelectorAll('.metrics tbody tr')].filter((one) => one.offsetParent)"
+    for words in ("session lock", "HISTOGRAM db.system.name"):
+        # The same are found as by the server, which finds them for who has no script.
+        query = words.replace(" ", "+")
+        found = re.findall(r"\d+ of \d+ metrics", site.look(f"/explore?q={query}").text)[0]
+        browser.type("#sought", words)
+        browser.until(f"document.querySelector('#found').innerText === {json.dumps(found)}")
+        assert browser.run(f"{shown}.length") == int(found.split()[0]) > 1
+        assert browser.run("location.search") == f"?q={query}"
+    heads = "[...document.querySelectorAll('main h2')].filter((one) => one.offsetParent)"
+    assert browser.run(f"{heads}.length") < 5
+    browser.type("#sought", "no such thing")
+    browser.until("document.querySelector('#none').offsetParent && " + f"{shown}.length === 0")
+
+
+def test_a_metric_is_asked_in_other_ways(browser: chromium.Browser, site: Site) -> None:
+    window(browser, 1440, 900)
+    browser.complaints.clear()
+    browser.open(site.url + EXPLORED)
+    browser.until("!!document.querySelector('.chart [data-drawn]')")
+    browser.click("[name='by.http.route']")
+    browser.run("document.querySelector('[name=stat]').value = 'max'; null")
+    browser.follow("form.asking button")
+    browser.until("document.querySelector('figure h2').innerText.includes('max by http.route')")
+    assert "by=http.route" in browser.run("location.search")
+    browser.until("!!document.querySelector('.chart [data-drawn]')")
+    assert browser.run("document.querySelectorAll('figure .legend li').length") > 3
+    assert browser.complaints == []
+
+
+def test_a_part_of_a_chart_is_looked_at_closer(browser: chromium.Browser, site: Site) -> None:
+    window(browser, 1440, 900)
+    browser.open(site.url + EXPLORED)
+    browser.until("!!document.querySelector('.chart .u-over')")
+    left, top, width = browser.run(
+        "document.querySelector('.chart .u-over').scrollIntoView({block: 'center'}), "
+        "(({left, top, width}) => [left, top + 40, width])"
+        "(document.querySelector('.chart .u-over').getBoundingClientRect())"
+    )
+    pressed: dict[str, object] = {"button": "left", "buttons": 1, "y": top}
+    browser.call(
+        "Input.dispatchMouseEvent", type="mousePressed", x=left + 40, clickCount=1, **pressed
+    )
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=left + width / 2, **pressed)
+    browser.call("Input.dispatchMouseEvent", type="mouseReleased", x=left + width / 2, **pressed)
+    browser.until("/from=\\d+&to=\\d+/.test(location.search) && document.readyState === 'complete'")
+    assert "range=" not in browser.run("location.search")
+    browser.until("!!document.querySelector('form.asking')")
+
+
+def press(browser: chromium.Browser, key: str) -> None:
+    for kind in ("keyDown", "keyUp"):
+        browser.call("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+
+
+def test_a_chart_is_read_by_keys(browser: chromium.Browser, site: Site) -> None:
+    window(browser, 1440, 900)
+    browser.open(site.url + "/?range=5m")
+    browser.until("!!document.querySelector('.chart [data-drawn]')")
+    browser.run("document.querySelector('.chart [data-drawn]').focus(); null")
+    press(browser, "End")
+    browser.until(
+        "/^\\d\\d:\\d\\d:\\d\\d.*, requests /.test(document.querySelector('#spoken').innerText)"
+    )
+    last = browser.text("#spoken").split(",")[0]
+    press(browser, "ArrowLeft")
+    browser.until(f"!document.querySelector('#spoken').innerText.startsWith({json.dumps(last)})")
+    assert browser.run("document.activeElement.ariaLabel").startswith("Throughput: ")
+
+
+def test_times_are_the_readers(browser: chromium.Browser, site: Site) -> None:
+    """Each moment that the server has said is said again by the browser's clock; it stays so."""
+    browser.call("Emulation.setTimezoneOverride", timezoneId="Pacific/Kiritimati")  # 14 hours ahead
+    try:
+        for path in ("/?range=5m", "/errors?range=5m", EXPLORED, "/slow"):
+            browser.open(site.url + path)
+            browser.until("document.querySelector('#zone').innerText.includes('Kiritimati')")
+            browser.until("Number(document.body.dataset.beats) > 1")
+            wrong = """[...document.querySelectorAll('time[data-at]')].filter((one) => {
+                const at = new Date(Number(one.dataset.at) * 1000);
+                return !one.textContent.includes(at.toTimeString().slice(0, 5));
+            }).length"""
+            assert browser.run(wrong) == 0, path
+            assert browser.run("document.querySelectorAll('time[data-at]').length") > 0, path
+    finally:
+        browser.call("Emulation.setTimezoneOverride", timezoneId="")
 
 
 def test_without_scripts(browser: chromium.Browser, site: Site) -> None:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cherrypy.monitor.dashboard.boards import BOARDS, ROUTE
 from cherrypy.monitor.dashboard.charts import Chart
-from cherrypy.monitor.dashboard.data import Span
 from cherrypy.monitor.dashboard.front import DOORS
+from cherrypy.monitor.dashboard.questions import Heard
 from cherrypy.monitor.dashboard.rooms import ACTIONS
 from cherrypy.monitor.history.query import check, check_stat, metric_of
 from docs_kit import check_program, page, programs
@@ -72,25 +71,6 @@ def test_the_script_of_the_pages_is_short() -> None:
     assert "MIT License" in (static / "uplot-license.txt").read_text("utf-8")
 
 
-class Asking(Span):
-    """A span that knows nothing, and remembers what it was asked for."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str, tuple[str, ...], dict[str, str]]] = []
-        self.where = {}
-        self.times = [0.0]
-
-    def rows(
-        self,
-        metric: str,
-        stat: str = "rate",
-        by: tuple[str, ...] = (),
-        where: dict[str, str] | None = None,
-    ) -> dict[tuple[str, ...], list[Any]]:
-        self.asked.append((metric, stat, by, where or {}))
-        return {by: [1.0]}  # so that what follows is asked for as well
-
-
 CHARTS = [
     pytest.param(chart, id=f"{board.name or 'overview'}-{chart.name}")
     for board in (*BOARDS.values(), ROUTE)
@@ -101,7 +81,7 @@ CHARTS = [
 @pytest.mark.parametrize("chart", CHARTS)
 def test_charts_ask_for_what_there_is(chart: Chart) -> None:
     """A metric, label or figure by a name that there is not would be an empty chart for ever."""
-    span = Asking()
+    span = Heard()
     chart.source(span)
     assert span.asked
     for metric, stat, by, where in span.asked:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..metrics import METRICS
 from .asked import Answer, Asked, Refusal, as_json
-from .boards import BOARDS, ROUTE, Board
+from .boards import BOARDS, EXPLORE, ROUTE, Board
 from .charts import Drawn, draw
 from .data import Span
+from .questions import USUAL, span_of
+from .questions import board_of as board_of_one
 from .ranking import ORDERS, standings
 
 if TYPE_CHECKING:
@@ -22,9 +24,6 @@ MOST_STEPS = 3000
 MOST_ROWS = 1000
 #: Seconds for which a board is kept.
 KEPT = 60.0
-
-#: What a metric is asked for if nothing is said.
-USUAL = {"counter": "rate", "gauge": "value", "histogram": "p95"}
 
 
 def series(front: Front, asked: Asked) -> Answer:
@@ -44,6 +43,9 @@ def series(front: Front, asked: Asked) -> Answer:
     stat = params.get("stat", USUAL[metric.kind])
     by = tuple(name for name in params.get("by", "").split(",") if name)
     where = {key[6:]: value for key, value in params.items() if key.startswith("where.")}
+    as_text = params.get("format") == "csv"
+    if as_text and stat == "buckets":
+        raise Refusal("400 Bad Request", "Buckets do not fit into CSV: ask for JSON.")
     found = None
     if front.data.history is not None:
         try:
@@ -54,7 +56,7 @@ def series(front: Front, asked: Asked) -> Answer:
             raise Refusal("400 Bad Request", str(error)) from None
     times = list(found.times) if found is not None else []
     rows = dict(list(found.rows.items())[:MOST_ROWS]) if found is not None else {}
-    if params.get("format") == "csv":
+    if as_text:
         heads = [" ".join(map(str, key)) or metric.name for key in rows]
         return as_csv(metric.name, times, heads, list(rows.values()))
     return as_json(
@@ -134,6 +136,16 @@ def inflight(front: Front, asked: Asked) -> Answer:
     return as_json(front.data.inflight())
 
 
+def statements(front: Front, asked: Asked) -> Answer:
+    """The statements of databases that were kept, without their values."""
+    return as_json(front.data.book("statements"))
+
+
+def marks(front: Front, asked: Asked) -> Answer:
+    """What has happened: ?range= or ?from=&to="""
+    return as_json(front.data.marks(span_of(front.data, asked)))
+
+
 def alerts(front: Front, asked: Asked) -> Answer:
     """The alerts that fire."""
     return as_json(front.data.alerts())
@@ -147,10 +159,19 @@ def board_of(asked: Asked) -> tuple[Board, dict[str, str]]:
     name = asked.params.get("board", "overview")
     if name == "route":
         return ROUTE, {"http.route": asked.params.get("route", "")}
+    if name == EXPLORE.name:
+        return board_of_one(asked), {}
     board = BOARDS.get("" if name == "overview" else name)
     if board is None:
         raise Refusal("404 Not Found", "There is no such board.")
     return board, {}
+
+
+def span_for(front: Front, asked: Asked, which: Board, where: dict[str, str]) -> Span:
+    """Return the stretch of time that a board is asked for."""
+    if which.name == EXPLORE.name:
+        return span_of(front.data, asked)
+    return front.data.span(asked, where)
 
 
 def drawn(front: Front, board: Board, span: Span) -> list[Drawn]:
@@ -160,6 +181,8 @@ def drawn(front: Front, board: Board, span: Span) -> list[Drawn]:
         marks = front.data.marks(span)
         return [draw(chart, span, marks) for chart in board.charts]
 
+    if board.name == EXPLORE.name:
+        return make(span)  # another chart for everybody who asks
     key = (board.name, span.name, span.end, tuple(span.where.items()))
     # Steps that are over do not change; what has happened may have been marked since.
     found: list[Drawn] = front.data.kept(key, span, min(span.step, KEPT), make)
@@ -167,9 +190,9 @@ def drawn(front: Front, board: Board, span: Span) -> list[Drawn]:
 
 
 def board(front: Front, asked: Asked) -> Answer:
-    """All charts of a page: ?board=&range=&route="""
+    """All charts of a page: ?board=&range=&route=&metric=…"""
     which, where = board_of(asked)
-    span = front.data.span(asked, where)
+    span = span_for(front, asked, which, where)
     return as_json(
         {
             "at": span.now,
@@ -186,7 +209,7 @@ def chart(front: Front, asked: Asked) -> Answer:
     found = next((one for one in which.charts if one.name == wanted), None)
     if found is None:
         raise Refusal("404 Not Found", "There is no such chart.")
-    span = front.data.span(asked, where)
+    span = span_for(front, asked, which, where)
     values = draw(found, span, front.data.marks(span))
     if asked.params.get("format") == "csv":
         rows = [row.values for row in values.rows]

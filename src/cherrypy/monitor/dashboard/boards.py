@@ -73,6 +73,15 @@ OVERVIEW = (
         top=1.0,
         help="Of all requests: 4xx and 5xx, and of these our own fault, 5xx.",
     ),
+    Chart(
+        "layers",
+        "Where the time goes",
+        "s",
+        layers,
+        kind="stack",
+        wide=True,
+        help="An average request, layer by layer; the layers exclude each other and add up.",
+    ),
     Chart("apdex", "Apdex", "", apdex, top=1.0, overlay=True, help="1 satisfies everybody."),
     Chart(
         "logs",
@@ -84,13 +93,30 @@ OVERVIEW = (
         help="By level.",
     ),
     Chart(
-        "layers",
-        "Where the time goes",
-        "s",
-        layers,
+        "exceptions",
+        "Exceptions",
+        "/min",
+        split("cherrypy.exceptions", "exception.type", factor=60.0, tail=True),
         kind="stack",
-        wide=True,
-        help="An average request, layer by layer; the layers exclude each other and add up.",
+        help="By type.",
+    ),
+    Chart(
+        "databases",
+        "Database response time",
+        "s",
+        quantiles("db.client.operation.duration"),
+        kind="band",
+        overlay=True,
+        help="Of one call.",
+    ),
+    Chart(
+        "services",
+        "Response time of other services",
+        "s",
+        quantiles("http.client.request.duration"),
+        kind="band",
+        overlay=True,
+        help="Of one call.",
     ),
 )
 
@@ -166,6 +192,9 @@ ERRORS = (
     ),
 )
 
+#: The page of all metrics; that of one has the chart that was asked for.
+EXPLORE = Board("explore", "Metrics", "All that is measured, one by one.", (), False)
+
 #: All boards, in the order of the navigation.
 BOARDS: dict[str, Board] = {
     board.name: board
@@ -181,6 +210,7 @@ BOARDS: dict[str, Board] = {
         Board("logs", "Logs", "How much is logged, by level and by whom.", LOGS),
         Board("sessions", "Sessions & caches", "What is kept between requests.", SESSIONS),
         Board("streams", "Sockets & streams", "What stays open.", STREAMS),
+        EXPLORE,
         Board("profile", "Profile", "What the threads are doing, sampled for a while.", (), False),
     )
 }

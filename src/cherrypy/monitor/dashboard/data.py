@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from math import inf
+from math import ceil, inf
 from typing import Any
 
+from ..history.query import STEPS
 from ..metrics import METRICS
 from .asked import Asked, Refusal
 
@@ -36,6 +37,8 @@ WORDS = {
     "7d": "7 days",
     "30d": "30 days",
 }
+#: Steps of a stretch of time that was asked for by its ends.
+MOST_STEPS = 240
 #: Results that are kept for others who look.
 MOST_KEPT = 32
 #: What is laid over the present: name -> seconds ago.
@@ -46,7 +49,7 @@ class Span:
     """Some time, divided into steps.
 
     name
-        Of the range that was chosen.
+        Of the range that was chosen; '' where the ends were.
     times
         Where each step begins.
     where
@@ -69,6 +72,22 @@ class Span:
         self.where = where or {}
         # What the history has read for this span: several figures are worked out from it.
         self._read: dict[Any, Any] = {}
+
+    @classmethod
+    def between(cls, data: Data, start: float, end: float) -> Span:
+        """From one moment to another, in steps that are easy on the eye. It has no name."""
+        span = cls.__new__(cls)
+        length = end - start
+        step = next((nice for nice in STEPS if length / nice <= MOST_STEPS), 0)
+        step = step or ceil(length / MOST_STEPS / 86400) * 86400
+        span.data, span.name, span.step, span.now = data, "", step, time.time()
+        span.start = float(start // step * step)
+        count = max(1, ceil((end - span.start) / step))
+        span.times = [span.start + step * index for index in range(count)]
+        span.end = span.start + step * count
+        span.length = span.end - span.start
+        span.where, span._read = {}, {}
+        return span
 
     def earlier(self, seconds: float) -> Span:
         """The same span some time ago."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import log10
 
-from . import units
+from . import moments, units
 from .charts import Drawn, Row
 from .data import Span, Values
 from .markup import Markup, join, tag
@@ -32,6 +32,7 @@ def chart(drawn: Drawn) -> Markup:
             parts.append(_area(stacked[-1], stacked[0], top, rows[0].tone, "band"))
         parts += [_path(values, top, row.tone) for row, values in zip(rows, stacked, strict=True)]
     parts += [_path(row.values, top, row.tone, "ghost") for row in ghosts]
+    parts += _marks(drawn)
     return tag(
         "svg",
         *parts,
@@ -133,21 +134,31 @@ def _axes(drawn: Drawn, top: float) -> Markup:
     for index in (0, count // 2, count - 1):
         anchor = "start" if not index else "end" if index == count - 1 else "middle"
         lines.append(
-            tag(
-                "text",
-                _tick(span, span.times[index]),
-                x=_x(index, count),
-                y=HEIGHT - 3,
-                text_anchor=anchor,
-            )
+            _tick(span, span.times[index], _x(index, count), HEIGHT - 3, anchor),
         )
     return join(lines)
 
 
-def _tick(span: Span, at: float) -> str:
-    if span.length <= 900:
-        return units.clock(at)
-    return units.clock(at)[:5] if span.length <= 86400 else units.clock(at, span.length)[:10]
+def _tick(span: Span, at: float, x: float, y: float, anchor: str) -> Markup:
+    form = "clock" if span.length <= 900 else "short" if span.length <= 86400 else "day"
+    return tag(
+        "text", moments.said(at, form), x=x, y=y, text_anchor=anchor, **moments.facts(at, form)
+    )
+
+
+def _marks(drawn: Drawn) -> list[Markup]:
+    """What has happened, as verticals."""
+    start, length = drawn.span.times[0], drawn.span.times[-1] - drawn.span.times[0]
+    return [
+        tag(
+            "path",
+            tag("title", f"{mark['kind']}: {mark['text']}"),
+            d=f"M{_x(0, 2) + (_x(1, 2) - _x(0, 2)) * (mark['at'] - start) / length:.1f} 8V{HEIGHT - BOTTOM}",
+            class_="mark",
+        )
+        for mark in drawn.marks
+        if length and 0 <= mark["at"] - start <= length
+    ]
 
 
 # -- sparks and bars -------------------------------------------------------------------------------
@@ -210,12 +221,14 @@ def bar(parts: list[tuple[str, float, str]], whole: float) -> Markup:
 
 # -- heat maps -------------------------------------------------------------------------------------
 
-HEAT_WIDTH, HEAT_HEIGHT = 1200, 230
+HEAT_WIDTH, HEAT_HEIGHT, HEAT_LEFT = 900, 230, 58
 BANDS = 26  # rows of a heat map at most
 
 
-def heat_map(cells: list[dict[float, int]], span: Span) -> Markup | None:
-    """Return how many requests took how long, over time; None if there were none."""
+def heat_map(
+    cells: list[dict[float, int]], span: Span, unit: str = "s", words: str = "Response times"
+) -> Markup | None:
+    """Return how many values of a histogram were how large, over time; None if there were none."""
     lows = [low for column in cells for low in column if low > 0]
     if not lows:
         return None
@@ -224,36 +237,44 @@ def heat_map(cells: list[dict[float, int]], span: Span) -> Markup | None:
     rows = min(BANDS, max(8, int((top - bottom) * 14)))
     grid = [_banded(column, bottom, top, rows) for column in cells]
     most = max(count for column in grid for count in column)
-    width = (HEAT_WIDTH - LEFT - 4) / len(cells)
+    width = (HEAT_WIDTH - HEAT_LEFT - 4) / len(cells)
     height = (HEAT_HEIGHT - BOTTOM - 6) / rows
     shapes = []
+    form = "clock" if span.length <= 86400 else "long"
     for index, column in enumerate(grid):
         for band, count in enumerate(column):
             if not count:
                 continue
             step = 1 + min(7, int(8 * log10(1 + 9 * count / most)))
-            took = units.seconds(10 ** (bottom + (top - bottom) * (band + 0.5) / rows))
-            at = units.clock(span.start + span.length * index / len(cells), span.length)
+            took = units.show(10 ** (bottom + (top - bottom) * (band + 0.5) / rows), unit)
+            at = span.start + span.length * index / len(cells)
+            told = f": {units.whole(count)} of about {took}"
             shapes.append(
                 tag(
                     "rect",
-                    tag("title", f"{at}: {units.whole(count)} of about {took}"),
-                    x=round(LEFT + width * index, 1),
+                    tag(
+                        "title",
+                        moments.said(at, form) + told,
+                        data_rest=told,
+                        **moments.facts(at, form),
+                    ),
+                    x=round(HEAT_LEFT + width * index, 1),
                     y=round(HEAT_HEIGHT - BOTTOM - height * (band + 1), 1),
                     width=round(width + 0.1, 1),
                     height=round(height + 0.1, 1),
                     class_=f"heat h{step}",
                 )
             )
-    return tag(
+    drawing = tag(
         "svg",
-        *_heat_axes(bottom, top, span),
+        *_heat_axes(bottom, top, span, unit),
         *shapes,
         viewBox=f"0 0 {HEAT_WIDTH} {HEAT_HEIGHT}",
         role="img",
-        aria_label=f"Response times from {units.seconds(low)} to {units.seconds(high)}",
+        aria_label=f"{words} from {units.show(low, unit)} to {units.show(high, unit)}",
         class_="drawing heat-map",
     )
+    return tag("div", drawing, class_="scroll", tabindex="0", role="region", aria_label=words)
 
 
 def _banded(column: dict[float, int], bottom: float, top: float, rows: int) -> list[int]:
@@ -264,7 +285,7 @@ def _banded(column: dict[float, int], bottom: float, top: float, rows: int) -> l
     return bands
 
 
-def _heat_axes(bottom: float, top: float, span: Span) -> list[Markup]:
+def _heat_axes(bottom: float, top: float, span: Span, unit: str) -> list[Markup]:
     lines = []
     for power in range(int(bottom) - 1, int(top) + 2):
         for digit in (1, 3):
@@ -272,11 +293,11 @@ def _heat_axes(bottom: float, top: float, span: Span) -> list[Markup]:
             if bottom <= place <= top:
                 share = (place - bottom) / (top - bottom)
                 y = round(HEAT_HEIGHT - BOTTOM - (HEAT_HEIGHT - BOTTOM - 6) * share, 1)
-                words = units.seconds(digit * 10.0**power)
-                lines.append(tag("text", words, x=LEFT - 5, y=y + 3, text_anchor="end"))
-                lines.append(tag("path", d=f"M{LEFT} {y}H{HEAT_WIDTH - 4}", class_="grid"))
+                words = units.show(digit * 10.0**power, unit)
+                lines.append(tag("text", words, x=HEAT_LEFT - 5, y=y + 3, text_anchor="end"))
+                lines.append(tag("path", d=f"M{HEAT_LEFT} {y}H{HEAT_WIDTH - 4}", class_="grid"))
     for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
-        x = LEFT + (HEAT_WIDTH - LEFT - 4) * share
-        words = _tick(span, span.start + span.length * share)
-        lines.append(tag("text", words, x=round(x, 1), y=HEAT_HEIGHT - 3, text_anchor=anchor))
+        x = HEAT_LEFT + (HEAT_WIDTH - HEAT_LEFT - 4) * share
+        at = span.start + span.length * share
+        lines.append(_tick(span, at, round(x, 1), HEAT_HEIGHT - 3, anchor))
     return lines

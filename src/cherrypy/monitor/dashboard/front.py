@@ -266,6 +266,8 @@ DOORS: dict[str, Door] = {
     "/api/errors": Door(api.errors),
     "/api/slow": Door(api.slow),
     "/api/inflight": Door(api.inflight),
+    "/api/statements": Door(api.statements),
+    "/api/marks": Door(api.marks),
     "/api/alerts": Door(api.alerts),
     "/api/metrics": Door(api.metrics),
     "/api/board": Door(api.board),

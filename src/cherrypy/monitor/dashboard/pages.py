@@ -10,6 +10,8 @@ from .boards import BOARDS, Board
 from .charts import Drawn, Row
 from .data import RANGES, WORDS, Span
 from .markup import Markup, address, empty, head, join, link, number, table, tag
+from .moments import when
+from .questions import Question, questions
 
 if TYPE_CHECKING:
     from .front import Front
@@ -93,7 +95,8 @@ def page(
 def refresh_of(front: Front, board: Board, span: Span | None) -> float:
     """How many seconds after the last time a page asks for itself again; 0: never."""
     if span is not None:
-        return float(min(60, max(3, span.step // 2)))
+        # What lies between two moments that were named stays as it is.
+        return float(min(60, max(3, span.step // 2))) if span.name else 0.0
     if board.name == "profile":
         return 1.0 if front.profiles.running else 0.0
     return {"live": 1.0, "slow": 5.0}.get(board.name, 0.0)
@@ -121,10 +124,11 @@ def _header(front: Front, asked: Asked) -> Markup:
         tag(
             "span",
             tag("span", class_="dot", aria_hidden="true"),
-            tag("span", "as of ", units.clock(front.clock()), id="state"),
+            tag("span", when(front.clock()), id="state"),
             class_="state",
         ),
         tag("p", class_="said", id="said", role="status", aria_live="polite"),
+        tag("p", class_="spoken", id="spoken", aria_live="polite"),
         tag(
             "button",
             "Pause",
@@ -169,12 +173,14 @@ def _footer(front: Front) -> Markup:
     said = f"A history of {units.seconds(known)}" if known else "No history yet"
     count = len(front.data.workers())
     of = f" of {count} processes" if count > 1 else ""
-    return tag("footer", tag("span", said, of, " · times are those of the server"))
+    zone = tag("span", "times are those of the server", id="zone")
+    return tag("footer", tag("span", said, of, " · ", zone))
 
 
 def ranges(asked: Asked, span: Span) -> Markup:
     """Return the ranges to choose from."""
-    others = {key: value for key, value in asked.params.items() if key != "range"}
+    gone = ("range", "from", "to")
+    others = {key: value for key, value in asked.params.items() if key not in gone}
     items = [
         link(
             address(asked.base + asked.path, **{**others, "range": name}),
@@ -252,18 +258,29 @@ def nothing(front: Front) -> Markup:
     )
 
 
-def figure(asked: Asked, board: Board, drawn: Drawn) -> Markup:
-    """Return one chart: its drawing, what its lines mean, and the figures behind it."""
+def figure(asked: Asked, board: Board, drawn: Drawn, data: str = "") -> Markup:
+    """Return one chart: its drawing, what its lines mean, and the figures behind it.
+
+    data
+        Where these are had, if not with the others of the board.
+    """
     chart = drawn.chart
     name = chart.name
-    where = drawn.span.where.get("http.route")
-    data = address(
-        asked.base + "/api/chart",
-        board=board.name or "overview",
-        chart=name,
-        range=drawn.span.name,
-        route=where,
-    )
+    more: list[Question] = []
+    if not data:
+        data = address(
+            asked.base + "/api/chart",
+            board=board.name or "overview",
+            chart=name,
+            range=drawn.span.name,
+            route=drawn.span.where.get("http.route"),
+        )
+        more = questions(chart, drawn.span.where)
+    span = ("range", drawn.span.name)
+    links = [
+        link(one.address(asked.base + "/explore", span), tag("code", one.metric.name))
+        for one in more
+    ]
     legend = tag(
         "ul",
         *[_legend(row, chart.unit) for row in drawn.rows],
@@ -278,7 +295,15 @@ def figure(asked: Asked, board: Board, drawn: Drawn) -> Markup:
         ),
         tag("div", drawings.chart(drawn), class_="plot", data_chart=name),
         legend,
-        _numbers(drawn, data),
+        _numbers(drawn, data, links),
+        link(
+            more[0].address(asked.base + "/explore", span),
+            "Explore",
+            class_="explore",
+            aria_label=f"Explore {chart.title}",
+        )
+        if more
+        else None,
         class_="chart wide" if chart.wide else "chart",
         aria_labelledby=f"h-{name}",
         data_key=name,
@@ -294,7 +319,7 @@ def _legend(row: Row, unit: str) -> Markup:
     )
 
 
-def _numbers(drawn: Drawn, data: str) -> Markup:
+def _numbers(drawn: Drawn, data: str, links: list[Markup]) -> Markup:
     unit = drawn.chart.unit
     rows = []
     for row in drawn.rows:
@@ -311,10 +336,31 @@ def _numbers(drawn: Drawn, data: str) -> Markup:
             rows,
             caption=drawn.chart.title,
         ),
+        _happened(drawn),
         tag("p", link(data + "&format=csv", "CSV"), " · ", link(data, "JSON"), class_="downloads"),
+        tag("p", "Explore ", *between(links), class_="downloads") if links else None,
         class_="numbers",
         data_key=f"n-{drawn.chart.name}",
     )
+
+
+def _happened(drawn: Drawn) -> Markup | None:
+    """What has happened meanwhile: in the chart these are dashed verticals."""
+    if not drawn.marks:
+        return None
+    rows = [
+        tag("li", when(float(mark["at"]), "moment"), f" {mark['kind']}: {mark['text']}")
+        for mark in drawn.marks[-20:]
+    ]
+    return tag("ul", *rows, class_="marks", aria_label="What happened")
+
+
+def between(parts: list[Markup]) -> list[object]:
+    """Return parts with commas between them."""
+    found: list[object] = []
+    for part in parts:
+        found += [", ", part] if found else [part]
+    return found
 
 
 def section(title: object, *parts: object, name: str = "", hint: object = None) -> Markup:

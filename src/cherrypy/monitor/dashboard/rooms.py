@@ -11,8 +11,10 @@ from . import actions, api, sections, units
 from .asked import Answer, Asked, Refusal, as_json, see
 from .boards import BOARDS, ROUTE
 from .data import Span
+from .explore import explore
 from .markup import Markup, address, empty, join, link, number, table, tag
-from .pages import action, charts, page, section
+from .moments import when
+from .pages import action, between, charts, page, section
 
 if TYPE_CHECKING:
     from .front import Front
@@ -105,11 +107,11 @@ def profile(front: Front, asked: Asked) -> Answer:
     else:
         told = _profile(asked, chosen)
     others = [
-        link(f"{asked.base}/profile?id={one.number}", f"of {units.clock(one.began)}")
+        link(f"{asked.base}/profile?id={one.number}", "of ", when(one.began))
         for one in kept
         if one is not chosen
     ]
-    more = tag("p", "Others: ", *_between(others), class_="more") if others else None
+    more = tag("p", "Others: ", *between(others), class_="more") if others else None
     body = join((section("Begin", form or "You may look, but not act."), told, more))
     return _html(page(front, asked, BOARDS["profile"], body))
 
@@ -123,13 +125,6 @@ def _processes(front: Front) -> list[Markup]:
     words = {asking.ALL: "all", mine: f"{mine} (this one)"}
     options = [tag("option", words.get(one, one), value=one) for one in (asking.ALL, mine, *known)]
     return [tag("label", "Process ", tag("select", *options, name="process"))]
-
-
-def _between(parts: list[Markup]) -> list[object]:
-    found: list[object] = []
-    for part in parts:
-        found += [", ", part] if found else [part]
-    return found
 
 
 def _labelled(words: str, name: str, value: str, low: str, high: str, step: str) -> Markup:
@@ -162,10 +157,7 @@ def _profile(asked: Asked, chosen: Any) -> Markup:
     else:
         drawing, _ = flame(tree_of(chosen.stacks), focus, to)
         picture = tag("div", drawing, class_="scroll", tabindex="0")
-    said = (
-        f"{units.whole(chosen.samples)} samples in {units.seconds(chosen.seconds)} at "
-        f"{units.clock(chosen.began)}"
-    )
+    said = f"{units.whole(chosen.samples)} samples in {units.seconds(chosen.seconds)}"
     if chosen.of:
         said = f"{chosen.of}: {said}"
     if chosen.missed:
@@ -183,7 +175,7 @@ def _profile(asked: Asked, chosen: Any) -> Markup:
                     " · a click on a box shows what is above it",
                     class_="more",
                 ),
-                hint=said,
+                hint=join((said, ", at ", when(chosen.began))),
             ),
             section("Most time in", heavy) if heavy is not None else None,
         )
@@ -367,7 +359,7 @@ def stack(front: Front, asked: Asked) -> Answer:
     except Unanswered as error:
         text = str(error)
     whose = f" of process {worker}" if worker else ""
-    words = f"Thread {ident[:20]}{whose} at {units.clock(front.clock())}"
+    words = join((f"Thread {ident[:20]}{whose} at ", when(front.clock())))
     body = sections.stack_card(words, text or "There is no such thread.")
     if "application/json" in asked.field("Accept"):
         return as_json({"html": body})
@@ -433,6 +425,7 @@ PAGES: dict[str, Callable[[Front, Asked], Answer]] = {
     "/logs": _board("logs", loggers),
     "/sessions": _board("sessions"),
     "/streams": _board("streams"),
+    "/explore": explore,
     "/profile": profile,
     "/profile/stacks": stacks,
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from typing import TYPE_CHECKING, Any
 
 from . import drawings, units
@@ -11,6 +10,7 @@ from .asked import Asked
 from .charts import heat
 from .data import Span
 from .markup import Markup, address, empty, head, join, link, number, table, tag
+from .moments import when
 from .pages import action, section
 from .ranking import ORDERS, Standing, parts_of, standings
 
@@ -258,8 +258,8 @@ def _error(asked: Asked, entry: Entry, now: float) -> Markup:
             *_pairs(
                 ("Route", route_link(asked, entry.get("route", ""))),
                 ("Status", entry.get("code", "")),
-                ("First", units.moment(first, now)),
-                ("Last", units.moment(last, now)),
+                ("First", when(first, "moment")),
+                ("Last", when(last, "moment")),
                 ("Process", entry.get("worker", "")),
             ),
             class_="facts",
@@ -315,12 +315,11 @@ def _slow_table(asked: Asked, found: list[Entry]) -> Markup:
             "No slow requests were kept.", "What counts as slow says monitor.slow_threshold."
         )
     longest = max(float(one.get("duration") or 0) for one in found)
-    now = time.time()
     rows = [
         [
             link(
                 address(asked.base + "/slow/one", id=key_of(entry)),
-                units.moment(float(entry.get("at") or 0), now),
+                when(float(entry.get("at") or 0), "moment"),
             ),
             tag("td", f"{entry.get('method', '')} ", route_link(asked, entry.get("route", ""))),
             number(entry.get("status", "")),
@@ -352,7 +351,6 @@ def slow_one(front: Front, asked: Asked) -> Markup | None:
     if entry is None:
         return None
     stack = entry.get("stack")
-    now = front.clock()
     layers = [
         [
             join((tag("span", class_=f"swatch tone-l-{name}"), f" {name}")),
@@ -369,7 +367,7 @@ def slow_one(front: Front, asked: Asked) -> Markup | None:
                 *_pairs(
                     ("Request", f"{entry.get('method', '')} {entry.get('route', '')}"),
                     ("Status", entry.get("status", "")),
-                    ("When", units.moment(float(entry.get("at") or 0), now)),
+                    ("When", when(float(entry.get("at") or 0), "moment")),
                     ("Took", units.show(entry.get("duration"), "s")),
                     ("Process", entry.get("worker", "")),
                 ),
@@ -417,6 +415,6 @@ def live(front: Front, asked: Asked) -> Markup:
     return section("In flight", table_, name="inflight", hint=f"{len(found)} requests")
 
 
-def stack_card(words: str, stack: str) -> Markup:
+def stack_card(words: object, stack: str) -> Markup:
     """Return the stack of a thread."""
     return section(words, ending(stack))

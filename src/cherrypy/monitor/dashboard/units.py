@@ -26,8 +26,6 @@ def show(value: Any, unit: str = "") -> str:
         return NONE
     if unit == "s":
         return seconds(value)
-    if unit == "s/s":
-        return f"{digits(value * 100)}{SPACE}%"
     if unit in ("By", "By/s"):
         return scaled(value, _BYTES, "B") + unit[2:]
     if unit == "%":
@@ -83,19 +81,6 @@ def digits(value: float) -> str:
 def whole(value: Any) -> str:
     """Return a count with all its digits."""
     return NONE if value is None else f"{round(value):,}".replace(",", SPACE)
-
-
-def clock(at: float, span: float = 0.0) -> str:
-    """Return a moment of the local clock: with the day where a span of more than a day is shown."""
-    form = "%H:%M:%S" if span <= 86400 else "%a %d %b %H:%M"
-    return time.strftime(form, time.localtime(at))
-
-
-def moment(at: float, now: float) -> str:
-    """Return a moment: with its day if that is not today."""
-    then, today = time.localtime(at), time.localtime(now)
-    same = (then.tm_year, then.tm_yday) == (today.tm_year, today.tm_yday)
-    return time.strftime("%H:%M:%S" if same else "%a %d %b %H:%M:%S", then)
 
 
 def stamp(at: float) -> str:

@@ -1,6 +1,6 @@
 // Charts: uPlot in the place of the server's drawing, from the same rows, under the same legend.
 
-import { clock, show } from "./format.js";
+import { said, show } from "./format.js";
 
 const charts = new Map();
 const sync = window.uPlot ? window.uPlot.sync("page") : null;
@@ -102,7 +102,7 @@ function legend(state) {
   });
   const at = index === null || index === undefined ? null : chart.times[index];
   const long = chart.times.at(-1) - chart.times[0] > 86400;
-  const words = at === null ? "" : [clock(at, long), near(state, at)].filter(Boolean).join(" · ");
+  const words = at === null ? "" : [said(at, long ? "long" : "clock"), near(state, at)].filter(Boolean).join(" · ");
   if (state.at.textContent !== words) state.at.textContent = words;
 }
 
@@ -116,7 +116,7 @@ function axes(chart, look) {
       space: 70,
       size: 24,
       values: (plot, splits, axis, space, step) =>
-        splits.map((at) => (step >= 86400 ? clock(at, true).slice(0, -6) : step >= 60 ? clock(at).slice(0, 5) : clock(at))),
+        splits.map((at) => said(at, step >= 86400 ? "day" : step >= 60 ? "short" : "clock")),
     },
     {
       ...common,
@@ -146,6 +146,34 @@ function look(figure) {
   };
 }
 
+// What is drawn over is seen larger; on the page of one metric it is asked for anew, finer.
+function select(plot, figure) {
+  zoomed = true;
+  const { left, width } = plot.select;
+  if (document.body.dataset.board !== "explore" || width < 4) return;
+  const [from, to] = [left, left + width].map((x) => Math.round(plot.posToVal(x, "x")));
+  const query = new URLSearchParams(location.search);
+  query.delete("range");
+  query.set("from", from);
+  query.set("to", Math.max(to, from + 10));
+  location.assign(`${location.pathname}?${query}`);
+}
+
+// The arrows move through the values as the pointer does.
+function keys(state) {
+  return (event) => {
+    const { plot, chart } = state;
+    const last = chart.times.length - 1;
+    const at = plot.cursor.idx ?? last;
+    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: last }[event.key];
+    if (to === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
+    event.preventDefault();
+    const place = Math.min(last, Math.max(0, to));
+    plot.setCursor({ left: plot.valToPos(chart.times[place], "x"), top: 10 });
+    state.spoken.textContent = [state.at.textContent, ...chart.rows.map((row) => `${row.label} ${show(row.values[place], chart.unit)}`)].join(", ");
+  };
+}
+
 function make(figure, chart) {
   const place = figure.querySelector(".plot");
   const height = Math.max(150, Math.min(190, Math.round(place.clientWidth * 0.3)));
@@ -154,7 +182,8 @@ function make(figure, chart) {
   const at = figure.querySelector(".at") ?? document.createElement("span");
   at.className = "at";
   figure.querySelector("figcaption").append(at);
-  const state = { figure, chart, at, accent: looks.accent, plot: null };
+  const spoken = document.getElementById("spoken");
+  const state = { figure, chart, at, spoken, accent: looks.accent, plot: null };
   const options = {
     width: place.clientWidth,
     height: figure.classList.contains("wide") ? 190 : height,
@@ -176,13 +205,18 @@ function make(figure, chart) {
     hooks: {
       draw: [marks(state)],
       setCursor: [() => state.plot && legend(state)],
-      setSelect: [() => { zoomed = true; }],
+      setSelect: [(plot) => select(plot, figure)],
     },
   };
   place.replaceChildren();
   state.plot = new window.uPlot(options, [chart.times, ...drawnOf(chart)], place);
   place.addEventListener("dblclick", () => { zoomed = false; });
   place.dataset.drawn = "true";
+  place.tabIndex = 0;
+  place.setAttribute("role", "application");
+  place.setAttribute("aria-roledescription", "chart");
+  place.setAttribute("aria-label", `${chart.title}: the arrow keys read its values`);
+  place.onkeydown = keys(state);
   return state;
 }
 

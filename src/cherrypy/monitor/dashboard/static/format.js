@@ -49,11 +49,26 @@ export function show(value, unit) {
 }
 
 const two = (value) => String(value).padStart(2, "0");
+const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-export function clock(at, long) {
+// A moment by the reader's clock; the forms are those of `moments.py`.
+export function said(at, form) {
   const date = new Date(at * 1000);
-  const time = `${two(date.getHours())}:${two(date.getMinutes())}`;
-  if (!long) return `${time}:${two(date.getSeconds())}`;
-  const day = date.toLocaleDateString("en-GB", { weekday: "short", day: "2-digit", month: "short" });
-  return `${day} ${time}`;
+  const short = `${two(date.getHours())}:${two(date.getMinutes())}`;
+  const clock = `${short}:${two(date.getSeconds())}`;
+  const day = `${DAYS[date.getDay()]} ${two(date.getDate())} ${MONTHS[date.getMonth()]}`;
+  if (form === "moment") return date.toDateString() === new Date().toDateString() ? clock : `${day} ${clock}`;
+  return { clock, short, day, long: `${day} ${short}` }[form];
+}
+
+// Set what the server has said by its clock to the reader's.
+export function localise(root) {
+  for (const one of root.querySelectorAll("[data-at]")) {
+    const { at, form, rest } = one.dataset;
+    const text = said(Number(at), form) + (rest ?? "");
+    if (one.textContent !== text) one.textContent = text;
+  }
+  const zone = root.querySelector("#zone");
+  if (zone) zone.textContent = `times are those of ${Intl.DateTimeFormat().resolvedOptions().timeZone ?? "your clock"}`;
 }

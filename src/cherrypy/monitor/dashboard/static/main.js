@@ -1,8 +1,9 @@
 // The page comes to life: figures each second, charts and tables every few, actions without leaving.
 
 import { draw, isZoomed, redraw, watchSize } from "./charts.js";
-import { clock, show } from "./format.js";
+import { localise, said as moment, show } from "./format.js";
 import { morph } from "./morph.js";
+import { search } from "./search.js";
 
 const { base, board, refresh } = document.body.dataset;
 const token = document.querySelector('meta[name="kirsch-token"]')?.content ?? "";
@@ -37,7 +38,7 @@ function figures(now) {
     if (one.textContent !== text) one.textContent = text;
     mood(one.parentElement, one.dataset.figure, now[one.dataset.figure]);
   }
-  state.textContent = clock(now.at);
+  state.textContent = moment(now.at, "clock");
   dot.className = "dot on beat";
   setTimeout(() => dot.classList.remove("beat"), 300);
   document.body.dataset.beats = String(Number(document.body.dataset.beats ?? 0) + 1);
@@ -75,6 +76,7 @@ async function page() {
   if (!answer.ok) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   const main = fresh.getElementById("main");
+  localise(fresh);
   if (main) morph(document.getElementById("main"), main);
 }
 
@@ -139,6 +141,7 @@ document.addEventListener("submit", async (event) => {
     if (told.html) {
       // Made and escaped by the server, as the rest of the page.
       const fresh = new DOMParser().parseFromString(told.html, "text/html");
+      localise(fresh);
       document.getElementById(into).replaceChildren(...fresh.body.childNodes);
       say("");
     } else say(told.said ?? told.error ?? "");
@@ -167,6 +170,8 @@ function comeBack() {
   }
 }
 
+localise(document);
+search(say);
 watchSize();
 listen();
 function begin() {
