@@ -120,11 +120,11 @@ def test_a_good_cookie_in_front_is_never_lost(rubbish):
     ],
 )
 def test_linear_time(text):
-    started = time.perf_counter()
+    started = time.thread_time()
     list(split_pairs(text))
     parse_cookies(text)
     cookie_value(text, "b")
-    assert time.perf_counter() - started < 2
+    assert time.thread_time() - started < 6
 
 
 def test_there_is_a_limit_on_cookies():

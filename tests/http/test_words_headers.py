@@ -211,7 +211,7 @@ def test_splitting_loses_nothing(text):
 
 def test_elements_take_linear_time():
     many = ("a/b;q=0.5,", '","', ',"\\', "a,", "a;b=1", ";q=1", ";  q", "q=", '\\"')
-    started = time.perf_counter()
+    started = time.thread_time()
     for hostile in [start + part * 50000 for part in many for start in ("", '"')]:
         split_unquoted(hostile, ",")
         for name in ("Accept", "X"):
@@ -219,7 +219,7 @@ def test_elements_take_linear_time():
                 header_elements(name, hostile)
             except Exception as error:
                 assert error.status == 400
-    assert time.perf_counter() - started < 2
+    assert time.thread_time() - started < 8  # minutes, if it were not linear
 
 
 @pytest.mark.parametrize(

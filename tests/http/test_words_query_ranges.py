@@ -116,10 +116,10 @@ def test_get_ranges(field, length, ranges):
 def test_too_many_ranges_are_ignored():
     assert len(get_ranges("bytes=" + ",".join(f"{2 * i}-{2 * i}" for i in range(20)), 100)) == 20
     assert get_ranges("bytes=" + "0-0," * MAX_RANGES, 100) is None
-    started = time.perf_counter()
+    started = time.thread_time()
     get_ranges("bytes=" + "0-0," * 100000, 100)
     get_ranges("bytes=" + " " * 100000 + "0-0", 100)
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 4
 
 
 @given(st.text(alphabet="0123456789-, bytes=", max_size=40), st.integers(0, 50))

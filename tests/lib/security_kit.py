@@ -44,7 +44,7 @@ class Client:
         self, path: str = "/", method: str = "GET", body: Any = None, **headers: Any
     ) -> Reply:
         """Keyword arguments are fields: `x_csrf_token="..."`; None leaves out what is usual."""
-        connection = http.client.HTTPConnection(*self.address[:2], timeout=10)
+        connection = http.client.HTTPConnection(*self.address[:2], timeout=40)
         fields = {name.replace("_", "-").title(): value for name, value in headers.items()}
         try:
             connection.putrequest(method, path, skip_host="Host" in fields)

@@ -437,7 +437,7 @@ def test_leaks_are_told_in_plain_text_and_in_time():
                 ask(f"/{quote(SCRIPT)}/{number}")
             began = time.monotonic()
             answer = ask("/gc/stats")
-            assert time.monotonic() - began < 9
+            assert time.monotonic() - began < 30  # three, and the steps that it is in by then
             assert answer.status == 200
             assert answer["Content-Type"].startswith("text/plain")
             assert answer.text.startswith("Statistics:")
