@@ -5,12 +5,14 @@ from __future__ import annotations
 import encodings
 import io
 import os
+import re
 import sys
 import time
 
 import pytest
 from framework_asking import ask
 
+import cherrypy
 from cherrypy.framework.body import Entity, Part
 from cherrypy.framework.helpers import expose
 from cherrypy.framework.ramfile import SmallFile
@@ -127,6 +129,36 @@ def test_pairs_of_an_urlencoded_body_are_counted_before_they_are_made():
     assert "more than 100000 fields" in answer.text
     assert post("/", b"a;" * 200_000).code == 413
     assert post("/", b"&".join(b"a=1" for _ in range(50_000))).code == 200
+
+
+@pytest.mark.parametrize("kind", ["multipart/mixed; boundary=c", URLENCODED])
+def test_what_is_within_parts_is_counted_with_the_rest(kind):
+    """Else 5000 parts of 5000 parts: some bytes of a body each, and a thousand of memory."""
+    inner = b"--c\r\n\r\nx\r\n" * 2000 + b"--c--" if "mixed" in kind else b"a&" * 40_000
+    part = b"Content-Type: %s\r\n\r\n%s" % (kind.encode(), inner)
+    assert post("/", form(part, part), MULTIPART).code == 200
+    answer = post("/", form(*[part] * 3), MULTIPART)
+    assert answer.code == 413
+    assert re.search("more than (5000 parts|100000 fields)", answer.text)
+
+
+def test_limits_of_fields_reach_the_parts_of_a_body():
+    conf = {"/": {"request.body.maxparams": 3}}
+    part = b"Content-Type: %s\r\n\r\na=1&b=2" % URLENCODED.encode()
+    assert ask(Root(), "/", "", form(part), MULTIPART, config=conf).code == 200
+    assert ask(Root(), "/", "", form(part, part), MULTIPART, config=conf).code == 413
+
+
+def test_the_text_of_a_body_without_processor():
+    class Text(Root):
+        @expose
+        def text(self):
+            return cherrypy.request.body.fullvalue()
+
+    for kind in ("text/plain; charset=utf-8", "application/x-own", "text/plain; charset=zip"):
+        assert ask(Text(), "/text", "", "grün".encode(), kind).text == "grün"
+    assert ask(Text(), "/text", "", b"\xff", "application/x-own; charset=idna").code == 400
+    assert ask(Text(), "/text", "", b"gr\xfcn", "text/plain; charset=latin-1").text == "grün"
 
 
 # -------------------------------------------------------------------------------- descriptors

@@ -162,6 +162,8 @@ def work():
     except BaseException as exc:
         failed.append(exc)
         raise
+print("ready", flush=True)
+sys.stdin.readline()
 workers = [threading.Thread(target=work) for _ in range(int(threads))]
 for worker in workers: worker.start()
 for worker in workers: worker.join()
@@ -178,8 +180,19 @@ def no_update_of_32_threads_in_4_processes_is_lost(
     command = [sys.executable, "-c", WORKER, cls.__module__, cls.__name__, repr(settings)]
     command += [session.id, "8", str(rounds)]
     path = os.pathsep.join(one for one in sys.path if one)
-    workers = [subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}) for _ in range(4)]
-    assert [worker.wait(50) for worker in workers] == [0] * 4
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    environment = {**os.environ, "PYTHONPATH": path}
+    with contextlib.ExitStack() as ends:
+        workers: list[Any] = []
+        for _ in range(4):
+            workers.append(ends.enter_context(subprocess.Popen(command, env=environment, **pipes)))
+            ends.callback(workers[-1].kill)
+        # Who starts late would find nobody to lose an update with.
+        assert [worker.stdout.readline() for worker in workers] == [b"ready\n"] * 4
+        for worker in workers:
+            worker.stdin.write(b"go\n")
+            worker.stdin.flush()
+        assert [worker.wait(50) for worker in workers] == [0] * 4
     found = cls(session.id, clean_freq=0, **settings)["n"]
     assert found == 4 * 8 * rounds, f"updates were lost: {found} of {4 * 8 * rounds} are there"
 

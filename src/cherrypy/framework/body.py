@@ -16,6 +16,7 @@ from .multipart import BoundaryReader, valid_boundary
 from .ramfile import SmallFile
 from .serving import serving
 from .sized import SizedReader, inf
+from .tempfiles import files_of_request, small_file
 
 __all__ = (
     "Entity",
@@ -62,9 +63,8 @@ def process_urlencoded(entity: Entity) -> None:
     Raises HTTPError 400 when it is in no charset, 413 when it has more fields than `maxparams`.
     """
     data = entity.fp.read().replace(b";", b"&")
-    if entity.maxparams is not None and data.count(b"&") >= entity.maxparams:
-        # A pair may be two bytes, and takes hundreds when it is taken apart.
-        raise HTTPError(413, f"The form has more than {entity.maxparams} fields.")
+    # A pair may be two bytes, and takes hundreds when it is taken apart.
+    entity._count("params", data.count(b"&") + 1, entity.maxparams, "The form", "fields")
     pairs = [pair.partition(b"=") for pair in data.split(b"&") if pair]
     raw = [(unquote_plus(name), unquote_plus(value)) for name, _, value in pairs]
     for charset in entity._charsets():
@@ -102,11 +102,12 @@ def _read_parts(entity: Entity, reader: BoundaryReader, boundary: bytes) -> None
             return
         raise EOFError("The boundary of the multipart body was not found in it.") from None
     while found:
-        if len(entity.parts) >= entity.maxparts:
-            raise HTTPError(413, f"The request has more than {entity.maxparts} parts.")
+        entity._count("parts", 1, entity.maxparts, "The request", "parts")
         part = entity.part_class.from_fp(reader, boundary)
         part.maxdepth = entity.maxdepth
         part.maxparts = entity.maxparts
+        part.maxparams = entity.maxparams
+        part._counts = entity._counts
         part.maxfield = entity.maxfield
         entity.parts.append(part)
         part.process()
@@ -196,10 +197,11 @@ class Entity:
     own copy."""
 
     maxparams: int | None = 100_000
-    """How many fields an urlencoded entity may have; beyond that 413. None: no limit."""
+    """How many fields an urlencoded entity may have, those of its parts together; beyond that 413.
+    None: no limit."""
 
     maxparts = 5000
-    """How many parts a multipart entity may have; beyond that 413."""
+    """How many parts a multipart entity may have, with those within parts; beyond that 413."""
 
     maxfield = 16 * 1024 * 1024
     """How many bytes a part that is not a file may have; beyond that 413. None: no limit."""
@@ -213,6 +215,9 @@ class Entity:
 
     file: Any = None
     value: Any = None
+
+    #: What was counted of this entity and those that it is in or that are in it.
+    _counts: dict[str, int] | None = None
 
     #: `attempt_charsets`, if the first of them is one that the peer should not have named.
     _doubtful: list[str] | None = None
@@ -288,12 +293,20 @@ class Entity:
         """
         import tempfile
 
-        files = _files_of_request()
+        files = files_of_request()
         if sum(type(file) is not SmallFile for file in files) >= self.maxfiles:
             raise HTTPError(413, f"The request has more than {self.maxfiles} large parts.")
         file = tempfile.TemporaryFile()  # noqa: SIM115 - the request closes it
         files.append(file)
         return file
+
+    def _count(self, what: str, more: int, limit: int | None, whose: str, words: str) -> None:
+        """Count parts or fields before they are made. Raises HTTPError 413 beyond the limit."""
+        if self._counts is None:
+            self._counts = {}
+        number = self._counts[what] = self._counts.get(what, 0) + more
+        if limit is not None and number > limit:
+            raise HTTPError(413, f"{whose} has more than {limit} {words}.")
 
     def fullvalue(self) -> Any:
         """Return the whole body, decoded. Raises HTTPError 400 if it is in no charset."""
@@ -302,6 +315,8 @@ class Entity:
             value = self.file.read()
             self.file.seek(0)
         else:
+            if self.value is None and self.fp is not None:
+                self.value = self.read()  # nobody has read it, as there is no processor for it
             value = self.value
         return self.decode_entity(value)
 
@@ -349,32 +364,6 @@ def _file_name(params: dict[str, Any]) -> str | None:
                 pass  # the plain one, if there is any
     name: str | None = params.get("filename")
     return name
-
-
-def _files_of_request() -> list[Any]:
-    """Return the list of files that are closed with the request that is being served."""
-    request = serving.request
-    if getattr(request, "app", None) is None:
-        return []  # outside a request: whoever parses keeps the files
-    files: list[Any] | None = getattr(request, "__dict__", {}).get("_temporary_files")
-    if files is None:
-        files = []
-        hooks = getattr(request, "hooks", None)
-        if hooks is not None:
-            request._temporary_files = files
-            hooks.attach("on_end_request", _close_all, failsafe=True, files=files)
-    return files
-
-
-def _small(value: bytes) -> SmallFile:
-    file = SmallFile(value)
-    _files_of_request().append(file)
-    return file
-
-
-def _close_all(files: list[Any]) -> None:
-    while files:
-        files.pop().close()
 
 
 class Part(Entity):
@@ -476,7 +465,7 @@ class Part(Entity):
         if fp_out is None:
             value, more = self._begin(fp, self.maxrambytes)
             if not more:
-                return value if len(value) <= self.maxrambytes else _small(value)
+                return value if len(value) <= self.maxrambytes else small_file(value)
             fp_out = self.make_file()
             fp_out.write(value)
             size = len(value)
@@ -525,7 +514,7 @@ class Part(Entity):
             if isinstance(self.fp, BoundaryReader):
                 value, more = self._begin(self.fp, -1)
                 if not more:
-                    return _small(value)
+                    return small_file(value)
             fp_out = self.make_file()
             fp_out.write(value)
         self.read_lines_to_boundary(fp_out=fp_out)
