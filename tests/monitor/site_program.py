@@ -27,6 +27,11 @@ class Root:
         return "slow"
 
     @cherrypy.expose
+    def settings(self) -> str:
+        settings = cherrypy.engine.monitor.settings
+        return f"level_is {settings['level']} without {settings['metrics.exclude']}"
+
+    @cherrypy.expose
     def hold(self, seconds: str = "30") -> str:
         time.sleep(float(seconds))
         return "held"

@@ -49,6 +49,7 @@ def test_the_actions_are_named() -> None:
         "level": "level",
         "collect": "collection",
         "pause": "pause",
+        "choose": "what is recorded",
     }
     assert {path.rpartition("/")[2] for path in ACTIONS} == set(words)
     line = text.partition("* Actions (")[2].partition(")")[0]

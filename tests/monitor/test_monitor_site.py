@@ -147,3 +147,67 @@ def test_any_number_of_them_may_leave_anything() -> None:
     for details in ({"errors": 5, "slow": "x"}, {"errors": None}, {}):
         site.take(told("x", 0, **details))
         site.leave("x")
+
+
+def seen(site: Site) -> tuple[float, int]:
+    """What has been seen being counted here."""
+    merged = site.merged(seen=True)
+    spread = merged.spreads.get((WAIT, ("ram",)))
+    return merged.counts.get((REQUESTS, ("",)), 0), spread.count if spread is not None else 0
+
+
+def test_what_was_counted_before_it_was_heard_of_is_of_no_second() -> None:
+    site = Site()
+    site.take(snapshot("young", 2, 10))
+    assert seen(site) == (10, 10)
+    site.take(snapshot("old", 500, 1000))
+    assert totals(site)[:2] == (1010, 1010) and seen(site) == (10, 10)
+    site.take(snapshot("old", 501, 1007))
+    assert totals(site)[:2] == (1017, 1017) and seen(site) == (17, 17)
+    for number in range(module.MOST_GONE + 50):  # and when they have ended, however many
+        site.leave("old")
+        site.take(snapshot("old", 500, 1000, born=2.0 + number))
+        site.take(snapshot("old", 501, 1001, born=2.0 + number))
+    site.leave("old")
+    ended = module.MOST_GONE + 50
+    assert totals(site)[:2] == (1017 + 1001 * ended,) * 2
+    assert seen(site) == (17 + ended,) * 2
+
+
+def test_what_is_switched_off_and_on_does_not_fall_and_has_no_peak() -> None:
+    site = Site()
+    site.take(snapshot("1", 0, 10))
+    site.take(snapshot("2", 0, 100))
+
+    def without(worker: str, number: int, selection: int) -> Snapshot:
+        made = snapshot(worker, number, 0)
+        made.counts.clear()
+        made.spreads.clear()
+        made.selection = selection
+        return made
+
+    site.take(without("1", 1, 1))
+    assert totals(site)[:2] == seen(site) == (110, 110)
+    site.take(without("2", 1, 1))
+    site.take(without("2", 2, 1))
+    assert totals(site)[:2] == seen(site) == (110, 110)
+    for worker, number, requests in (("1", 2, 14), ("2", 3, 109)):
+        again = snapshot(worker, number, requests)
+        again.selection = 2
+        site.take(again)
+    assert totals(site)[:2] == (123, 123) and seen(site) == (110, 110)
+    again = snapshot("1", 3, 15)
+    again.selection = 2
+    site.take(again)
+    assert totals(site)[:2] == (124, 124) and seen(site) == (111, 111)
+    site.take(without("1", 4, 3))
+    site.leave("1")
+    assert totals(site)[:2] == (124, 124) and seen(site) == (111, 111)
+    late = snapshot("3", 1, 0)  # one with a metric that was off from its start
+    late.counts.clear()
+    late.spreads.clear()
+    site.take(late)
+    late = snapshot("3", 2, 50)
+    late.selection = 1
+    site.take(late)
+    assert totals(site)[:2] == (174, 174) and seen(site) == (111, 111)

@@ -167,15 +167,22 @@ def histogram(name: str, unit: str, *labels: str, help: str, **more: Any) -> Met
     return Metric(name, HISTOGRAM, unit, labels, help=help, **more)
 
 
+#: Another number for each choice of metrics, and for the time in which it is being changed.
+selection = 0
+
+
 def select(level: int, include: list[str], exclude: list[str]) -> None:
     """Switch metrics on and off: up to a level, by shell patterns of their names.
 
     A metric that a pattern of `include` names whole is on whatever its level is.
     """
+    global selection
+    selection += 1
     for name, metric in METRICS.items():
         wanted = metric.level <= level and any(fnmatchcase(name, glob) for glob in include)
         wanted = wanted or name in include
         metric.on = wanted and not any(fnmatchcase(name, glob) for glob in exclude)
+    selection += 1
 
 
 def _forked() -> None:

@@ -51,6 +51,13 @@ class Patches:
         self.undo.append((mapping, key, before, new))
         return before
 
+    def uppermost(self) -> bool:
+        """Whether nobody has replaced any of it since."""
+        return all(
+            (owner.get(name) if type(owner) is dict else vars(owner).get(name)) is new
+            for owner, name, _, new in self.undo
+        )
+
     def end(self) -> None:
         """Put everything back that nobody has replaced since."""
         while self.undo:

@@ -20,7 +20,7 @@ from ..process.plugins.unix import Daemonizer, DropPrivileges
 from . import metrics, table
 from .recorder import Recorder
 from .routes import Route
-from .settings import SETTINGS, Settings
+from .settings import AT_START, SETTINGS, SHARED, SITE, Settings
 from .site import Site
 from .snapshots import Snapshot, Taker
 from .sources import Sources
@@ -94,6 +94,9 @@ class Monitor(SimplePlugin):
         self.subscribed = False
         self.draining = False
         self._failures: dict[str, int] = {}
+        self._choosing = threading.RLock()  # guards: what is on is what the settings say last
+        # Servers that are watched: each with its own gateway, and ours around it.
+        self._watched: list[tuple[Any, Any, Any]] = []
         self._undo: list[Callable[[], object]] = []
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -112,15 +115,38 @@ class Monitor(SimplePlugin):
         """Give a route its limits."""
         said = route.apdex
         route.limit = self.settings.apdex_of(route.name) if said is None else said
-        ignored = self.settings["routes.ignore"]
-        route.left_out = route.left_out or any(fnmatchcase(route.name, one) for one in ignored)
+        if not route.tuned:  # once: what has been counted does not go
+            route.tuned = True
+            ignored = self.settings["routes.ignore"]
+            route.left_out = route.left_out or any(fnmatchcase(route.name, one) for one in ignored)
         route.slow = float(self.settings["slow_threshold"])
 
     def _changed(self, name: str) -> None:
-        if self.running and name in ("level", "metrics.include", "metrics.exclude"):
+        if not self.running:
+            return
+        if name in ("level", "metrics.include", "metrics.exclude"):
             self._select()
-        elif self.running and name in ("apdex", "slow_threshold", "routes.ignore"):
+        elif name in ("apdex", "slow_threshold"):
             self.recorder.retune()
+        elif name in AT_START:
+            self.bus.log(f"Monitor: the change of monitor.{name} acts from the next start on.", 30)
+        if name in SHARED and self.processes is not None:
+            self.processes.changed(name)
+
+    def order(self, values: dict[str, Any]) -> None:
+        """Have some of the settings that say what is recorded other values, in all of the site.
+
+        They hold until the settings are read again, or the site ends.
+
+        values
+            By the names in `settings.SHARED`.
+
+        Raises ValueError for another name, or a value it cannot have.
+        """
+        for name in values:
+            if name not in SHARED:
+                raise ValueError(f"monitor.{name} cannot be changed for the whole site.")
+        self.settings.add(SITE, values)
 
     def configure(self, entries: dict[str, Any], file: str | None = None) -> None:
         """Take in entries of the site's configuration; see `sources.Sources.configure`."""
@@ -128,9 +154,16 @@ class Monitor(SimplePlugin):
 
     def _select(self) -> None:
         settings = self.settings
-        metrics.select(
-            settings["level"], list(settings["metrics.include"]), list(settings["metrics.exclude"])
-        )
+        with self._choosing:
+            metrics.select(
+                settings["level"],
+                list(settings["metrics.include"]),
+                list(settings["metrics.exclude"]),
+            )
+            for part in list(self.parts.values()):
+                chosen = getattr(part, "chosen", None)
+                if chosen is not None:
+                    chosen()
 
     def subscribe(self) -> None:
         """Be on: `engine.monitor.on = True`."""
@@ -241,6 +274,8 @@ class Monitor(SimplePlugin):
         _left_alone.extend(self.parts.pop(name) for name in COLLECTING.intersection(self.parts))
         self.beats[:] = [told for told in self.beats if not _is_collecting(told)]
         self.site = Site()
+        self.settings.forked()
+        self._choosing = threading.RLock()
         self.taker.begin_anew()
         if self.processes is not None:
             self.processes.abandon()
@@ -288,14 +323,33 @@ class Monitor(SimplePlugin):
         kirsch = getattr(httpserver, "kirsch", None)
         if kirsch is None or hasattr(kirsch.gateway, "__wrapped__"):
             return
-        plain = inner = kirsch.gateway
-        for wrap in self.gateways:
-            inner = wrap(inner)
-        watched = self.recorder.watched(inner)
+        plain = kirsch.gateway
+        watched = self._around(plain)
         _answer_by(kirsch, watched)
         if kirsch not in self.servers:
             self.servers.append(kirsch)
+        self._watched.append((kirsch, plain, watched))
         self._undo.append(lambda: _answer_by(kirsch, plain))
+
+    def _around(self, plain: Any) -> Any:
+        """What answers as a gateway does, and is counted."""
+        inner = plain
+        for wrap in self.gateways:
+            inner = wrap(inner)
+        return self.recorder.watched(inner)
+
+    def rewatch(self) -> None:
+        """Have other `gateways` go round those of the servers, from their next requests on."""
+        with self._choosing:
+            for place, (kirsch, plain, watched) in enumerate(self._watched):
+                fresh, outer = self._around(plain), kirsch.gateway
+                if outer is watched:
+                    _answer_by(kirsch, fresh)
+                elif getattr(outer, "__wrapped__", None) is watched and hasattr(outer, "mounted"):
+                    outer.__wrapped__ = fresh
+                else:
+                    continue  # paused: `Pause.end` calls again
+                self._watched[place] = (kirsch, plain, fresh)
 
     def stop(self) -> None:
         """End it all; what has been counted stays until the process ends."""
@@ -319,6 +373,7 @@ class Monitor(SimplePlugin):
                 self.broken(name, error)
         while self._undo:
             self._undo.pop()()
+        self._watched.clear()
 
     # After the servers (25) have answered.
     stop.priority = 60  # type: ignore[attr-defined]  # the bus reads it
@@ -340,7 +395,7 @@ class Monitor(SimplePlugin):
         try:
             self.site.take(self.taker.take())
             self.site.sweep()
-            merged = self.site.merged()
+            merged = self.site.merged(seen=True)
             if self.processes is not None:
                 self.processes.beat()
         except Exception as error:
@@ -377,6 +432,9 @@ class _Child:
         """Nobody is told."""
 
     end = abandon = beat
+
+    def changed(self, name: str) -> None:
+        """Nobody is told of that either."""
 
 
 #: What belongs to the parent of a forked process: never closed here.

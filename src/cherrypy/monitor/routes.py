@@ -27,7 +27,7 @@ LONGEST = 256  # characters of such a path
 class Route:
     """What is counted together: an application's mount point, and a name below it."""
 
-    __slots__ = ("apdex", "app", "left_out", "limit", "name", "slow")
+    __slots__ = ("apdex", "app", "left_out", "limit", "name", "slow", "tuned")
 
     def __init__(self, app: str, name: str) -> None:
         self.app = app
@@ -36,6 +36,7 @@ class Route:
         self.slow = 1.0  # seconds from which on a request is slow
         self.apdex: float | None = None  # what the path's configuration says of `limit`
         self.left_out = False  # its requests are not recorded
+        self.tuned = False  # whether that was asked of the settings: what is counted stays counted
 
     def __repr__(self) -> str:
         return f"<Route {self.name}>"

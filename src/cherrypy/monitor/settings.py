@@ -1,19 +1,50 @@
 """The settings of the monitor: one table, and where their values come from.
 
-A program's own word (`engine.monitor.level = 2`) goes over the environment
-(`CHERRYPY_MONITOR_LEVEL=2`), that over the file that `monitor.config` names, that over the site's
+What the whole site is told while it runs (`Monitor.order`) goes over a program's own word
+(`engine.monitor.level = 2`), that over the environment (`CHERRYPY_MONITOR_LEVEL=2`), that over the file that `monitor.config` names, that over the site's
 configuration (`monitor.level`, or a section `[monitor]`), that over the defaults. `sources` reads them.
 """
 
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 from typing import Any
 
 #: Who sets a value: the later in this list go over the earlier.
 CONFIGURATION, FILE, ENVIRONMENT, PROGRAM = "configuration", "file", "environment", "program"
-LAYERS = (CONFIGURATION, FILE, ENVIRONMENT, PROGRAM)
+SITE = "site"
+LAYERS = (CONFIGURATION, FILE, ENVIRONMENT, PROGRAM, SITE)
+
+#: What says what is recorded: changed in the process that collects, it changes in all of the site.
+SHARED = (
+    "level",
+    "metrics.include",
+    "metrics.exclude",
+    "libraries",
+    "apdex",
+    "slow_threshold",
+    "db.slow_threshold",
+)
+
+#: What is read when the monitor starts: a change is said to come too late for this life.
+AT_START = frozenset(
+    (
+        "routes.ignore",
+        "store.path",
+        "store.retention",
+        "store.max_bytes",
+        "socket",
+        "dashboard.listen",
+        "dashboard.mount",
+        "dashboard.auth",
+        "dashboard.hosts",
+        "dashboard.certificate",
+        "dashboard.private_key",
+        "frontend.peers",
+    )
+)
 
 
 class Kind:
@@ -306,6 +337,7 @@ class Settings:
     def __init__(self) -> None:
         self._layers: dict[str, dict[str, Any]] = {layer: {} for layer in LAYERS}
         self._said: dict[str, Any] = {}  # the uppermost of each
+        self._lock = threading.Lock()  # guards: what is said is what the layers say
         #: Called with the name of a setting that has changed.
         self.changed: list[Callable[[str], object]] = []
 
@@ -316,8 +348,11 @@ class Settings:
 
     def __setitem__(self, name: str, value: Any) -> None:
         """Set one. Raises ValueError for a setting that there is not, or a value it cannot have."""
-        self._layers[PROGRAM][name] = checked(name, value)
-        self._settle([name])
+        checked(name, value)
+        with self._lock:
+            self._layers[PROGRAM][name] = value
+            changed = self._settle([name])
+        self._tell(changed)
 
     def replace(self, layer: str, entries: dict[str, Any]) -> None:
         """Put `entries` in the place of all that a layer says.
@@ -326,10 +361,25 @@ class Settings:
         changed then.
         """
         entries = {name: checked(name, value) for name, value in entries.items()}
-        before, self._layers[layer] = self._layers[layer], entries
-        self._settle([*before, *(name for name in entries if name not in before)])
+        with self._lock:
+            before, self._layers[layer] = self._layers[layer], entries
+            names = [*before, *(name for name in entries if name not in before)]
+            changed = self._settle(names)
+        self._tell(changed)
 
-    def _settle(self, names: list[str]) -> None:
+    def add(self, layer: str, entries: dict[str, Any]) -> None:
+        """Add `entries` to what a layer says; as `replace`."""
+        self.replace(layer, {**self._layers[layer], **entries})
+
+    def entries(self, layer: str) -> dict[str, Any]:
+        """Return what a layer says."""
+        return dict(self._layers[layer])
+
+    def forked(self) -> None:
+        """In a forked child: nobody else has the lock."""
+        self._lock = threading.Lock()
+
+    def _settle(self, names: list[str]) -> list[str]:
         changed = []
         for name in names:
             before = self[name]
@@ -341,6 +391,9 @@ class Settings:
                 self._said.pop(name, None)
             if self[name] != before:
                 changed.append(name)
+        return changed
+
+    def _tell(self, changed: list[str]) -> None:
         for name in changed:
             for told in list(self.changed):
                 told(name)

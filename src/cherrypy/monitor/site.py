@@ -2,15 +2,21 @@
 
 Law: no count ever falls. What a process has counted stays when it has ended: its last snapshot goes
 into the base of the retired.
+
+A process may have counted for hours when this one first hears of it, or may count again what was
+switched off for a while. That belongs to the totals, and is of no second that has been seen here: its
+`before`, which `merged(seen=True)` leaves out.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from .books.estate import Estate, left_by
+from .lives import add, follow
 from .metrics import GAUGE, Labels, Metric
 from .snapshots import Numbers, Snapshot, Spreads
 
@@ -36,6 +42,7 @@ class Site:
         self._gone: dict[tuple[str, float], Snapshot] = {}  # they might come back
         self._counts: Numbers = {}  # of those that have been gone for long
         self._spreads: Spreads = {}
+        self._before = Snapshot()  # and what they had counted before they were heard of
         self._seen: dict[str, float] = {}
         self._estate = Estate()  # what the books of those held
         #: Snapshots that never came, by worker.
@@ -47,19 +54,21 @@ class Site:
         """Take a snapshot; one older than what is known is ignored."""
         name = snapshot.worker
         with self._lock:
-            before = self._latest.get(name)
+            known = before = self._latest.get(name)
             gone = self._gone.pop((name, snapshot.born), None)
             if gone is not None and before is None:
-                before = self._latest[name] = gone  # it was only silent
+                known = before = self._latest[name] = gone  # it was only silent
                 self._seen[name] = time.monotonic()
             if before is not None:
                 if before.born != snapshot.born:
                     self._retire(before)
+                    known = None
                 elif snapshot.number <= before.number:
                     return
                 elif snapshot.number > before.number + 1:
                     gap = snapshot.number - before.number - 1
                     self.lost[name] = self.lost.get(name, 0) + gap
+            follow(known, snapshot)
             self._latest[name] = snapshot
             self._seen[name] = time.monotonic()
 
@@ -84,26 +93,44 @@ class Site:
         with self._lock:
             return list(self._latest.values())
 
-    def merged(self) -> Snapshot:
+    def merged(self, seen: bool = False) -> Snapshot:
         """Return all as one snapshot.
 
         Series of metrics whose `merge` is 'each' have the worker's name as a last label; what ended
         ones have counted is one series.
+
+        seen
+            Without what had been counted before it was heard of here: for who asks what has happened
+            since the last look.
         """
         with self._lock:
             whole = Snapshot("site", 0.0, time.time())
             whole.counts = dict(self._counts)
             whole.spreads = {key: spread.copy() for key, spread in self._spreads.items()}
-            for snapshot in self._gone.values():
-                _add(whole.counts, whole.spreads, snapshot, ENDED)
+            less = Snapshot()
+            _add(less.counts, less.spreads, self._before)
+            for snapshot, name in self._named():
+                _add(whole.counts, whole.spreads, snapshot, name)
+                if snapshot.kept is not None:
+                    _add(whole.counts, whole.spreads, snapshot.kept, name)
+                if snapshot.before is not None:
+                    _add(less.counts, less.spreads, snapshot.before, name)
+            if seen:
+                _take_off(whole, less)
             for snapshot in self._latest.values():
-                _add(whole.counts, whole.spreads, snapshot, snapshot.worker)
                 for (metric, labels), value in snapshot.gauges.items():
                     _merge_gauge(whole.gauges, metric, labels, value, snapshot.worker)
             whole.details = {
                 snapshot.worker: snapshot.details for snapshot in self._latest.values()
             }
         return whole
+
+    def _named(self) -> Iterator[tuple[Snapshot, str]]:
+        """Those that are kept apart, and what each is called in series by worker."""
+        for snapshot in self._gone.values():
+            yield snapshot, ENDED
+        for snapshot in self._latest.values():
+            yield snapshot, snapshot.worker
 
     def left(self, book: str) -> list[dict[str, Any]]:
         """Return what processes that are gone have left in their books: 'errors' or 'slow'.
@@ -118,6 +145,10 @@ class Site:
         return [{**entry, "worker": f"{entry['worker']} (gone)"} for entry in found]
 
     def _retire(self, snapshot: Snapshot) -> None:
+        if snapshot.kept is not None:
+            snapshot.counts, snapshot.spreads = dict(snapshot.counts), dict(snapshot.spreads)
+            add(snapshot, snapshot.kept)
+            snapshot.kept = None
         snapshot.gauges = {}
         snapshot.details = left_by(snapshot.details)
         self._gone[snapshot.worker, snapshot.born] = snapshot
@@ -128,9 +159,21 @@ class Site:
         while len(self._gone) > MOST_GONE:
             oldest = self._gone.pop(next(iter(self._gone)))
             _add(self._counts, self._spreads, oldest, ENDED)
+            if oldest.before is not None:
+                _add(self._before.counts, self._before.spreads, oldest.before, ENDED)
 
 
-def _add(counts: Numbers, spreads: Spreads, snapshot: Snapshot, worker: str) -> None:
+def _take_off(whole: Snapshot, less: Snapshot) -> None:
+    for key, value in less.counts.items():
+        if key in whole.counts:
+            whole.counts[key] -= value
+    for key, spread in less.spreads.items():
+        if key in whole.spreads:
+            whole.spreads[key] = whole.spreads[key].since(spread)
+
+
+def _add(counts: Numbers, spreads: Spreads, snapshot: Snapshot, worker: str = "") -> None:
+    """Add a snapshot; without a name its series by worker have one already."""
     for (metric, labels), value in snapshot.counts.items():
         key = (metric, _labels(metric, labels, worker))
         counts[key] = counts.get(key, 0) + value
@@ -144,7 +187,7 @@ def _add(counts: Numbers, spreads: Spreads, snapshot: Snapshot, worker: str) -> 
 
 
 def _labels(metric: Metric, labels: Labels, worker: str) -> Labels:
-    return (*labels, worker) if metric.merge == "each" else labels
+    return (*labels, worker) if worker and metric.merge == "each" else labels
 
 
 def _merge_gauge(

@@ -11,7 +11,7 @@ import time
 import zlib
 from typing import Any
 
-from . import shards
+from . import metrics, shards
 from .counted import count_blocks
 from .histograms import Spread
 from .metrics import GAUGE, METRICS, Labels, Metric
@@ -39,9 +39,25 @@ class Snapshot:
         Values by metric and labels.
     details
         What is no number: errors, slow requests, requests in flight.
+    selection
+        Which choice of metrics these are: another one may have some that were counted before.
+    before, kept
+        What of it had been counted unseen, and what it leaves out: see `lives`.
     """
 
-    __slots__ = ("at", "born", "counts", "details", "gauges", "number", "spreads", "worker")
+    __slots__ = (
+        "at",
+        "before",
+        "born",
+        "counts",
+        "details",
+        "gauges",
+        "kept",
+        "number",
+        "selection",
+        "spreads",
+        "worker",
+    )
 
     def __init__(self, worker: str = "", born: float = 0.0, at: float = 0.0, number: int = 0):
         self.worker = worker
@@ -52,6 +68,9 @@ class Snapshot:
         self.gauges: Numbers = {}
         self.spreads: Spreads = {}
         self.details: dict[str, Any] = {}
+        self.selection = 0
+        self.before: Snapshot | None = None
+        self.kept: Snapshot | None = None
 
     def pack(self) -> bytes:
         """Return bytes that `unpack` reads."""
@@ -60,6 +79,7 @@ class Snapshot:
             "born": self.born,
             "at": self.at,
             "number": self.number,
+            "selection": self.selection,
             "counts": [[m.name, k, v] for (m, k), v in self.counts.items()],
             "gauges": [[m.name, k, v] for (m, k), v in self.gauges.items()],
             "spreads": [
@@ -84,6 +104,7 @@ def unpack(data: bytes) -> Snapshot:
         snapshot = Snapshot(
             str(body["worker"]), float(body["born"]), float(body["at"]), int(body["number"])
         )
+        snapshot.selection = int(body.get("selection", 0))
         for name, labels, value in body["counts"]:
             if name in METRICS:
                 snapshot.counts[METRICS[name], tuple(labels)] = float(value)
@@ -131,6 +152,7 @@ class Taker:
     def take(self) -> Snapshot:
         """Add up what all threads have counted, and ask what is to be asked."""
         whole = shards.total()
+        selection = metrics.selection
         snapshot = Snapshot(self.worker, shards.born, time.time(), self.number)
         self.number += 1
         count_blocks(whole.blocks, whole)
@@ -146,6 +168,8 @@ class Taker:
                 snapshot.details[name] = source()
             except Exception as error:
                 self.tell(name, error)
+        # One that was taken while the choice was changed is of neither: the next one tells.
+        snapshot.selection = selection if selection == metrics.selection else -1
         return snapshot
 
     def ask(self, metric: Metric, snapshot: Snapshot) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..framework.reprconf import Parser
-from .settings import CONFIGURATION, ENVIRONMENT, FILE, SETTINGS, Settings, checked, setting
+from .settings import CONFIGURATION, ENVIRONMENT, FILE, SETTINGS, SITE, Settings, checked, setting
 
 if TYPE_CHECKING:
     from .plugin import Monitor
@@ -330,6 +330,7 @@ class Sources:
             if self._path():
                 read_file(self._path())
             self._config = config
+            self.settings.replace(SITE, {})  # what is in the files now is the later word
             self._settle()
         except Exception as error:
             log(f"The monitor goes on with the settings it had: {error}", 40)

@@ -92,6 +92,27 @@ def pause(front: Front, form: dict[str, str]) -> str:
     return front.pause.begin(minutes * 60)
 
 
+def choose(front: Front, form: dict[str, str]) -> str:
+    """Have all processes of the site record more, or less. Raises Refusal for what cannot be."""
+    from ..sources import value_of
+
+    settings = front.monitor.settings
+    try:
+        values = {
+            name: value_of(name, form[name])
+            for name in ("level", "metrics.include", "metrics.exclude")
+            if name in form
+        }
+        front.monitor.order(values)
+    except ValueError as error:
+        raise Refusal("400 Bad Request", str(error)) from None
+    return (
+        f"All processes record level {settings['level']}: "
+        f"{', '.join(settings['metrics.include']) or 'nothing'} without "
+        f"{', '.join(settings['metrics.exclude']) or 'exception'}."
+    )
+
+
 def profile(front: Front, form: dict[str, str]) -> Any:
     """Begin a profile. Raises Refusal while another one runs, and for a process that there is not."""
     from ..processes.asking import profile_of

@@ -58,6 +58,7 @@ class Front:
         self.profiles = Profiles()
         self.levels = Levels()
         self.pause = Pause()
+        self.pause.over = getattr(monitor, "rewatch", self.pause.over)
 
     @property
     def service(self) -> str:

@@ -18,6 +18,8 @@ class Pause:
 
     def __init__(self) -> None:
         self.mount: Any = None
+        #: Called when it is over.
+        self.over: Any = lambda: None
         self._lock = threading.Lock()  # guards: gateways are replaced by one at a time
         self._timer: threading.Timer | None = None
         self._undo: list[tuple[Any, Any, Any]] = []
@@ -59,4 +61,5 @@ class Pause:
                 kirsch, before, after = self._undo.pop()
                 if kirsch.gateway is after:
                     answer_by(kirsch, before)
+        self.over()
         return "Requests are recorded."

@@ -245,7 +245,23 @@ def processes(front: Front, asked: Asked, span: Span) -> Markup:
         minutes = tag("input", type="number", name="minutes", value="5", min="1", max="60")
         for_ = tag("label", "for ", minutes, " minutes")
         pause = action(front, asked, "/runtime/pause", "Pause recording", for_, data_into="said")
-    return section("Processes", shown, tag("div", collect, pause, class_="row"), name="processes")
+    acts = tag("div", collect, pause, class_="row")
+    return section("Processes", shown, acts, _choice(front, asked), name="processes")
+
+
+def _choice(front: Front, asked: Asked) -> Markup:
+    """What all processes record."""
+    settings = front.monitor.settings
+    levels = [
+        tag("option", str(one), value=str(one), selected=one == settings["level"] or None)
+        for one in (0, 1, 2)
+    ]
+    texts = [
+        tag("label", words, " ", tag("input", name=name, value=", ".join(settings[name])))
+        for words, name in (("metrics", "metrics.include"), ("without", "metrics.exclude"))
+    ]
+    level = tag("label", "Level ", tag("select", *levels, name="level"))
+    return action(front, asked, "/runtime/choose", "Record", level, *texts, data_into="said")
 
 
 def loggers(front: Front, asked: Asked, span: Span) -> Markup:
@@ -436,5 +452,6 @@ ACTIONS: dict[str, Callable[[Front, Asked], Answer]] = {
     "/live/stack": stack,
     "/runtime/collect": _act("runtime", lambda front, form: actions.collect()),
     "/runtime/pause": _act("runtime", actions.pause),
+    "/runtime/choose": _act("runtime", actions.choose),
     "/logs/level": _act("logs", actions.set_level),
 }

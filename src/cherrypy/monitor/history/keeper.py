@@ -23,7 +23,7 @@ class Keeper:
         monitor.history = self.history
         # What has been counted before is not of this second.
         monitor.site.take(monitor.taker.take())
-        self.history.add(monitor.site.merged())
+        self.history.add(monitor.site.merged(seen=True))
         self._mark_start()
         monitor.beats.append(self.beat)
         monitor.settings.changed.append(self.changed)

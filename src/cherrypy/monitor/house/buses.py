@@ -14,7 +14,7 @@ from ...process.plugins.monitor import BackgroundTask, PerpetualTimer
 from ...process.wspbus import Bus
 from ..metrics import Labels
 from ..table import bus as b
-from .house import House
+from .house import House, Option
 from .process import Process
 
 Values = dict[Labels, float]
@@ -102,7 +102,7 @@ def states(house: House, bus: Any, startup: Startup) -> None:
 
 
 def listeners(house: House, bus: Any) -> None:
-    """Listeners that fail, and at level 2 the time of all."""
+    """Listeners that fail, and at level 2 what they take."""
 
     def note(self: Any, failures: Any, channel: str, listener: Any) -> None:
         if self is bus:
@@ -110,8 +110,11 @@ def listeners(house: House, bus: Any) -> None:
         plain(self, failures, channel, listener)
 
     plain = house.patches.replace(Bus, "_note_failure", note)
-    if not b.BUS_PUBLISH_DURATION.on:
-        return
+    house.option((b.BUS_PUBLISH_DURATION,), lambda on: publications(on, bus))
+
+
+def publications(on: Option, bus: Any) -> None:
+    """The time of all listeners of a channel."""
 
     def publish(self: Any, channel: str, *args: Any, **kwargs: Any) -> Any:
         began = time.monotonic()
@@ -121,7 +124,7 @@ def listeners(house: House, bus: Any) -> None:
             if self is bus and self.listeners.get(channel):
                 b.BUS_PUBLISH_DURATION.observe(time.monotonic() - began, (channel,))
 
-    call = house.patches.replace(Bus, "publish", publish)
+    call = on.patches.replace(Bus, "publish", publish)
 
 
 def plugins(bus: Any) -> Values:

@@ -29,6 +29,56 @@ ROOMS = (
 Source = Callable[[], dict[Labels, float]]
 
 
+class Option:
+    """What is put on as long as one of some metrics is recorded.
+
+    metrics
+        Those.
+    put
+        Called with this to put it on: by its `patches`, `recorder`, `wrap` and `ending`.
+    """
+
+    def __init__(
+        self, house: House, metrics: tuple[Metric, ...], put: Callable[[Option], object]
+    ) -> None:
+        self.house = house
+        self.recorder = house.recorder
+        self.metrics = metrics
+        self.put = put
+        self.patches = Patches()
+        self.gateways: list[Callable[[Any], Any]] = []
+        self._ends: list[Callable[[], object]] = []
+        self.on = False
+
+    def follow(self) -> None:
+        """Be on or off, as the metrics are."""
+        wanted = any(metric.on for metric in self.metrics)
+        if wanted and not self.on:
+            self.on = True
+            self.put(self)
+        elif self.on and not wanted and self.patches.uppermost():
+            # Else somebody has put something around it: it stays, and finds nothing to count.
+            self.end()
+
+    def wrap(self, wrapper: Callable[[Any], Any]) -> None:
+        """Have something go round the servers' gateways."""
+        self.gateways.append(wrapper)
+        self.house.monitor.gateways.append(wrapper)
+
+    def ending(self, call: Callable[[], object]) -> None:
+        """Call something when it is taken off."""
+        self._ends.append(call)
+
+    def end(self) -> None:
+        """Take it off."""
+        self.on = False
+        self.patches.end()
+        while self._ends:
+            self._ends.pop()()
+        while self.gateways:
+            self.house.monitor.gateways.remove(self.gateways.pop())
+
+
 class House:
     """What has been put on, until `end`.
 
@@ -44,6 +94,7 @@ class House:
         self.patches = Patches()
         self._sources: list[tuple[Metric, Source]] = []
         self._ends: list[Callable[[], object]] = []
+        self._options: list[Option] = []
         self._forks: list[Callable[[], object]] = []
         for room in ROOMS:
             try:
@@ -55,6 +106,23 @@ class House:
         """Have a metric's values given by `source` until the end."""
         metric.sample(source)
         self._sources.append((metric, source))
+
+    def option(self, metrics: tuple[Metric, ...], put: Callable[[Option], object]) -> None:
+        """Have something put on while one of some metrics is recorded, and taken off else."""
+        option = Option(self, metrics, put)
+        self._options.append(option)
+        option.follow()
+
+    def chosen(self) -> None:
+        """Other metrics are recorded from now on."""
+        gateways = list(self.monitor.gateways)
+        for option in self._options:
+            try:
+                option.follow()
+            except Exception as error:
+                self.monitor.broken("house", error)
+        if gateways != self.monitor.gateways:
+            self.monitor.rewatch()
 
     def ending(self, call: Callable[[], object]) -> None:
         """Call something at the end."""
@@ -101,6 +169,8 @@ class House:
 
     def end(self) -> None:
         """Take everything off."""
+        for option in reversed(self._options):
+            self._ends.append(option.end)
         for call in reversed(self._ends):
             try:
                 call()

@@ -23,7 +23,7 @@ from ..table import requests as r
 from ..table import times as t
 from ..table.toolbox import GZIP_BYTES
 from ..traces import DB, ENCODE, EXTERNAL, FRONTEND, READ, WRITE, clock
-from .house import House
+from .house import House, Option
 
 #: Fields in which a proxy says when it has got the request.
 FIELDS = ("HTTP_X_REQUEST_START", "HTTP_X_QUEUE_START", "HTTP_X_REQUESTTIME")
@@ -77,17 +77,13 @@ def begin(house: House) -> None:
     """Time them."""
     bodies(house)
     encodings(house)
-    gateways = house.monitor.gateways
     peers = frozenset(house.monitor.settings["frontend.peers"])
-    if peers and t.TIME_FRONTEND.on:
-        gateways.append(lambda gateway: behind(gateway, peers))
-    if t.REQUEST_CPU_TIME.on or t.REQUEST_OFFCPU_TIME.on:
-        processor(house)
-    house.ending(gateways.clear)
-    if t.REQUEST_STAGE_DURATION.on:
-        house.patches.put(Request, "stage", Staged())
-    if t.TOOL_DURATION.on:
-        tools(house)
+    if peers:
+        house.option((t.TIME_FRONTEND,), lambda on: on.wrap(lambda inner: behind(inner, peers)))
+    house.option((t.REQUEST_CPU_TIME, t.REQUEST_OFFCPU_TIME), processor)
+    house.ending(house.monitor.gateways.clear)
+    house.option((t.REQUEST_STAGE_DURATION,), lambda on: on.patches.put(Request, "stage", Staged()))
+    house.option((t.TOOL_DURATION,), tools)
 
 
 # -- bodies and encodings -----------------------------------------------------------------------------
@@ -202,10 +198,10 @@ def behind(gateway: Any, peers: frozenset[str]) -> Any:
 # -- level 2 ------------------------------------------------------------------------------------------
 
 
-def processor(house: House) -> None:
+def processor(on: Option) -> None:
     """The processor time of each request, and the time in which it neither worked nor waited for
     something that is known."""
-    recorder = house.recorder
+    recorder = on.recorder
     clock, ident = time.thread_time, threading.get_ident
 
     def timed(gateway: Any) -> Any:
@@ -239,8 +235,8 @@ def processor(house: House) -> None:
 
     plain = recorder.more
     recorder.more = more
-    house.ending(lambda: recorder.__dict__.pop("more", None))
-    house.monitor.gateways.append(timed)
+    on.ending(lambda: recorder.__dict__.pop("more", None))
+    on.wrap(timed)
 
 
 class Staged:
@@ -264,7 +260,7 @@ class _Point(threading.local):
     name = "before_handler"
 
 
-def tools(house: House) -> None:
+def tools(on: Option) -> None:
     """The time of each tool, by the point where it hooks in."""
     point = _Point()
     names = Names()
@@ -291,8 +287,8 @@ def tools(house: House) -> None:
             took = time.monotonic() - began
             t.TOOL_DURATION.observe(took, (names.of(hook.callback), point.name))
 
-    run_hooks = house.patches.replace(Request, "_run_hooks", run)
-    call = house.patches.replace(Hook, "__call__", timed)
+    run_hooks = on.patches.replace(Request, "_run_hooks", run)
+    call = on.patches.replace(Hook, "__call__", timed)
 
 
 class Names:

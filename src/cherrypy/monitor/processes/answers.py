@@ -1,4 +1,4 @@
-"""Answers: what a process tells the collector that asks: the stack of a thread, a profile of all.
+"""Answers: what a process does for the collector: it tells a stack, looks at all threads, changes settings.
 
 Law: what is asked for takes a bounded time and has a bounded size, whoever asks.
 """
@@ -34,6 +34,7 @@ class Answers:
         self._known: dict[str, Callable[[Answer, Reply], object]] = {
             "stack": self.stack,
             "profile": self.profile,
+            "set": self.set,
         }
 
     def answer(self, question: Answer, reply: Reply) -> None:
@@ -64,6 +65,16 @@ class Answers:
         begun = self.profiles.begin(seconds, rate, bool(question["idle"]), done)
         if begun is None:
             reply({"refused": "Another profile of it is running."})
+
+    def set(self, question: Answer, reply: Reply) -> None:
+        """Use other settings from now on."""
+        try:
+            self.monitor.order(dict(question["settings"]))
+        except ValueError as error:
+            self.monitor.bus.log(f"Monitor: what the site was told cannot be done: {error}", 30)
+            reply({"refused": str(error)[:500]})
+        else:
+            reply({})
 
     def end(self) -> None:
         """End what runs."""

@@ -35,6 +35,7 @@ class Peer:
         self.frames = Frames()
         self.worker = ""  # known with its first snapshot
         self.questions = Questions()
+        self.behind = False  # it has not been told all that the site was told
 
 
 class Collector:
@@ -52,6 +53,7 @@ class Collector:
         self.listener = listener
         self.lock = lock
         self.peers: set[Peer] = set()
+        self._orders: dict[str, Any] = {}  # settings that others are to have
         self._lock = threading.Lock()  # guards: nobody is asked who has been dropped
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
@@ -114,6 +116,23 @@ class Collector:
                 peer.questions.put(peer.sock, question, words)
         return question
 
+    def order(self, settings: dict[str, Any]) -> None:
+        """Have all others use other settings: those that are here, and those that come."""
+        with self._lock:
+            self._orders.update(settings)
+            for peer in self.peers if settings else ():
+                if peer.worker and not peer.behind:
+                    asked = Question(peer.worker)
+                    peer.behind = not peer.questions.put(peer.sock, asked, ordered(settings))
+
+    def _welcome(self, peer: Peer, worker: str) -> None:
+        """A process has said its name: it is told what the site was told."""
+        with self._lock:
+            peer.worker = worker
+            if self._orders:
+                words = ordered(self._orders)
+                peer.behind = not peer.questions.put(peer.sock, Question(worker), words)
+
     # -- taking: a thread of its own ---------------------------------------------------------------
 
     def _run(self) -> None:
@@ -161,7 +180,8 @@ class Collector:
                     peer.questions.answered(number, packed)
                     continue
                 snapshot = unpack(packed)
-                peer.worker = snapshot.worker
+                if peer.worker != snapshot.worker or peer.behind:
+                    self._welcome(peer, snapshot.worker)
                 self.monitor.site.take(snapshot)
         except ValueError as error:
             self.monitor.broken("collector: a peer was dropped, which", error)
@@ -184,3 +204,8 @@ class Collector:
         mark: Any = getattr(getattr(self.monitor, "history", None), "mark", None)
         if died and mark is not None:
             mark("restart", words)
+
+
+def ordered(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings as a question to a process."""
+    return {"ask": "set", "settings": settings}

@@ -6,6 +6,7 @@ import random
 import time
 from typing import TYPE_CHECKING
 
+from ..settings import SITE
 from .collector import Collector
 from .role import join
 from .sender import Sender
@@ -29,11 +30,22 @@ class Processes:
         self.path = path
         self.role = join(monitor, path)
         self._again = 0.0
+        self._lead()
 
     @property
     def collects(self) -> bool:
         """Whether this process is the one that shows all the others."""
         return isinstance(self.role, Collector)
+
+    def _lead(self) -> None:
+        """Have others do what the site was told, if this process collects."""
+        if isinstance(self.role, Collector):
+            self.role.order(self.monitor.settings.entries(SITE))
+
+    def changed(self, name: str) -> None:
+        """A setting of those that say what is recorded has changed."""
+        if isinstance(self.role, Collector):
+            self.role.order({name: self.monitor.settings[name]})
 
     def beat(self) -> None:
         """Send, or find a new role when the old one is over (the monitor's own thread)."""
@@ -46,6 +58,7 @@ class Processes:
             self.role = join(self.monitor, self.path)
             if isinstance(self.role, Collector):
                 self.monitor.bus.log("Monitor: this process collects from now on.")
+                self._lead()
                 self.monitor.collect()
             elif self.role is not None:
                 self.role.beat()

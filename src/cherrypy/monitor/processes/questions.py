@@ -76,11 +76,11 @@ class Questions:
         self._numbers = itertools.count(1)
         self._open: dict[int, Question] = {}
 
-    def put(self, sock: socket.socket, question: Question, words: dict[str, Any]) -> None:
-        """Ask; what cannot be asked has failed."""
+    def put(self, sock: socket.socket, question: Question, words: dict[str, Any]) -> bool:
+        """Ask, and say whether that could be done; what cannot be asked has failed."""
         if len(self._open) >= MOST_OWED:
             question.fail("still owes the answers to earlier questions: it was stopped.")
-            return
+            return False
         number = next(self._numbers) & 0xFFFFFFFF
         try:
             data = question_frame(number, words)
@@ -91,6 +91,8 @@ class Questions:
         except (OSError, ValueError) as error:
             self._open.pop(number, None)
             question.fail(f"could not be asked: {error}")
+            return False
+        return True
 
     def answered(self, number: int, packed: bytes) -> None:
         """An answer has come; one that nobody waits for is thrown away unread."""
