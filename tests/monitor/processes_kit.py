@@ -76,14 +76,23 @@ class Processes:
         self.running.append(process)
         return process
 
-    def site(self) -> tuple[subprocess.Popen[str], int]:
+    def site(self, **environment: str) -> tuple[subprocess.Popen[str], int]:
         """Start a process of the site; itself and its port."""
         port = free_port()
         listen = f"127.0.0.1:{self.dashboard}"
-        process = self.start(str(PROGRAM), str(port), self.socket, listen)
+        process = self.start(str(PROGRAM), str(port), self.socket, listen, **environment)
         until(lambda: ask(port, "/nowhere") or process.poll() is not None)
         assert process.poll() is None, self.said()
         return process, port
+
+    def serve(self, **environment: str) -> subprocess.Popen[str]:
+        """Start a process that does nothing but collect, and wait until it does."""
+        listen = f"127.0.0.1:{self.dashboard}"
+        more = {"CHERRYPY_MONITOR_SOCKET": self.socket, "CHERRYPY_MONITOR_DASHBOARD_LISTEN": listen}
+        process = self.start("-m", "cherrypy", "monitor", "serve", **more, **environment)
+        until(lambda: self.metrics() or process.poll() is not None)
+        assert process.poll() is None, self.said()
+        return process
 
     def metrics(self) -> str:
         """What /metrics answers."""

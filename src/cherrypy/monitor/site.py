@@ -12,12 +12,16 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
+from math import inf
 from typing import Any
 
+from . import shards
 from .books.estate import Estate, left_by
+from .histograms import Spread
 from .lives import add, follow
-from .metrics import GAUGE, Labels, Metric
+from .metrics import GAUGE, OVERFLOW, Labels, Metric
 from .snapshots import Numbers, Snapshot, Spreads
 
 #: Seconds without a snapshot after which a process counts as ended.
@@ -25,6 +29,13 @@ SILENCE = 5.0
 
 #: Ended processes that are kept apart, in case one was only silent.
 MOST_GONE = 100
+
+#: Those that collected before may have known so many more, which are waited for so long.
+MOST_AWAITED, AWAITED = 1100, 60.0
+
+#: Series of one metric that the sum of those that have been gone for long may have, in terms of
+#: those that one process may have: programs change, and with them what they count.
+GENERATIONS = 4
 
 #: Of so many of them what their books held is kept apart as well.
 MOST_TOLD = 10
@@ -43,6 +54,11 @@ class Site:
         self._counts: Numbers = {}  # of those that have been gone for long
         self._spreads: Spreads = {}
         self._before = Snapshot()  # and what they had counted before they were heard of
+        self._series: Counter[Metric] = Counter()  # how many series those are
+        self._awaited = 0.0  # until then those that are restored may come back
+        self._base = Snapshot()  # the same as `state` tells it, until it changes
+        #: Since when is counted what has been taken over from who collected before.
+        self.since = inf
         self._seen: dict[str, float] = {}
         self._estate = Estate()  # what the books of those held
         #: Snapshots that never came, by worker.
@@ -153,14 +169,96 @@ class Site:
         snapshot.details = left_by(snapshot.details)
         self._gone[snapshot.worker, snapshot.born] = snapshot
         told = [one for one in self._gone.values() if one.details]
+        if time.monotonic() < self._awaited:
+            told = []  # some of these will come back
         for one in told[:-MOST_TOLD]:
             self._estate.add(one.worker, one.details)
             one.details = {}
-        while len(self._gone) > MOST_GONE:
+            one.packed = b""
+            self._base = Snapshot()
+        snapshot.packed = b""
+        self._forget()
+
+    def _forget(self) -> None:
+        """Add those that have been gone for longest to the sum of all."""
+        most = MOST_AWAITED if time.monotonic() < self._awaited else MOST_GONE
+        while len(self._gone) > most:
             oldest = self._gone.pop(next(iter(self._gone)))
-            _add(self._counts, self._spreads, oldest, ENDED)
+            if oldest.details:
+                self._estate.add(oldest.worker, oldest.details)
+            mine, before = Snapshot(), Snapshot()
+            _add(mine.counts, mine.spreads, oldest, ENDED)
             if oldest.before is not None:
-                _add(self._before.counts, self._before.spreads, oldest.before, ENDED)
+                _add(before.counts, before.spreads, oldest.before, ENDED)
+            self._sum_up(mine, before)
+
+    def _sum_up(self, mine: Snapshot, before: Snapshot) -> None:
+        """Add what was counted, of which some was not seen here."""
+        names: dict[tuple[Metric, Labels], tuple[Metric, Labels]] = {}
+        for known, fresh in ((self._counts, mine.counts), (self._spreads, mine.spreads)):
+            for key in fresh:
+                metric, labels = key
+                if key not in known:
+                    if self._series[metric] >= GENERATIONS * metric.most:
+                        names[key] = (metric, (OVERFLOW,) * len(labels))
+                    else:
+                        self._series[metric] += 1
+        for numbers, spreads, one in (
+            (self._counts, self._spreads, mine),
+            (self._before.counts, self._before.spreads, before),
+        ):
+            renamed = Snapshot()
+            for key, value in one.counts.items():
+                name = names.get(key, key)
+                renamed.counts[name] = renamed.counts.get(name, 0) + value
+            for key, spread in one.spreads.items():
+                renamed.spreads.setdefault(names.get(key, key), Spread(spread.scale)).add(spread)
+            _add(numbers, spreads, renamed)
+        self._base = Snapshot()
+
+    # -- for who collects next ---------------------------------------------------------------------
+
+    def state(self) -> tuple[float, list[Snapshot]]:
+        """Return since when is counted, and all that has been: a sum without a name, and processes."""
+        with self._lock:
+            if not self._base.at:
+                self._base = Snapshot("", 0.0, time.time())
+                self._base.counts = dict(self._counts)
+                self._base.spreads = {key: one.copy() for key, one in self._spreads.items()}
+                self._base.details = {name: self._estate.book(name) for name in ("errors", "slow")}
+            whole = [self._base, *self._gone.values()]
+            for snapshot in self._latest.values():
+                if snapshot.kept is None:
+                    whole.append(snapshot)
+                    continue
+                copy = Snapshot(snapshot.worker, snapshot.born, snapshot.at, snapshot.number)
+                copy.selection, copy.details = snapshot.selection, snapshot.details
+                add(copy, snapshot)
+                add(copy, snapshot.kept)
+                whole.append(copy)
+        return min(self.since, shards.born), whole
+
+    def restore(self, snapshots: list[Snapshot], since: float) -> None:
+        """Add what `state` has told another process, or an earlier life of this one.
+
+        Those that still live will come back, and go on. None of it has been seen here.
+        """
+        with self._lock:
+            self.since = min(self.since, since)
+            self._awaited = time.monotonic() + AWAITED
+            for snapshot in snapshots:
+                key = (snapshot.worker, snapshot.born)
+                latest = self._latest.get(snapshot.worker)
+                if not snapshot.worker:
+                    self._sum_up(snapshot, snapshot)
+                    self._estate.take(left_by(snapshot.details))
+                elif key not in self._gone and (latest is None or latest.born != snapshot.born):
+                    snapshot.gauges = {}
+                    snapshot.details = left_by(snapshot.details)
+                    snapshot.before = Snapshot()
+                    add(snapshot.before, snapshot)
+                    self._gone[key] = snapshot
+            self._forget()
 
 
 def _take_off(whole: Snapshot, less: Snapshot) -> None:

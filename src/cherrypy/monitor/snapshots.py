@@ -43,6 +43,8 @@ class Snapshot:
         Which choice of metrics these are: another one may have some that were counted before.
     before, kept
         What of it had been counted unseen, and what it leaves out: see `lives`.
+    packed
+        What `pack` has returned, or b"".
     """
 
     __slots__ = (
@@ -54,6 +56,7 @@ class Snapshot:
         "gauges",
         "kept",
         "number",
+        "packed",
         "selection",
         "spreads",
         "worker",
@@ -71,6 +74,7 @@ class Snapshot:
         self.selection = 0
         self.before: Snapshot | None = None
         self.kept: Snapshot | None = None
+        self.packed = b""
 
     def pack(self) -> bytes:
         """Return bytes that `unpack` reads."""

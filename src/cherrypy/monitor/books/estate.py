@@ -32,6 +32,7 @@ def left_by(details: dict[str, Any]) -> dict[str, list[Entry]]:
 
 def _error(entry: Entry) -> Entry:
     made: Entry = {name: str(entry.get(name, ""))[-most:] for name, most in _TEXTS.items()}
+    made["worker"] = str(entry.get("worker", ""))[:100]
     made["count"] = int(entry["count"])
     made["first"], made["last"] = float(entry["first"]), float(entry["last"])
     return made
@@ -60,6 +61,12 @@ class Estate:
             slowest = sorted(self._slow, key=lambda one: -one["duration"])
             self._slow = slowest[:half]
             self._slow += sorted(slowest[half:], key=lambda one: -one["at"])[:half]
+
+    def take(self, left: dict[str, list[Entry]]) -> None:
+        """Take over another estate: what its `book` gave, whose entries say whose they were."""
+        for name in ("errors", "slow"):
+            for entry in left.get(name, ()):
+                self.add(str(entry.get("worker", "")), {name: [entry]})
 
     def _add_error(self, entry: Entry) -> None:
         key = (entry["type"], entry["route"], entry["code"])

@@ -46,7 +46,7 @@ def request(monitor: Monitor, now: float | None = None) -> dict[str, Any]:
     from kirsch import __version__
 
     times = {
-        "startTimeUnixNano": int(shards.born * 1e9),
+        "startTimeUnixNano": int(min(shards.born, monitor.site.since) * 1e9),
         "timeUnixNano": int((time.time() if now is None else now) * 1e9),
     }
     metrics = [_metric(family, times) for family in families(monitor)]

@@ -180,6 +180,7 @@ class Collector:
                     peer.questions.answered(number, packed)
                     continue
                 snapshot = unpack(packed)
+                snapshot.packed = packed
                 if peer.worker != snapshot.worker or peer.behind:
                     self._welcome(peer, snapshot.worker)
                 self.monitor.site.take(snapshot)

@@ -10,6 +10,7 @@ from ..settings import SITE
 from .collector import Collector
 from .role import join
 from .sender import Sender
+from .totals import Totals
 
 if TYPE_CHECKING:
     from ..plugin import Monitor
@@ -30,6 +31,8 @@ class Processes:
         self.path = path
         self.role = join(monitor, path)
         self._again = 0.0
+        #: What is kept for who collects next, where there is a file of the history.
+        self.totals: Totals | None = None
         self._lead()
 
     @property
@@ -38,8 +41,12 @@ class Processes:
         return isinstance(self.role, Collector)
 
     def _lead(self) -> None:
-        """Have others do what the site was told, if this process collects."""
+        """If this process collects: go on where the last one ended, and tell others what the site was told."""
         if isinstance(self.role, Collector):
+            store = self.monitor.settings["store.path"]
+            self.totals = Totals(self.monitor, store) if store else None
+            if self.totals is not None:
+                self.totals.load()
             self.role.order(self.monitor.settings.entries(SITE))
 
     def changed(self, name: str) -> None:
@@ -54,6 +61,8 @@ class Processes:
             role.abandon()
             self.role = None
             self._again = time.monotonic() + random.uniform(0.0, PAUSE)
+        if self.totals is not None:
+            self.totals.beat()
         if self.role is None and time.monotonic() >= self._again:
             self.role = join(self.monitor, self.path)
             if isinstance(self.role, Collector):
@@ -65,6 +74,8 @@ class Processes:
 
     def end(self) -> None:
         """Leave."""
+        if self.totals is not None:
+            self.totals.write()
         if self.role is not None:
             self.role.end()
 
@@ -72,5 +83,5 @@ class Processes:
         """In a forked child: forget the role of the parent."""
         if self.role is not None:
             self.role.abandon()
-        self.role = None
+        self.role = self.totals = None
         self._again = 0.0
