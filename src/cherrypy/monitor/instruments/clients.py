@@ -37,7 +37,7 @@ def requests(module: Any) -> Callable[[], object]:
         def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
             if inside():
                 return plain(self, request, *args, **kwargs)
-            scheme, host = _where(request.url)
+            scheme, host = where(request.url)
             call = Call("requests", request.method, scheme, host)
             return _called(call, lambda: plain(self, request, *args, **kwargs), "status_code")
 
@@ -100,7 +100,7 @@ def aiohttp(module: Any) -> Callable[[], object]:
             if covered.get():
                 return await plain(self, method, url, *args, **kwargs)
             build = getattr(self, "_build_url", None)
-            scheme, host = _where(str(build(url) if build is not None else url))
+            scheme, host = where(str(build(url) if build is not None else url))
             call = Call("aiohttp", method, scheme, host)
             return await _awaited(call, plain(self, method, url, *args, **kwargs), "status")
 
@@ -111,8 +111,8 @@ def aiohttp(module: Any) -> Callable[[], object]:
     return patches.end
 
 
-def _where(url: Any) -> tuple[str, str]:
-    """The scheme and the host of a URL."""
+def where(url: Any) -> tuple[str, str]:
+    """The scheme and the host of a URL; '' for what it lacks."""
     try:
         parts = urlsplit(url)
         return parts.scheme, parts.hostname or ""

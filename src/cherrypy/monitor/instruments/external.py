@@ -76,16 +76,24 @@ class Call:
 
     def __init__(self, library: str, method: Any, scheme: Any, host: Any) -> None:
         self.library = library
-        word = method.decode("latin-1") if isinstance(method, bytes) else str(method)
-        self.method = word.upper() if word.upper() in METHODS else OTHER
-        self.scheme = "https" if str(scheme) in ("https", "wss") else "http"
-        self.host = admit_host(_plain(host))
+        self.ask(method)
+        self.address(scheme, host)
         self.shard: Shard | None = None
         self.wait: Wait | None = None  # of one that a coroutine waits for
         self.before = 0
         self.began = clock()
         with _lock:
             _under_way.add(self)
+
+    def ask(self, method: Any) -> None:
+        """Be a request of this method."""
+        word = method.decode("latin-1") if isinstance(method, bytes) else str(method)
+        self.method = word.upper() if word.upper() in METHODS else OTHER
+
+    def address(self, scheme: Any, host: Any) -> None:
+        """Be a request to this host."""
+        self.scheme = "https" if str(scheme) in ("https", "wss") else "http"
+        self.host = admit_host(_plain(host))
 
     @property
     def label(self) -> str:
@@ -106,22 +114,30 @@ class Call:
             self.shard.trace.leave(self.before, self.label if step else "", self.began)
             self.shard = None
 
-    def answered(self, status: Any) -> None:
-        """The head of the response is there."""
+    def answered(self, status: Any, took: float | None = None) -> None:
+        """The head of the response is there.
+
+        took
+            Seconds that it took, where that was earlier.
+        """
         self.leave(step=True)
         try:
             code = int(status)
             said = str(code)
-            self._count(said, said if code >= 400 else "")
+            self._count(said, said if code >= 400 else "", took)
             RESPONSES.add(1, (self.scheme, f"{code // 100}xx"))
         except Exception as error:
             guard_of(self.library).failed(error)
 
-    def failed(self, error: BaseException) -> None:
-        """There will be no response."""
+    def failed(self, error: BaseException, kind: str = "") -> None:
+        """There will be no response.
+
+        kind
+            A name for the error, where its class has none that tells much.
+        """
         self.leave(step=True)
         try:
-            kind = type(error).__name__
+            kind = kind or type(error).__name__
             self._count("", kind)
             ERRORS.add(1, (self.scheme, self.host, kind))
         except Exception as more:
@@ -133,10 +149,12 @@ class Call:
         with _lock:
             _under_way.discard(self)
 
-    def _count(self, status: str, kind: str) -> None:
+    def _count(self, status: str, kind: str, took: float | None = None) -> None:
         with _lock:
             _under_way.discard(self)
-        DURATION.observe(clock() - self.began, (self.method, self.host, status, kind))
+        if took is None:
+            took = clock() - self.began
+        DURATION.observe(took, (self.method, self.host, status, kind))
         CALLS.add(1, (self.scheme, self.host))
 
 

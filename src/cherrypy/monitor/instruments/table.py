@@ -83,6 +83,7 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     Instrument(("requests",), "requests.adapters", "clients:requests", _HTTP),
     Instrument(("httpx",), "httpx", "clients:httpx", _HTTP),
     Instrument(("aiohttp",), "aiohttp.client", "clients:aiohttp", _HTTP),
+    Instrument(("pycurl",), "pycurl", "pycurl", _HTTP),
     Instrument(("jinja2",), "jinja2", "templates:jinja2", "rendering"),
     Instrument(("mako",), "mako.template", "templates:mako", "rendering"),
     Instrument(("genshi",), "genshi.core", "templates:genshi", "rendering"),
