@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from importlib import import_module
+from operator import attrgetter
 from types import ModuleType
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ class Instrument(NamedTuple):
     module
         The module of the library upon whose import it is put on.
     place
-        The module here, and its function: `instrument(module) -> undo`.
+        The module here, and its function or a method of an object: `instrument(module) -> undo`.
     gives
         What it counts, in a few words.
     """
@@ -39,8 +40,9 @@ class Instrument(NamedTuple):
     def function(self) -> Callable[[ModuleType], Callable[[], object]]:
         """Its function."""
         module, _, name = self.place.partition(":")
-        found: Callable[[ModuleType], Callable[[], object]] = getattr(
-            import_module(f"{__package__}.{module}"), name or "instrument"
+        find = attrgetter(name or "instrument")
+        found: Callable[[ModuleType], Callable[[], object]] = find(
+            import_module(f"{__package__}.{module}")
         )
         return found
 
@@ -60,9 +62,16 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     Instrument(("sqlalchemy",), "sqlalchemy.orm", "sqlalchemy:models", "sessions and queries"),
     Instrument(("peewee",), "peewee", "peewee", "queries of models"),
     Instrument(("django",), "django.db.models", "django", "querysets and saved objects"),
-    Instrument(("redis",), "redis.client", "redis", _KEYS),
-    Instrument(("redis",), "redis.asyncio.client", "redis:instrument_async", _KEYS),
-    Instrument(("redis",), "redis.cluster", "redis:instrument_cluster", _KEYS),
+    Instrument(("redis",), "redis.client", "redis:REDIS.instrument", _KEYS),
+    Instrument(("redis",), "redis.asyncio.client", "redis:REDIS.instrument_async", _KEYS),
+    Instrument(("redis",), "redis.cluster", "redis:REDIS.instrument_cluster", _KEYS),
+    Instrument(("redis",), "redis.asyncio.cluster", "redis:REDIS.instrument_async_cluster", _KEYS),
+    Instrument(("valkey",), "valkey.client", "redis:VALKEY.instrument", _KEYS),
+    Instrument(("valkey",), "valkey.asyncio.client", "redis:VALKEY.instrument_async", _KEYS),
+    Instrument(("valkey",), "valkey.cluster", "redis:VALKEY.instrument_cluster", _KEYS),
+    Instrument(
+        ("valkey",), "valkey.asyncio.cluster", "redis:VALKEY.instrument_async_cluster", _KEYS
+    ),
     Instrument(("pymemcache",), "pymemcache.client.base", "memcached", _KEYS),
     Instrument(("pylibmc",), "pylibmc", "memcached:pylibmc", _KEYS),
     Instrument(("elasticsearch",), "elastic_transport", "search:elastic", _SEARCH),
