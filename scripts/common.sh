@@ -44,11 +44,15 @@ make_venv() {
     printf '%s\n' "$stamp" >"$venv/.stamp"
 }
 
-# need_packages COMMAND:PACKAGE...: installs the Debian packages whose commands are missing.
+# need_packages COMMAND:PACKAGE...: installs the Debian packages whose commands are missing, or whose paths are.
 need_packages() {
-    local pair missing=()
+    local pair wanted missing=()
     for pair in "$@"; do
-        command -v "${pair%%:*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${pair%%:*}" ] || missing+=("${pair##*:}")
+        wanted=${pair%%:*}
+        case $wanted in
+            /*) [ -e "$wanted" ] || missing+=("${pair##*:}") ;;
+            *) command -v "$wanted" >/dev/null 2>&1 || [ -x "/usr/sbin/$wanted" ] || missing+=("${pair##*:}") ;;
+        esac
     done
     [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 }

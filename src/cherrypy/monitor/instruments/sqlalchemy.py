@@ -28,7 +28,11 @@ DRIVERS = {
     "psycopg": "psycopg",
     "psycopg_async": "psycopg",
     "psycopg2": "psycopg2",
+    "pymysql": "pymysql",
+    "mysqldb": "MySQLdb",
 }
+#: Those whose instrument counts connections that were opened before it was on, too.
+_ALL = frozenset(("psycopg", "pymysql", "MySQLdb"))
 _SYSTEMS = {"mssql": "microsoft.sql_server", "oracle": "oracle.db"}
 
 
@@ -121,9 +125,7 @@ def _executing(method: str) -> Callable[[Any], Any]:
 def _counts_itself(driver: str, cursor: Any) -> bool:
     """Whether the driver's instrument is on, and was when the connection was opened."""
     library = DRIVERS.get(driver)
-    return library in SEEN and (
-        library == "psycopg" or hasattr(type(cursor), "counts_for_the_monitor")
-    )
+    return library in SEEN and (library in _ALL or hasattr(type(cursor), "counts_for_the_monitor"))
 
 
 def _host(cursor: Any) -> str:

@@ -58,6 +58,8 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     Instrument(("psycopg",), "psycopg", "psycopg", _SQL),
     Instrument(("psycopg_pool", "psycopg"), "psycopg_pool", "pools:psycopg_pool", "waits, sizes"),
     Instrument(("psycopg2",), "psycopg2", "psycopg2", _SQL),
+    Instrument(("pymysql",), "pymysql.connections", "mysql:pymysql", _SQL),
+    Instrument(("MySQLdb",), "MySQLdb.connections", "mysql:mysqldb", _SQL),
     Instrument(("sqlalchemy",), "sqlalchemy", "sqlalchemy", "pools; statements of other drivers"),
     Instrument(("sqlalchemy",), "sqlalchemy.orm", "sqlalchemy:models", "sessions and queries"),
     Instrument(("peewee",), "peewee", "peewee", "queries of models"),
