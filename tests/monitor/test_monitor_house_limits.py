@@ -127,6 +127,8 @@ def test_a_hundred_thousand_requests_that_have_nothing_in_common(site: Monitored
     # These count what the machine does, not what is asked for.
     others = ("cpython.", "process.", "cherrypy.gc.", "cherrypy.monitor_task.")
     grown = {name for name in grown if not name.startswith(others)}
+    # A machine that has much else to do answers some of them too late to satisfy.
+    grown -= {"cherrypy.apdex.requests", "cherrypy.request.slow"}
     assert grown <= {"cherrypy.monitor.series", "cherrypy.server.thread.requests"}, grown
     assert len(site.take().pack()) < packed * 1.5
     site.becomes("cherrypy.requests", {("",): float(REQUESTS)})
