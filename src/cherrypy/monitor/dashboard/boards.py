@@ -11,11 +11,12 @@ from .charts import (
     apdex,
     codes,
     error_share,
+    latency,
     layers,
     line,
     lines,
-    quantiles,
     split,
+    stacked,
 )
 from .subjects import DATA, LOGS, RUNTIME, SERVER, SESSIONS, STREAMS
 
@@ -47,21 +48,20 @@ OVERVIEW = (
         overlay=True,
         help="With the same time of yesterday and of a week ago.",
     ),
-    Chart(
+    latency(
         "latency",
         "Response time",
-        "s",
-        quantiles(DURATION),
-        kind="band",
+        DURATION,
         overlay=True,
         help="The middle, and what the slowest 5 % and 1 % take at least.",
     ),
-    Chart(
+    stacked(
         "status",
         "Responses by status",
         "req/s",
-        split("cherrypy.responses", "class", tones=CLASSES),
-        kind="stack",
+        "cherrypy.responses",
+        "class",
+        tones=CLASSES,
         help="By the first digit of the status code.",
     ),
     Chart(
@@ -83,38 +83,36 @@ OVERVIEW = (
         help="An average request, layer by layer; the layers exclude each other and add up.",
     ),
     Chart("apdex", "Apdex", "", apdex, top=1.0, overlay=True, help="1 satisfies everybody."),
-    Chart(
+    stacked(
         "logs",
         "Log records",
         "/min",
-        split("cherrypy.log.records", "level", tones=LEVELS, factor=60.0),
-        kind="stack",
+        "cherrypy.log.records",
+        "level",
+        tones=LEVELS,
         overlay=True,
         help="By level.",
     ),
-    Chart(
+    stacked(
         "exceptions",
         "Exceptions",
         "/min",
-        split("cherrypy.exceptions", "exception.type", factor=60.0, tail=True),
-        kind="stack",
+        "cherrypy.exceptions",
+        "exception.type",
+        tail=True,
         help="By type.",
     ),
-    Chart(
+    latency(
         "databases",
         "Database response time",
-        "s",
-        quantiles("db.client.operation.duration"),
-        kind="band",
+        "db.client.operation.duration",
         overlay=True,
         help="Of one call.",
     ),
-    Chart(
+    latency(
         "services",
         "Response time of other services",
-        "s",
-        quantiles("http.client.request.duration"),
-        kind="band",
+        "http.client.request.duration",
         overlay=True,
         help="Of one call.",
     ),
@@ -122,7 +120,7 @@ OVERVIEW = (
 
 TRANSACTION = (
     Chart("throughput", "Throughput", "req/s", line("requests", DURATION), overlay=True),
-    Chart("latency", "Response time", "s", quantiles(DURATION), kind="band", overlay=True),
+    latency("latency", "Response time", DURATION, overlay=True),
     Chart(
         "status",
         "Responses by status",
@@ -161,19 +159,15 @@ ERRORS = (
         kind="stack",
         help="5xx, by code.",
     ),
-    Chart(
-        "types",
-        "Exceptions by type",
-        "/min",
-        split("cherrypy.exceptions", "exception.type", factor=60.0, tail=True),
-        kind="stack",
+    stacked(
+        "types", "Exceptions by type", "/min", "cherrypy.exceptions", "exception.type", tail=True
     ),
-    Chart(
+    stacked(
         "raised",
         "Errors raised on purpose",
         "/min",
-        split("cherrypy.http_errors", "code", factor=60.0),
-        kind="stack",
+        "cherrypy.http_errors",
+        "code",
         help="HTTPError, by code.",
     ),
     Chart(

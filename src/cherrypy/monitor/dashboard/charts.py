@@ -352,3 +352,30 @@ def heat(span: Span, metric: str, where: Where | None = None) -> list[dict[float
     return [
         {float(low): int(count) for low, count in cells.items()} if cells else {} for cells in rows
     ]
+
+
+# -- charts of which there are many ----------------------------------------------------------------
+
+
+def latency(name: str, title: str, metric: str, **more: Any) -> Chart:
+    """How long something took: the middle and the tail. `more` is the chart's."""
+    return Chart(name, title, "s", quantiles(metric), kind="band", **more)
+
+
+def stacked(
+    name: str,
+    title: str,
+    unit: str,
+    metric: str,
+    by: tuple[str, ...] | str,
+    stat: str = "rate",
+    *,
+    overlay: bool = False,
+    help: str = "",
+    wide: bool = False,
+    **more: Any,
+) -> Chart:
+    """A metric by the values of its labels, on top of each other. `more` is that of `split`."""
+    factor = 60.0 if unit == "/min" else 1.0
+    source = split(metric, by, stat, factor=factor, **more)
+    return Chart(name, title, unit, source, "stack", overlay, help, wide=wide)

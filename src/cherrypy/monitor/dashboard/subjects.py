@@ -2,79 +2,70 @@
 
 from __future__ import annotations
 
-from .charts import CLASSES, LEVELS, Chart, hit_ratio, line, lines, quantiles, split, workers
+from .charts import (
+    CLASSES,
+    LEVELS,
+    Chart,
+    hit_ratio,
+    latency,
+    line,
+    lines,
+    split,
+    stacked,
+    workers,
+)
 
 DATA = (
-    Chart(
+    stacked(
         "calls",
         "Database calls",
         "/s",
-        split("db.client.operation.duration", ("db.system.name", "db.operation.name")),
-        kind="stack",
+        "db.client.operation.duration",
+        ("db.system.name", "db.operation.name"),
     ),
-    Chart(
-        "latency",
-        "Database response time",
-        "s",
-        quantiles("db.client.operation.duration"),
-        kind="band",
-        overlay=True,
+    latency("latency", "Database response time", "db.client.operation.duration", overlay=True),
+    stacked(
+        "errors", "Database errors", "/min", "cherrypy.db.errors", ("db.system.name", "error.type")
     ),
-    Chart(
-        "errors",
-        "Database errors",
-        "/min",
-        split("cherrypy.db.errors", ("db.system.name", "error.type"), factor=60.0),
-        kind="stack",
-    ),
-    Chart(
+    stacked(
         "pool",
         "Connections",
         "",
-        split(
-            "db.client.connection.count",
-            ("db.client.connection.pool.name", "db.client.connection.state"),
-            stat="value",
-        ),
-        kind="stack",
+        "db.client.connection.count",
+        ("db.client.connection.pool.name", "db.client.connection.state"),
+        stat="value",
         help="Of pools of connections.",
     ),
-    Chart(
+    stacked(
         "external",
         "Calls of other services",
         "/s",
-        split("http.client.request.duration", "server.address"),
-        kind="stack",
+        "http.client.request.duration",
+        "server.address",
     ),
-    Chart(
+    latency(
         "external-latency",
         "Response time of other services",
-        "s",
-        quantiles("http.client.request.duration"),
-        kind="band",
+        "http.client.request.duration",
         overlay=True,
     ),
-    Chart(
+    stacked(
         "external-status",
         "Answers of other services",
         "/s",
-        split("cherrypy.external.responses", "class", tones=CLASSES),
-        kind="stack",
+        "cherrypy.external.responses",
+        "class",
+        tones=CLASSES,
     ),
-    Chart(
+    stacked(
         "kv",
         "Redis and memcached",
         "/s",
-        split("cherrypy.kv.operation.duration", ("db.system.name", "operation")),
-        kind="stack",
+        "cherrypy.kv.operation.duration",
+        ("db.system.name", "operation"),
     ),
-    Chart(
-        "model",
-        "Model layer",
-        "s",
-        quantiles("cherrypy.model.operation.duration"),
-        kind="band",
-        help="Operations of an ORM.",
+    latency(
+        "model", "Model layer", "cherrypy.model.operation.duration", help="Operations of an ORM."
     ),
     Chart(
         "messages",
@@ -98,25 +89,20 @@ SERVER = (
             line("upgraded", "cherrypy.server.connections.upgraded", "value", tone="c3"),
         ),
     ),
-    Chart(
+    stacked(
         "threads",
         "Threads",
         "",
-        split(
-            "cherrypy.server.threads",
-            "state",
-            "value",
-            tones={"busy": "c1", "idle": "quiet", "stuck": "bad"},
-        ),
-        kind="stack",
+        "cherrypy.server.threads",
+        "state",
+        "value",
+        tones={"busy": "c1", "idle": "quiet", "stuck": "bad"},
         help="Busy threads at the limit mean that requests wait.",
     ),
-    Chart(
+    latency(
         "queue",
         "Waiting for a thread",
-        "s",
-        quantiles("cherrypy.time.queue"),
-        kind="band",
+        "cherrypy.time.queue",
         help="How long requests waited before anything was done for them.",
     ),
     Chart(
@@ -155,12 +141,8 @@ SERVER = (
         ),
         help="What the server itself said no to.",
     ),
-    Chart(
-        "tls",
-        "TLS handshakes",
-        "/s",
-        split("cherrypy.server.tls.handshakes", "tls.protocol.version"),
-        kind="stack",
+    stacked(
+        "tls", "TLS handshakes", "/s", "cherrypy.server.tls.handshakes", "tls.protocol.version"
     ),
     Chart(
         "utilization",
@@ -170,13 +152,8 @@ SERVER = (
         top=100.0,
         help="Of the threads there are, by process.",
     ),
-    Chart(
-        "static",
-        "Static files",
-        "/s",
-        split("cherrypy.static.responses", "result"),
-        kind="stack",
-        help="By status.",
+    stacked(
+        "static", "Static files", "/s", "cherrypy.static.responses", "result", help="By status."
     ),
 )
 
@@ -230,16 +207,17 @@ RUNTIME = (
         "",
         split("system.cpu.load_average", "window", "value", added=False),
     ),
-    Chart("lag", "Lag of the event loop", "s", quantiles("cherrypy.runtime.loop_lag"), kind="band"),
+    latency("lag", "Lag of the event loop", "cherrypy.runtime.loop_lag"),
 )
 
 LOGS = (
-    Chart(
+    stacked(
         "levels",
         "Records by level",
         "/min",
-        split("cherrypy.log.records", "level", tones=LEVELS, factor=60.0),
-        kind="stack",
+        "cherrypy.log.records",
+        "level",
+        tones=LEVELS,
         overlay=True,
         wide=True,
         help="With all of the day and of the week before.",
@@ -266,38 +244,21 @@ LOGS = (
             ),
         ),
     ),
-    Chart(
-        "loggers",
-        "The noisiest loggers",
-        "/min",
-        split("cherrypy.log.records.logger", "logger", factor=60.0),
-        kind="stack",
-    ),
-    Chart(
+    stacked("loggers", "The noisiest loggers", "/min", "cherrypy.log.records.logger", "logger"),
+    stacked(
         "exceptions",
         "Records with a traceback",
         "/min",
-        split("cherrypy.log.exceptions", "level", tones=LEVELS, factor=60.0),
-        kind="stack",
+        "cherrypy.log.exceptions",
+        "level",
+        tones=LEVELS,
     ),
-    Chart("bytes", "Written", "By/s", split("cherrypy.log.bytes", "log"), kind="stack"),
-    Chart(
-        "warnings",
-        "Warnings of Python",
-        "/min",
-        split("cherrypy.warnings", "category", factor=60.0),
-        kind="stack",
-    ),
+    stacked("bytes", "Written", "By/s", "cherrypy.log.bytes", "log"),
+    stacked("warnings", "Warnings of Python", "/min", "cherrypy.warnings", "category"),
 )
 
 SESSIONS = (
-    Chart(
-        "active",
-        "Sessions",
-        "",
-        split("cherrypy.sessions.active", "storage", "value"),
-        kind="stack",
-    ),
+    stacked("active", "Sessions", "", "cherrypy.sessions.active", "storage", "value"),
     Chart(
         "turnover",
         "Sessions that came and went",
@@ -307,12 +268,10 @@ SESSIONS = (
             split("cherrypy.sessions.ended", "reason", factor=60.0),
         ),
     ),
-    Chart(
+    latency(
         "lock",
         "Waiting for a session's lock",
-        "s",
-        quantiles("cherrypy.session.lock.wait"),
-        kind="band",
+        "cherrypy.session.lock.wait",
         help="Requests of one visitor wait for each other.",
     ),
     Chart(
@@ -324,22 +283,19 @@ SESSIONS = (
             line("save, p95", "cherrypy.session.save.duration", "p95", tone="c2"),
         ),
     ),
-    Chart(
+    stacked(
         "cache",
         "Cache",
         "/s",
-        split(
-            "cherrypy.cache.requests",
-            "result",
-            tones={
-                "hit": "good",
-                "not_modified": "info",
-                "miss": "warn",
-                "stale": "c4",
-                "bypass": "quiet",
-            },
-        ),
-        kind="stack",
+        "cherrypy.cache.requests",
+        "result",
+        tones={
+            "hit": "good",
+            "not_modified": "info",
+            "miss": "warn",
+            "stale": "c4",
+            "bypass": "quiet",
+        },
         help="Of tools.caching.",
     ),
     Chart(
@@ -351,13 +307,7 @@ SESSIONS = (
         overlay=True,
     ),
     Chart("size", "Size of the cache", "By", line("cache", "cherrypy.cache.bytes", "value")),
-    Chart(
-        "auth",
-        "Logins",
-        "/min",
-        split("cherrypy.auth.attempts", ("scheme", "result"), factor=60.0),
-        kind="stack",
-    ),
+    stacked("auth", "Logins", "/min", "cherrypy.auth.attempts", ("scheme", "result")),
     Chart(
         "gzip",
         "Compression",
@@ -367,49 +317,13 @@ SESSIONS = (
 )
 
 STREAMS = (
-    Chart(
-        "open",
-        "Open WebSockets",
-        "",
-        split("cherrypy.websocket.connections", "http.route", "value"),
-        kind="stack",
-    ),
-    Chart(
-        "streams",
-        "Open event streams",
-        "",
-        split("cherrypy.sse.streams", "http.route", "value"),
-        kind="stack",
-    ),
-    Chart(
-        "messages",
-        "Messages",
-        "/s",
-        split("cherrypy.websocket.messages", ("direction", "opcode")),
-        kind="stack",
-    ),
+    stacked("open", "Open WebSockets", "", "cherrypy.websocket.connections", "http.route", "value"),
+    stacked("streams", "Open event streams", "", "cherrypy.sse.streams", "http.route", "value"),
+    stacked("messages", "Messages", "/s", "cherrypy.websocket.messages", ("direction", "opcode")),
     Chart("bytes", "Traffic", "By/s", split("cherrypy.websocket.bytes", "direction")),
-    Chart(
-        "handler",
-        "Time to handle a message",
-        "s",
-        quantiles("cherrypy.websocket.message.duration"),
-        kind="band",
-    ),
-    Chart(
-        "rtt",
-        "Round trip of a ping",
-        "s",
-        quantiles("cherrypy.websocket.ping.rtt"),
-        kind="band",
-    ),
-    Chart(
-        "closes",
-        "Closed",
-        "/min",
-        split("cherrypy.websocket.closes", ("code", "by"), factor=60.0),
-        kind="stack",
-    ),
+    latency("handler", "Time to handle a message", "cherrypy.websocket.message.duration"),
+    latency("rtt", "Round trip of a ping", "cherrypy.websocket.ping.rtt"),
+    stacked("closes", "Closed", "/min", "cherrypy.websocket.closes", ("code", "by")),
     Chart(
         "queue",
         "Unsent",
