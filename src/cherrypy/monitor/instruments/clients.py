@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..patches import Patches
 from ..traces import EXTERNAL
 from .awaits import Wait, covered
 from .external import Call, inside
 from .httpclient import layered
-from .patches import Patches
 
 
 def urllib3(module: Any) -> Callable[[], object]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..patches import Patches
 from ..shards import own
 from ..traces import DB
 from .databases import ROWS, Database
-from .patches import Patches
 
 STATEMENTS = ("execute", "executemany", "callproc")
 #: What is called for each row of a loop, and what reads to the end of what nobody wants.

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..patches import Patches
 from ..shards import own
 from ..traces import EXTERNAL
 from .awaits import covered
 from .external import Call, inside
-from .patches import Patches
 
 LIBRARY = "http.client"
 _NAME = "_monitor_call"  # the attribute of a connection

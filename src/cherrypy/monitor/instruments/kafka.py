@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from ..patches import Patches
 from .messages import Broker
-from .patches import Patches
 from .subclasses import stand_in
 
 PYTHON = Broker("kafka", "kafka")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..patches import Patches
 from ..shards import own
 from ..traces import EXTERNAL
 from .awaits import covered, uncover
 from .guard import failed
 from .messages import CONSUMED, DURATION, SENT
-from .patches import Patches
 
 #: What OpenTelemetry calls systems that kombu calls by their protocol.
 _SYSTEMS = {"amqp": "rabbitmq", "pyamqp": "rabbitmq", "sqs": "aws_sqs"}

@@ -13,9 +13,9 @@ from typing import Any
 
 from ...framework.logs import logfmt
 from ..metrics import OVERFLOW
+from ..patches import Patches
 from ..table import logs
 from .guard import failed
-from .patches import Patches
 
 RECORDS = logs.LOG_RECORDS
 EXCEPTIONS = logs.LOG_EXCEPTIONS

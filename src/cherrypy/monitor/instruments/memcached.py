@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..patches import Patches
 from ..shards import own
 from ..traces import CACHE
 from .keyvalue import Store
-from .patches import Patches
 
 METHODS = (
     *("get", "get_many", "get_multi", "gets", "gets_many", "gets_multi"),

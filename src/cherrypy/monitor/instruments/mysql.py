@@ -6,9 +6,9 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from ..patches import Patches
 from .databases import Database, database
 from .drivers import Driver
-from .patches import Patches
 
 _NAME = "_monitor_database"  # the attribute of a connection
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..patches import Patches
 from .models import Models, layered
-from .patches import Patches
 
 MODELS = Models("peewee")
 

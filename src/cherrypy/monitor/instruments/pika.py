@@ -6,8 +6,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from ..patches import Patches
 from .messages import Broker
-from .patches import Patches
 
 BROKER = Broker("rabbitmq", "pika")
 

@@ -7,10 +7,10 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from ..patches import Patches
 from ..shards import own
 from ..table import stores
 from ..traces import DB, clock
-from .patches import Patches
 
 COUNT = stores.DB_CLIENT_CONNECTION_COUNT
 WAIT = stores.DB_CLIENT_CONNECTION_WAIT_TIME

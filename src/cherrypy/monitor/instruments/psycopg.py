@@ -8,40 +8,39 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..patches import Patches
 from ..shards import own
 from ..traces import DB, clock
 from .awaits import Wait
+from .calls import ended, fetched, number, opened, stepped, timed
 from .databases import ROWS, Database, database
-from .patches import Patches
 
 LIBRARY = "psycopg"
 _NAME = "_monitor_database"  # the attribute of a connection
 
+_STATEMENTS = ("execute", "executemany")
 _FETCHES = ("fetchone", "fetchmany", "fetchall")
 
 
 def instrument(module: Any) -> Callable[[], object]:
     """Have the calls of all connections counted, those that are open included."""
     patches = Patches()
-    for cls in (module.Cursor, module.ServerCursor):
-        for name in ("execute", "executemany"):
+    kinds = (
+        (module.Cursor, _statement, _fetch),
+        (module.ServerCursor, _statement, _fetch),
+        (module.AsyncCursor, _async_statement, _async_fetch),
+        (module.AsyncServerCursor, _async_statement, _async_fetch),
+    )
+    for cls, statement, fetch in kinds:
+        makers = {**dict.fromkeys(_STATEMENTS, statement), **dict.fromkeys(_FETCHES, fetch)}
+        for name, maker in makers.items():
             if name in vars(cls):
-                patches.method(cls, name, _statement(name))
-        for name in _FETCHES:
-            if name in vars(cls):
-                patches.method(cls, name, _fetch(name))
+                patches.method(cls, name, maker(name))
     patches.method(module.ServerCursor, "__next__", _row)
     patches.method(module.Cursor, "stream", _stream)
     for name in ("commit", "rollback"):
         patches.method(module.Connection, name, _end(name))
         patches.method(module.AsyncConnection, name, _async_end(name))
-    for cls in (module.AsyncCursor, module.AsyncServerCursor):
-        for name in ("execute", "executemany"):
-            if name in vars(cls):
-                patches.method(cls, name, _async_statement(name))
-        for name in _FETCHES:
-            if name in vars(cls):
-                patches.method(cls, name, _async_fetch(name))
     before = module.Connection.connect
     patches.method(module.Connection, "connect", _connect)
     patches.method(module.AsyncConnection, "connect", _async_connect)
@@ -77,20 +76,8 @@ def sql_of(query: Any, context: Any) -> Any:
 def _statement(name: str) -> Callable[[Any], Any]:
     def make(plain: Any) -> Any:
         def method(cursor: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-            shard = own.shard
-            trace = shard.trace
-            if trace.layer == DB:
-                return plain(cursor, query, *args, **kwargs)
             counted = _database(cursor.connection)
-            before = trace.enter(DB)
-            began = trace.since
-            try:
-                answer = plain(cursor, query, *args, **kwargs)
-            except BaseException as error:
-                counted.failed(shard, before, began, name, sql_of(query, None), error)
-                raise
-            counted.done(shard, before, began, name, sql_of(query, cursor))
-            return answer
+            return timed(counted, name, sql_of, plain, cursor, query, *args, **kwargs)
 
         return method
 
@@ -100,41 +87,16 @@ def _statement(name: str) -> Callable[[Any], Any]:
 def _fetch(name: str) -> Callable[[Any], Any]:
     def make(plain: Any) -> Any:
         def method(cursor: Any, *args: Any, **kwargs: Any) -> Any:
-            shard = own.shard
-            trace = shard.trace
-            if trace.layer == DB:
-                return plain(cursor, *args, **kwargs)
-            counted = _database(cursor.connection)
-            before = trace.enter(DB)
-            try:
-                rows = plain(cursor, *args, **kwargs)
-            finally:
-                counted.quick(shard, before, name)
-            if ROWS.on:
-                counted.returned(_number(name, rows))
-            return rows
+            return fetched(_database(cursor.connection), name, plain, cursor, *args, **kwargs)
 
         return method
 
     return make
 
 
-def _number(name: str, rows: Any) -> int:
-    if name == "fetchone":
-        return int(rows is not None)
-    return len(rows)
-
-
 def _row(plain: Any) -> Any:
     def __next__(cursor: Any) -> Any:
-        trace = own.trace
-        if trace.layer == DB:
-            return plain(cursor)
-        before = trace.enter(DB)
-        try:
-            return plain(cursor)
-        finally:
-            trace.leave(before)
+        return stepped(plain, cursor)
 
     return __next__
 
@@ -155,7 +117,7 @@ def _stream(plain: Any) -> Any:
         try:
             while row is not _END:
                 yield row
-                row = _next(rows)
+                row = stepped(next, rows, _END)
         finally:
             rows.close()
 
@@ -165,29 +127,10 @@ def _stream(plain: Any) -> Any:
 _END = object()
 
 
-def _next(rows: Any) -> Any:
-    trace = own.trace
-    before = trace.enter(DB)
-    try:
-        return next(rows, _END)
-    finally:
-        trace.leave(before)
-
-
 def _end(name: str) -> Callable[[Any], Any]:
     def make(plain: Any) -> Any:
         def method(connection: Any) -> Any:
-            shard = own.shard
-            trace = shard.trace
-            if trace.layer == DB:
-                return plain(connection)
-            counted = _database(connection)
-            before = trace.enter(DB)
-            began = trace.since
-            try:
-                return plain(connection)
-            finally:
-                counted.ended(shard, before, began, name)
+            return ended(_database(connection), name, plain, connection)
 
         return method
 
@@ -196,23 +139,14 @@ def _end(name: str) -> Callable[[Any], Any]:
 
 def _connect(plain: Any) -> Any:
     def connect(cls: Any, *args: Any, **kwargs: Any) -> Any:
-        trace = own.trace
-        before = trace.enter(DB)
-        began = trace.since
-        try:
-            connection = plain(cls, *args, **kwargs)
-        except BaseException as error:
-            trace.leave(before)
-            counted = database("postgresql", "", LIBRARY)
-            counted.step(trace, "connect", began)
-            counted.refused(error)
-            raise
-        counted = _database(connection)
-        counted.connected(trace.leave(before) - began)
-        counted.step(trace, "connect", began)
-        return connection
+        return opened(_counted, plain, cls, *args, **kwargs)
 
     return connect
+
+
+def _counted(connection: Any) -> Database:
+    """What counts for a connection, or for one that could not be had."""
+    return database("postgresql", "", LIBRARY) if connection is None else _database(connection)
 
 
 def _async_statement(name: str) -> Callable[[Any], Any]:
@@ -240,7 +174,7 @@ def _async_fetch(name: str) -> Callable[[Any], Any]:
             rows = await plain(cursor, *args, **kwargs)
             counted.called(name)
             if ROWS.on:
-                counted.returned(_number(name, rows))
+                counted.returned(number(name, rows))
             return rows
 
         return method

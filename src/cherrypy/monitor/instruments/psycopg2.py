@@ -6,10 +6,9 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from ..shards import own
-from ..traces import DB
-from .databases import ROWS, Database, database
-from .patches import Patches
+from ..patches import Patches
+from .calls import ended, ending, fetched, opened, stepped, timed
+from .databases import Database, database
 from .psycopg import sql_of
 from .subclasses import Subclasses
 
@@ -31,19 +30,7 @@ def instrument(module: Any) -> Callable[[], object]:
         if connections is None:
             connections = made[counted] = _connections(extensions, counted)
         factory = connections.of(connection_factory or standard)
-        trace = own.trace
-        before = trace.enter(DB)
-        began = trace.since
-        try:
-            connection = plain(dsn, factory, cursor_factory, **kwargs)
-        except BaseException as error:
-            trace.leave(before)
-            counted.step(trace, "connect", began)
-            counted.refused(error)
-            raise
-        counted.connected(trace.leave(before) - began)
-        counted.step(trace, "connect", began)
-        return connection
+        return opened(lambda connection: counted, plain, dsn, factory, cursor_factory, **kwargs)
 
     patches.function(plain, connect)
     return patches.end
@@ -71,25 +58,25 @@ def _cursor(plain: Any, counted: Database) -> Any:
         __slots__ = ()
 
         def execute(self, query: Any, vars: Any = None) -> Any:
-            return _timed(counted, "execute", plain.execute, self, query, vars)
+            return timed(counted, "execute", sql_of, plain.execute, self, query, vars)
 
         def executemany(self, query: Any, vars_list: Any) -> Any:
-            return _timed(counted, "executemany", plain.executemany, self, query, vars_list)
+            return timed(counted, "executemany", sql_of, plain.executemany, self, query, vars_list)
 
         def callproc(self, procname: Any, *args: Any) -> Any:
-            return _timed(counted, "callproc", plain.callproc, self, procname, *args)
+            return timed(counted, "callproc", _procedure, plain.callproc, self, procname, *args)
 
         def copy_expert(self, sql: Any, *args: Any, **kwargs: Any) -> Any:
-            return _timed(counted, "copy", plain.copy_expert, self, sql, *args, **kwargs)
+            return timed(counted, "copy", sql_of, plain.copy_expert, self, sql, *args, **kwargs)
 
         def fetchone(self) -> Any:
-            return _fetched(counted, "fetchone", plain.fetchone, self)
+            return fetched(counted, "fetchone", plain.fetchone, self)
 
         def fetchmany(self, *args: Any, **kwargs: Any) -> Any:
-            return _fetched(counted, "fetchmany", plain.fetchmany, self, *args, **kwargs)
+            return fetched(counted, "fetchmany", plain.fetchmany, self, *args, **kwargs)
 
         def fetchall(self) -> Any:
-            return _fetched(counted, "fetchall", plain.fetchall, self)
+            return fetched(counted, "fetchall", plain.fetchall, self)
 
     return Cursor
 
@@ -101,14 +88,7 @@ def _named_cursor(plain: Any, counted: Database) -> Any:
         __slots__ = ()
 
         def __next__(self) -> Any:
-            trace = own.trace
-            if trace.layer == DB:
-                return super().__next__()
-            before = trace.enter(DB)
-            try:
-                return super().__next__()
-            finally:
-                trace.leave(before)
+            return stepped(super().__next__)
 
     return Cursor
 
@@ -125,66 +105,17 @@ def _connection(plain: Any, counted: Database, cursors: Subclasses, named: Subcl
             return plain.cursor(self, name, counting.of(factory), *args, **kwargs)
 
         def commit(self) -> Any:
-            return _ended(counted, "commit", plain.commit, self)
+            return ended(counted, "commit", plain.commit, self)
 
         def rollback(self) -> Any:
-            return _ended(counted, "rollback", plain.rollback, self)
+            return ended(counted, "rollback", plain.rollback, self)
 
         def __exit__(self, *args: Any) -> Any:
-            method = "commit" if args and args[0] is None else "rollback"
-            return _ended(counted, method, plain.__exit__, self, *args)
+            return ended(counted, ending(args), plain.__exit__, self, *args)
 
     return Connection
 
 
-def _timed(
-    counted: Database, method: str, plain: Any, cursor: Any, query: Any, *args: Any, **kwargs: Any
-) -> Any:
-    """Call what takes a statement."""
-    shard = own.shard
-    trace = shard.trace
-    if trace.layer == DB:
-        return plain(cursor, query, *args, **kwargs)
-    before = trace.enter(DB)
-    began = trace.since
-    try:
-        answer = plain(cursor, query, *args, **kwargs)
-    except BaseException as error:
-        counted.failed(shard, before, began, method, _sql(method, query, cursor), error)
-        raise
-    counted.done(shard, before, began, method, _sql(method, query, cursor))
-    return answer
-
-
-def _sql(method: str, query: Any, cursor: Any) -> Any:
-    return f"CALL {query}" if method == "callproc" else sql_of(query, cursor)
-
-
-def _fetched(counted: Database, method: str, plain: Any, cursor: Any, *args: Any, **kw: Any) -> Any:
-    """Call what returns rows."""
-    shard = own.shard
-    trace = shard.trace
-    if trace.layer == DB:
-        return plain(cursor, *args, **kw)
-    before = trace.enter(DB)
-    try:
-        rows = plain(cursor, *args, **kw)
-    finally:
-        counted.quick(shard, before, method)
-    if ROWS.on:
-        counted.returned(len(rows) if method != "fetchone" else int(rows is not None))
-    return rows
-
-
-def _ended(counted: Database, method: str, plain: Any, connection: Any, *args: Any) -> Any:
-    """Call what ends a transaction."""
-    shard = own.shard
-    trace = shard.trace
-    if trace.layer == DB:
-        return plain(connection, *args)
-    before = trace.enter(DB)
-    began = trace.since
-    try:
-        return plain(connection, *args)
-    finally:
-        counted.ended(shard, before, began, method)
+def _procedure(name: Any, cursor: Any) -> str:
+    """What a call of a procedure says."""
+    return f"CALL {name}"

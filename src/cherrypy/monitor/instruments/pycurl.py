@@ -10,12 +10,12 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from ..patches import Patches
 from .awaits import covered, uncover
 from .clients import where
 from .external import Call, inside
 from .guard import failed
 from .httpclient import layered
-from .patches import Patches
 from .subclasses import stand_in
 
 LIBRARY = "pycurl"

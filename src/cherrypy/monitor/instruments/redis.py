@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..patches import Patches
 from ..shards import own
 from ..traces import DB
 from .awaits import Wait
 from .keyvalue import Store, word_of
-from .patches import Patches
 
 #: Commands that ask for one thing, and for several.
 ONE = frozenset(("GET", "GETDEL", "GETEX", "GETSET", "HGET", "LPOP", "RPOP", "SPOP", "LINDEX"))

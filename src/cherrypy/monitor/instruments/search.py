@@ -10,13 +10,13 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from ..patches import Patches
 from ..shards import own
 from ..table import stores
 from ..traces import DB
 from .awaits import Wait, covered, uncover
 from .databases import DURATION, ERRORS, database
 from .guard import guard_of
-from .patches import Patches
 
 OPERATION = stores.SEARCH_OPERATION_DURATION
 

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from ..patches import Patches
 from ..shards import own
 from ..traces import DB, clock
 from . import pools
 from .awaits import Wait
 from .databases import database
 from .models import Models, layered
-from .patches import Patches
 from .seen import SEEN
 
 LIBRARY = "sqlalchemy"

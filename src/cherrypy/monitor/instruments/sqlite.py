@@ -10,10 +10,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from ..patches import Patches
 from ..shards import own
 from ..traces import DB, clock
+from .calls import ended, ending, fetched, opened, timed
 from .databases import ROWS, Database, database
-from .patches import Patches
 from .subclasses import Subclasses
 
 LIBRARY = "sqlite3"
@@ -35,14 +36,7 @@ def instrument(module: Any) -> Callable[[], object]:
             args = (*args[:5], connections.of(args[5]), *args[6:])
         else:
             kwargs["factory"] = connections.of(kwargs.get("factory", standard))
-        trace = own.trace
-        before = trace.enter(DB)
-        began = trace.since
-        try:
-            return plain(*args, **kwargs)
-        finally:
-            counted.connected(trace.leave(before) - began)
-            counted.step(trace, "connect", began)
+        return opened(lambda connection: counted, plain, *args, **kwargs)
 
     patches.function(plain, connect)
     return patches.end
@@ -103,10 +97,10 @@ def _cursor(plain: Any, counted: Database) -> Any:
             return row
 
         def fetchmany(self, *args: Any, **kwargs: Any) -> Any:
-            return _fetched(counted, "fetchmany", many_, self, *args, **kwargs)
+            return fetched(counted, "fetchmany", many_, self, *args, **kwargs)
 
         def fetchall(self) -> Any:
-            return _fetched(counted, "fetchall", all_, self)
+            return fetched(counted, "fetchall", all_, self)
 
         def __next__(self) -> Any:
             # A row at a time, perhaps a million: the time is moved, and nothing else is done.
@@ -192,10 +186,10 @@ def _connection_alone(plain: Any, counted: Database, cursors: Subclasses) -> Any
             return cursor_(self, own_cursor if factory is standard else cursors.of(factory))
 
         def commit(self) -> None:
-            return _ended(counted, "commit", commit_, self)  # type: ignore[no-any-return]  # None
+            return ended(counted, "commit", commit_, self)  # type: ignore[no-any-return]  # None
 
         def rollback(self) -> None:
-            return _ended(counted, "rollback", rollback_, self)  # type: ignore[no-any-return]  # None
+            return ended(counted, "rollback", rollback_, self)  # type: ignore[no-any-return]  # None
 
         def __exit__(self, *args: Any) -> Any:
             try:
@@ -204,8 +198,7 @@ def _connection_alone(plain: Any, counted: Database, cursors: Subclasses) -> Any
                 ends = False
             if not ends:
                 return exit_(self, *args)
-            method = "commit" if args and args[0] is None else "rollback"
-            return _ended(counted, method, exit_, self, *args)
+            return ended(counted, ending(args), exit_, self, *args)
 
         def backup(self, *args: Any, **kwargs: Any) -> Any:
             shard = own.shard
@@ -221,47 +214,9 @@ def _connection_alone(plain: Any, counted: Database, cursors: Subclasses) -> Any
 
 
 def _timed(counted: Database, method: str, plain: Any, cursor: Any, *args: Any) -> Any:
-    """Call what takes a statement."""
-    shard = own.shard
-    trace = shard.trace
-    if trace.layer == DB or not args:
-        return plain(cursor, *args)
-    before = trace.enter(DB)
-    began = trace.since
-    try:
-        answer = plain(cursor, *args)
-    except BaseException as error:
-        counted.failed(shard, before, began, method, args[0], error)
-        raise
-    counted.done(shard, before, began, method, args[0])
-    return answer
+    """Call what takes a statement; without one it says itself what is missing."""
+    return timed(counted, method, _text, plain, cursor, *args) if args else plain(cursor)
 
 
-def _fetched(counted: Database, method: str, plain: Any, cursor: Any, *args: Any, **kw: Any) -> Any:
-    """Call what returns rows."""
-    shard = own.shard
-    trace = shard.trace
-    if trace.layer == DB:
-        return plain(cursor, *args, **kw)
-    before = trace.enter(DB)
-    try:
-        rows = plain(cursor, *args, **kw)
-    finally:
-        counted.quick(shard, before, method)
-    if ROWS.on:
-        counted.returned(len(rows))
-    return rows
-
-
-def _ended(counted: Database, method: str, plain: Any, connection: Any, *args: Any) -> Any:
-    """Call what ends a transaction."""
-    shard = own.shard
-    trace = shard.trace
-    if trace.layer == DB:
-        return plain(connection, *args)
-    before = trace.enter(DB)
-    began = trace.since
-    try:
-        return plain(connection, *args)
-    finally:
-        counted.ended(shard, before, began, method)
+def _text(query: Any, cursor: Any) -> Any:
+    return query

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ..patches import Patches
 from ..shards import own
 from ..traces import TEMPLATE
-from .patches import Patches
 
 
 def jinja2(module: Any) -> Callable[[], object]:

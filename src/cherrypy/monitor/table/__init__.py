@@ -6,11 +6,9 @@ from ..metrics import Metric
 from . import bus, itself, logs, process, requests, servers, sockets, stores, times, toolbox
 
 __all__ = (
-    "GROUPS",
     "bus",
     "itself",
     "logs",
-    "metrics_of",
     "process",
     "requests",
     "servers",
