@@ -423,7 +423,7 @@ def test_bodies_and_their_parts(site: Monitored) -> None:
 def test_a_path_may_be_left_out_named_and_have_an_apdex_of_its_own(site: Monitored) -> None:
     class Pages:
         @cherrypy.expose
-        @cherrypy.tools.monitor(route="/named", apdex=0.02)
+        @cherrypy.tools.monitor(route="/named", apdex=0.005)
         def index(self) -> str:
             time.sleep(0.03)
             return "home"
@@ -452,5 +452,5 @@ def test_a_path_may_be_left_out_named_and_have_an_apdex_of_its_own(site: Monitor
     assert site.counts("cherrypy.requests") == {("",): 3}
     assert site.counts("cherrypy.exceptions") == {}
     assert site.monitor.books.errors() == []
-    assert site.counts("cherrypy.apdex.requests") == {("", "/named", "tolerating"): 3}
+    assert site.counts("cherrypy.apdex.requests") == {("", "/named", "frustrated"): 3}
     assert site.counts("cherrypy.server.connections.accepted") == {(site.listener,): 12}
