@@ -153,7 +153,7 @@ failed = []
 def work():
     try:
         for _ in range(int(rounds)):
-            session = cls(id, lock_timeout=50, clean_freq=0, **settings)
+            session = cls(id, lock_timeout=100, clean_freq=0, **settings)
             session.acquire_lock()
             n = session.get("n", 0)
             time.sleep(0.001)  # others get the processor
@@ -192,7 +192,7 @@ def no_update_of_32_threads_in_4_processes_is_lost(
         for worker in workers:
             worker.stdin.write(b"go\n")
             worker.stdin.flush()
-        assert [worker.wait(50) for worker in workers] == [0] * 4
+        assert [worker.wait(100) for worker in workers] == [0] * 4
     found = cls(session.id, clean_freq=0, **settings)["n"]
     assert found == 4 * 8 * rounds, f"updates were lost: {found} of {4 * 8 * rounds} are there"
 

@@ -33,6 +33,7 @@ def conf(store):
 # ------------------------------------------------------------------------ between processes
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("kind", SHARED)
 def test_no_update_of_32_threads_in_4_processes_is_lost(store):
     session_checks.no_update_of_32_threads_in_4_processes_is_lost(*made(store))

@@ -168,6 +168,14 @@ def test_settings_of_the_cookie(serve, conf, settings, present, absent):
         assert part not in cookie
 
 
+def test_a_path_from_a_field_adds_no_attributes(serve, conf):
+    conf["tools.sessions.path_header"] = "X-Path"
+    site = serve(Root(), conf)
+    cookie = site("/count", headers={"X-Path": "/q; Domain=evil.example"})["Set-Cookie"]
+    assert "evil" not in cookie
+    assert "Path=/;" in cookie
+
+
 def test_https_makes_it_secure(serve, conf):
     assert "; Secure" in serve(Root(), conf)("/count", scheme="https")["Set-Cookie"]
     conf["tools.sessions.secure"] = False

@@ -104,6 +104,8 @@ def set_response_cookie(
     request = serving.request
     if not path:
         path = (request.headers.get(path_header) if path_header else None) or "/"
+        if ";" in path:  # a client shall not add attributes
+            path = "/"
     if secure is None:
         secure = request.scheme == "https"
     settings = (path, timeout, domain, secure, httponly, samesite, partitioned)

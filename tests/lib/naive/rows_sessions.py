@@ -85,7 +85,7 @@ def _loosely(kind: str, cls: type[Loose]) -> Callable[[Path], Any]:
 
 
 def _count(made: Any) -> None:
-    session_checks.no_update_of_32_threads_in_4_processes_is_lost(*made, rounds=3)
+    session_checks.no_update_of_32_threads_in_4_processes_is_lost(*made, rounds=2)
 
 
 def _updates(kind: str, clause: str, name: str, cls: type[Loose]) -> Row:

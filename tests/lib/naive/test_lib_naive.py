@@ -15,6 +15,9 @@ from promises import CLAUSES, PAGE, Row, with_table
 
 from cherrypy.lib import sessionreads
 
+# Those that start processes and servers take a second or two, but not where many others work.
+pytestmark = pytest.mark.timeout(180)
+
 ROWS = promises.rows()
 EACH = pytest.mark.parametrize("row", [row for rows in ROWS.values() for row in rows], ids=str)
 
