@@ -220,6 +220,7 @@ class Monitor(SimplePlugin):
         if self.running or not self.settings["on"]:
             return
         self.running = True
+        self.taker.begin()
         self._select()
         watch = Watch(self.recorder)
         self._undo.append(watch.end)

@@ -142,15 +142,22 @@ class Taker:
 
     def __init__(self, worker: str = "", broken: Any = None) -> None:
         self.worker = worker or str(os.getpid())
+        self._pid = os.getpid()
         self.broken = broken
         self.number = 0
         self.failures: dict[Metric, int] = {}
         #: What is asked for `details`, by name.
         self.details: dict[str, Any] = {}
 
+    def begin(self) -> None:
+        """Begin in this process, which may be a fork of the one that has made this: a daemon."""
+        if self._pid != os.getpid():
+            self.begin_anew()
+
     def begin_anew(self) -> None:
         """Be another process, with a name of its own: the child of a fork."""
         self.worker = str(os.getpid())
+        self._pid = os.getpid()
         self.number = 0
 
     def take(self) -> Snapshot:
