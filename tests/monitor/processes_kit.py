@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -22,10 +23,16 @@ PATIENCE = 20.0
 
 
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """A port that nobody has, of those that the system gives to nobody by itself meanwhile."""
+    for _ in range(1000):
+        port = random.SystemRandom().randrange(12_000, 32_000)
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("all ports are taken")
 
 
 def until(what: Callable[[], Any], patience: float = PATIENCE) -> Any:

@@ -32,7 +32,7 @@ def test_two_processes_of_which_one_is_killed() -> None:
                 pids = [str(each.process.pid) for each in (one, two)]
                 page = one.look("/runtime").text
                 assert all(f">{pid}</th>" in page for pid in pids)
-                errors = one.look("/api/errors").json
+                errors = until(lambda: one.look("/api/errors").json)
                 assert [(e["type"], e["worker"]) for e in errors] == [("ValueError", pids[1])]
                 # A thread of another process can be looked at from here; this one there is not.
                 token = page.partition('kirsch-token" content="')[2].partition('"')[0]

@@ -7,8 +7,10 @@ import signal
 import socket
 import stat
 import struct
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import processes_kit
@@ -47,17 +49,93 @@ def test_one_is_killed_and_one_ends_and_no_total_falls(site: Processes) -> None:
     served(site, third)  # told with its farewell
     ended.send_signal(signal.SIGTERM)
     ended.wait(15)
-    deadline = time.monotonic() + 4
-    while time.monotonic() < deadline:
+    until(lambda: seen.append(site.count()) or seen[-1] == 23)
+    for _ in range(20):
         seen.append(site.count())
         time.sleep(0.1)
-    assert seen == sorted(seen)
-    assert seen[-1] == 23
+    known = [count for count in seen if count >= 0]
+    assert known == sorted(known)
+    assert known[-1] == 23
     _, fourth = site.site()
     served(site, fourth)
     site.becomes(29)
-    assert f"The process {killed.pid} has died." in site.said()
-    assert f"The process {ended.pid} has ended." in site.said()
+    until(lambda: f"The process {killed.pid} has died." in site.said())
+    until(lambda: f"The process {ended.pid} has ended." in site.said())
+
+
+class Asking(threading.Thread):
+    """Asks one process for a page, over and over, and notes when it was answered."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(daemon=True)
+        self.port = port
+        self.over = threading.Event()
+        self.answered: list[float] = []
+        self.failed = 0
+
+    def run(self) -> None:
+        while not self.over.wait(0.03):
+            if ask(self.port):
+                self.answered.append(time.monotonic())
+            else:
+                self.failed += 1
+
+    def end(self) -> None:
+        self.over.set()
+        self.join(30)
+
+
+def test_four_processes_of_which_one_is_killed_and_one_recycled(site: Processes) -> None:
+    """While all of them serve: no total ever falls, and what is lost is what the killed one had counted
+    since its last second was told."""
+    site.serve()
+    workers = [site.site() for _ in range(4)]
+    probes = 4.0  # each was asked once before, whether it is there
+    site.becomes(probes)
+    seen: list[float] = []
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            seen.append(site.count())
+
+    watcher = threading.Thread(target=look, daemon=True)
+    watcher.start()
+    asking = [Asking(port) for _, port in workers]
+    for one in asking:
+        one.start()
+    killed, recycled = asking[1], asking[2]
+    until(lambda: all(len(one.answered) > 60 for one in asking), 60)
+    until(lambda: time.monotonic() - killed.answered[0] > 9)
+    workers[1][0].kill()
+    at = time.monotonic()
+    workers[1][0].wait(10)
+    workers[2][0].send_signal(signal.SIGTERM)
+    workers[2][0].wait(20)
+    for one in (killed, recycled):
+        one.end()
+    process, port = site.site()
+    asking.append(Asking(port))
+    asking[-1].start()
+    until(lambda: len(asking[-1].answered) > 20, 60)
+    for one in asking:
+        one.end()
+    # One second, and some for a machine that is busy; half of all that it has served is more.
+    lately = sum(moment > at - 4.0 for moment in killed.answered)
+    most = sum(len(one.answered) + one.failed for one in asking) + probes + 1
+    least = sum(len(one.answered) for one in asking) + probes + 1 - lately
+    until(lambda: site.count() >= least)
+    time.sleep(2.5)  # what is not there by now is lost
+    stop.set()
+    watcher.join(30)
+    assert least <= site.count() <= most
+    known = [count for count in seen if count >= 0]
+    assert known == sorted(known)
+    assert len(known) > 20
+    said = site.said()
+    assert f"The process {workers[1][0].pid} has died." in said
+    assert f"The process {workers[2][0].pid} has ended." in said
+    assert process.poll() is None
 
 
 def test_another_collects_when_the_collector_is_gone(site: Processes) -> None:
@@ -70,7 +148,7 @@ def test_another_collects_when_the_collector_is_gone(site: Processes) -> None:
     site.becomes(6)  # the same dashboard, by the other
     served(site, second)
     site.becomes(11)
-    assert "this process collects from now on" in site.said()
+    until(lambda: "this process collects from now on" in site.said())
 
 
 def test_a_process_that_only_collects(site: Processes) -> None:
@@ -116,12 +194,16 @@ def test_workers_of_gunicorn(site: Processes) -> None:
             ),
         )
     )
-    pids = {ask(port) for _ in range(40)}
-    assert len(pids) == 2, site.said()
+    pids: list[str] = []
+    deadline = time.monotonic() + 60
+    while len(set(pids)) < 2:  # who of the two takes a connection is the system's affair
+        pids += [answer for answer in (ask(port) for _ in range(20)) if answer]
+        assert time.monotonic() < deadline, site.said()
     assert ask(port, "/stream") == "ab"
     until(
         lambda: (
-            site.count("http_server_request_duration_seconds_count", http_route="/") == before + 40
+            site.count("http_server_request_duration_seconds_count", http_route="/")
+            == before + len(pids)
         )
     )
     until(
@@ -140,6 +222,7 @@ def test_rubbish_harms_nobody(site: Processes, rubbish: bytes) -> None:
         peer.sendall(rubbish)
         peer.shutdown(socket.SHUT_WR)
         peer.settimeout(10)
-        assert peer.recv(1) == b""
+        with suppress(ConnectionResetError):
+            assert peer.recv(1) == b""
     served(site, port)
     site.becomes(6)
