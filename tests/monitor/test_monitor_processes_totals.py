@@ -196,6 +196,21 @@ def test_who_has_come_back_before_is_not_counted_twice(tmp_path: Path) -> None:
     assert counted(again)[0] == 22 + 30
 
 
+def test_who_has_collected_before_does_not_count_it_twice(tmp_path: Path) -> None:
+    """The engine was stopped and is started again; meanwhile another one may have collected."""
+    first = busy_site()
+    kept(first, tmp_path).write()
+    kept(first, tmp_path).load()
+    assert counted(first)[0] == 200
+    other = restored(tmp_path)
+    other.take(snapshot("9", 1000.0, 50))
+    kept(other, tmp_path).write()
+    kept(first, tmp_path).load()
+    assert counted(first)[0] == 250
+    errors = [one["worker"] for one in first.left("errors")]
+    assert len(errors) == 151  # those of 7 and 8 are not gone here
+
+
 def test_what_is_switched_off_is_kept_as_well(tmp_path: Path) -> None:
     before = busy_site(0)
     less = Snapshot("7", 1000.0, time.time(), 4)

@@ -241,9 +241,13 @@ class Site:
     def restore(self, snapshots: list[Snapshot], since: float) -> None:
         """Add what `state` has told another process, or an earlier life of this one.
 
-        Those that still live will come back, and go on. None of it has been seen here.
+        Those that still live will come back, and go on. None of it has been seen here. What was known
+        here of processes that are gone is in it, if this one has collected before.
         """
         with self._lock:
+            self._counts, self._spreads, self._series = {}, {}, Counter()
+            self._before, self._base, self._estate = Snapshot(), Snapshot(), Estate()
+            self._gone.clear()
             self.since = min(self.since, since)
             self._awaited = time.monotonic() + AWAITED
             for snapshot in snapshots:
