@@ -29,6 +29,11 @@ def known(pool: Any, name: str, count: Callable[[Any], tuple[int, int]]) -> None
         _pools[pool] = (name, count)
 
 
+def is_known(pool: Any) -> bool:
+    """Whether a pool is remembered."""
+    return pool in _pools
+
+
 def counts() -> dict[tuple[Any, ...], float]:
     """How many connections pools have, by state and pool."""
     with _lock:

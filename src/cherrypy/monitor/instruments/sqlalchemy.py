@@ -14,7 +14,7 @@ from ..patches import Patches
 from ..shards import own
 from ..traces import DB, clock
 from . import pools
-from .awaits import Wait
+from .awaits import Wait, covered, uncover
 from .databases import database
 from .models import Models, layered
 from .seen import SEEN
@@ -25,6 +25,7 @@ MODELS = Models("sqlalchemy")
 #: Drivers, as dialects call them, that have an instrument of their own.
 DRIVERS = {
     "pysqlite": "sqlite3",
+    "aiosqlite": "sqlite3",
     "psycopg": "psycopg",
     "psycopg_async": "psycopg",
     "psycopg2": "psycopg2",
@@ -98,12 +99,15 @@ def _executing(method: str) -> Callable[[Any], Any]:
                 return plain(self, cursor, statement, *args, **kwargs)
             counted = database(_system(self), _host(cursor), LIBRARY)
             if _get_running_loop() is not None:
+                token = covered.set(True)  # the driver has an instrument, perhaps
                 wait = Wait(DB)
                 try:
                     answer = plain(self, cursor, statement, *args, **kwargs)
                 except BaseException as error:
                     counted.awaited(wait, method, statement, error)
                     raise
+                finally:
+                    uncover(token)
                 counted.awaited(wait, method, statement)
                 return answer
             shard = own.shard
@@ -125,6 +129,8 @@ def _executing(method: str) -> Callable[[Any], Any]:
 def _counts_itself(driver: str, cursor: Any) -> bool:
     """Whether the driver's instrument is on, and was when the connection was opened."""
     library = DRIVERS.get(driver)
+    if driver == "aiosqlite":  # its connection has one of sqlite3, in another thread
+        cursor = getattr(getattr(cursor, "_connection", None), "_connection", None)
     return library in SEEN and (library in _ALL or hasattr(type(cursor), "counts_for_the_monitor"))
 
 

@@ -55,9 +55,11 @@ _HTTP = "requests, responses, errors, by host"
 
 INSTRUMENTS: tuple[Instrument, ...] = (
     Instrument(("sqlite3",), "sqlite3", "sqlite", _SQL),
+    Instrument(("aiosqlite", "sqlite3"), "aiosqlite.core", "aiosqlite", "waits for sqlite3"),
     Instrument(("psycopg",), "psycopg", "psycopg", _SQL),
     Instrument(("psycopg_pool", "psycopg"), "psycopg_pool", "pools:psycopg_pool", "waits, sizes"),
     Instrument(("psycopg2",), "psycopg2", "psycopg2", _SQL),
+    Instrument(("asyncpg",), "asyncpg", "asyncpg", f"{_SQL}, pools"),
     Instrument(("pymysql",), "pymysql.connections", "mysql:pymysql", _SQL),
     Instrument(("MySQLdb",), "MySQLdb.connections", "mysql:mysqldb", _SQL),
     Instrument(("sqlalchemy",), "sqlalchemy", "sqlalchemy", "pools; statements of other drivers"),
