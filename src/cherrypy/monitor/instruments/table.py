@@ -62,6 +62,7 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     Instrument(("asyncpg",), "asyncpg", "asyncpg", f"{_SQL}, pools"),
     Instrument(("pymysql",), "pymysql.connections", "mysql:pymysql", _SQL),
     Instrument(("MySQLdb",), "MySQLdb.connections", "mysql:mysqldb", _SQL),
+    Instrument(("pymongo",), "pymongo.monitoring", "pymongo", "commands, connections, waits"),
     Instrument(("sqlalchemy",), "sqlalchemy", "sqlalchemy", "pools; statements of other drivers"),
     Instrument(("sqlalchemy",), "sqlalchemy.orm", "sqlalchemy:models", "sessions and queries"),
     Instrument(("peewee",), "peewee", "peewee", "queries of models"),
