@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from dashboard_kit import BROWSER, Site, loaded, served, until
 
-from cherrypy.monitor.dashboard import units
+from cherrypy.monitor.dashboard import drawings, moments, units
 from cherrypy.monitor.dashboard.boards import BOARDS
+from cherrypy.monitor.dashboard.charts import Row
 
 sys.path.append(BROWSER)
 
@@ -66,6 +67,17 @@ def test_every_page_fits_and_nothing_complains(
         assert browser.complaints == [], path
         colours = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
         assert (sum(browser.run(colours)[:3]) < 200) == dark
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_everything_can_be_read(browser: chromium.Browser, site: Site, dark: bool) -> None:
+    """By poor eyes, and by ears: contrasts, names, headings; with all that can be opened open."""
+    window(browser, 1440, 900, dark)
+    look = (Path(__file__).parent / "readable.js").read_text("utf-8")
+    for path in [*PAGES, "/route?route=/broken", EXPLORED + "&by=http.route", "/explore?q=none"]:
+        browser.open(site.url + path)
+        browser.until("Number(document.body.dataset.beats) > 0")
+        assert browser.run(look) == [], path
 
 
 def test_charts_are_drawn(browser: chromium.Browser, site: Site) -> None:
@@ -367,3 +379,31 @@ def test_figures_are_said_alike_by_server_and_script(browser: chromium.Browser, 
             f".map((one) => it.show(one, {json.dumps(unit)})))"
         )
         assert browser.run(script) == [units.show(one, unit) for one in FIGURES], unit
+
+
+def test_moments_are_said_alike_by_server_and_script(browser: chromium.Browser, site: Site) -> None:
+    browser.open(site.url + "/")
+    for at in (0, 951_782_399, 1_709_164_800, 1_900_000_000.75):
+        for form in moments.FORMS:
+            script = f"import('/static/format.js').then((it) => it.said({at}, {json.dumps(form)}))"
+            assert browser.run(script) == moments.said(at, form), (at, form)
+
+
+def test_the_last_values_are_said_alike_by_server_and_script(
+    browser: chromium.Browser, site: Site
+) -> None:
+    """What has ended has no last value any more; a line with holes has."""
+    none: list[float | None] = [None] * 10
+    rows = [
+        Row("runs", [*none, 1.0, 2.0]),
+        Row("has holes", [*none[:-1], 3.0, None, None]),
+        Row("has ended", [4.0, 5.0, *none]),
+        Row("was never", [*none, None, None]),
+        Row("yesterday", [6.0, *none, None], ghost=True),
+    ]
+    wanted = [2.0, 3.0, None, None, 6.0]
+    assert drawings.lasts(rows) == wanted
+    browser.open(site.url + "/")
+    told = json.dumps([{"values": row.values, "ghost": row.ghost} for row in rows])
+    script = f"import('/static/charts.js').then((it) => it.lasts({told}))"
+    assert browser.run(script) == wanted

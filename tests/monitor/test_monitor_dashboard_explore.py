@@ -14,7 +14,10 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 import pytest
 from dashboard_kit import Open, Past, known, opened
 
+from cherrypy.monitor.dashboard import drawings
 from cherrypy.monitor.dashboard.boards import BOARDS, ROUTE
+from cherrypy.monitor.dashboard.charts import Chart, Drawn, Row
+from cherrypy.monitor.dashboard.data import Span
 from cherrypy.monitor.dashboard.explore import MOST_VALUES
 from cherrypy.monitor.dashboard.questions import WORDS, questions, stats_of
 from cherrypy.monitor.history.history import History
@@ -290,6 +293,18 @@ def test_marks_stand_in_words_too(past: Open) -> None:
 def test_a_metric_that_is_off_says_so(past: Open) -> None:
     text = past.ask(asked(metric="cherrypy.session.size")).text
     assert "This metric is off." in text and "monitor.level = 2" in text
+
+
+def test_a_value_without_neighbours_is_seen(past: Open) -> None:
+    """A line has at least two points, and an area a width; one value alone is drawn as well."""
+    span = Span.between(past.monitor.dashboard.front.data, 0, 200)
+    values = [None] * len(span.times)
+    values[5] = 1.0
+    for kind in ("lines", "stack"):
+        chart = Chart("one", "One", "", lambda span: [], kind=kind)
+        drawing = drawings.chart(Drawn(chart, span, [Row("one", values)], []))
+        found = re.search(r'<path d="M([\d.]+) ([\d.]+)(h[^"]+)" class="(line|area)', drawing)
+        assert found, kind
 
 
 def test_many_series_are_not_too_many() -> None:

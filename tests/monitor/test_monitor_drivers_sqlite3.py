@@ -247,6 +247,14 @@ def test_exceptions_are_the_library_s_own_and_counted(seen):
     connection.close()
 
 
+def test_a_file_that_cannot_be_opened_is_an_error(seen, tmp_path):
+    with pytest.raises(sqlite3.OperationalError):
+        sqlite3.connect(tmp_path / "no" / "such" / "folder")
+    assert seen.count(CALLS, "sqlite", "connect") == 1
+    assert seen.count("cherrypy.db.errors", "sqlite", "OperationalError") == 1
+    assert seen.count("db.client.connection.create_time") == 0
+
+
 def test_time_goes_to_the_layer_and_to_the_steps(seen):
     connection = opened()
     with serving() as request:

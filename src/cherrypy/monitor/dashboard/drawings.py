@@ -11,6 +11,8 @@ from .markup import Markup, join, tag
 
 WIDTH, HEIGHT = 600, 150
 LEFT, BOTTOM = 46, 18
+#: Steps by which a row ends before others, if what it is of is no more.
+ENDED = 3
 
 
 def chart(drawn: Drawn) -> Markup:
@@ -49,13 +51,31 @@ def usual_top(unit: str) -> float:
 
 
 def _words(drawn: Drawn) -> str:
-    said = [f"{row.label} {units.show(last(row), drawn.chart.unit)}" for row in drawn.rows[:6]]
+    values = lasts(drawn.rows)
+    said = [
+        f"{row.label} {units.show(value, drawn.chart.unit)}"
+        for row, value in list(zip(drawn.rows, values, strict=True))[:6]
+    ]
     return f"{drawn.chart.title}: " + ", ".join(said)
 
 
-def last(row: Row) -> float | None:
-    """Return the last value that is known."""
-    return next((value for value in reversed(row.values) if value is not None), None)
+def lasts(rows: list[Row]) -> list[float | None]:
+    """Return the last values that are known; None for a row that ended before the others did.
+
+    `static/charts.js` says it alike.
+    """
+    ends = [_end(row) for row in rows]
+    latest = max((end for row, end in zip(rows, ends, strict=True) if not row.ghost), default=-1)
+    return [
+        None if end < 0 or (not row.ghost and end < latest - ENDED) else row.values[end]
+        for row, end in zip(rows, ends, strict=True)
+    ]
+
+
+def _end(row: Row) -> int:
+    """Where the last value is, -1 for none."""
+    places = range(len(row.values) - 1, -1, -1)
+    return next((place for place in places if row.values[place] is not None), -1)
 
 
 def _stacked(rows: list[Row]) -> list[Values]:
@@ -107,6 +127,10 @@ def _area(values: Values, below: Values, top: float, tone: str, more: str = "") 
     count = len(values)
     shapes = []
     for run in _runs(values):
+        if len(run) == 1:  # it has no width of its own
+            (index, value), low = run[0], below[run[0][0]] or 0.0
+            shapes.append(f"M{_x(index, count)} {_y(value, top)}h2V{_y(low, top)}h-2Z")
+            continue
         upper = "L".join(f"{_x(index, count)} {_y(value, top)}" for index, value in run)
         lower = "L".join(
             f"{_x(index, count)} {_y(below[index] or 0.0, top)}" for index, _ in reversed(run)
@@ -221,7 +245,7 @@ def bar(parts: list[tuple[str, float, str]], whole: float) -> Markup:
 
 # -- heat maps -------------------------------------------------------------------------------------
 
-HEAT_WIDTH, HEAT_HEIGHT, HEAT_LEFT = 900, 230, 58
+HEAT_WIDTH, HEAT_HEIGHT, HEAT_LEFT = 1100, 240, 54
 BANDS = 26  # rows of a heat map at most
 
 

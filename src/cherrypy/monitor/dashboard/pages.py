@@ -283,7 +283,10 @@ def figure(asked: Asked, board: Board, drawn: Drawn, data: str = "") -> Markup:
     ]
     legend = tag(
         "ul",
-        *[_legend(row, chart.unit) for row in drawn.rows],
+        *[
+            _legend(row, value, chart.unit)
+            for row, value in zip(drawn.rows, drawings.lasts(drawn.rows), strict=True)
+        ],
         class_="legend",
     )
     return tag(
@@ -310,23 +313,23 @@ def figure(asked: Asked, board: Board, drawn: Drawn, data: str = "") -> Markup:
     )
 
 
-def _legend(row: Row, unit: str) -> Markup:
+def _legend(row: Row, value: float | None, unit: str) -> Markup:
     return tag(
         "li",
         tag("span", class_=f"swatch tone-{row.tone}{' ghost' if row.ghost else ''}"),
         tag("span", row.label, class_="label"),
-        tag("span", units.show(drawings.last(row), unit), class_="value"),
+        tag("span", units.show(value, unit), class_="value"),
     )
 
 
 def _numbers(drawn: Drawn, data: str, links: list[Markup]) -> Markup:
     unit = drawn.chart.unit
     rows = []
-    for row in drawn.rows:
+    for row, last in zip(drawn.rows, drawings.lasts(drawn.rows), strict=True):
         known = [value for value in row.values if value is not None]
         least, most = (min(known), max(known)) if known else (None, None)
         mean = sum(known) / len(known) if known else None
-        shown = [units.show(value, unit) for value in (drawings.last(row), mean, least, most)]
+        shown = [units.show(value, unit) for value in (last, mean, least, most)]
         rows.append([row.label, *map(number, shown)])
     return tag(
         "details",

@@ -156,7 +156,8 @@ def _profile(asked: Asked, chosen: Any) -> Markup:
         )
     else:
         drawing, _ = flame(tree_of(chosen.stacks), focus, to)
-        picture = tag("div", drawing, class_="scroll", tabindex="0")
+        named = {"role": "region", "aria_label": "Flame graph"}
+        picture = tag("div", drawing, class_="scroll", tabindex="0", **named)
     said = f"{units.whole(chosen.samples)} samples in {units.seconds(chosen.seconds)}"
     if chosen.of:
         said = f"{chosen.of}: {said}"

@@ -270,9 +270,10 @@ def _error(asked: Asked, entry: Entry, now: float) -> Markup:
     )
 
 
-def ending(text: str) -> Markup:
+def ending(text: str, words: str = "Traceback") -> Markup:
     """Return lines of which the last are the most telling: those are seen first."""
-    return tag("pre", tag("code", text), tabindex="0", class_="ending")
+    code = tag("code", text)
+    return tag("pre", code, tabindex="0", class_="ending", role="region", aria_label=words)
 
 
 def _pairs(*pairs: tuple[str, object]) -> list[Markup]:
@@ -373,11 +374,21 @@ def slow_one(front: Front, asked: Asked) -> Markup | None:
                 ),
                 class_="facts card",
             ),
-            section("Step by step", tag("div", waterfall(entry), class_="scroll", tabindex="0")),
+            section(
+                "Step by step",
+                tag(
+                    "div",
+                    waterfall(entry),
+                    class_="scroll",
+                    tabindex="0",
+                    role="region",
+                    aria_label="Step by step",
+                ),
+            ),
             section(
                 "By layer", table(["Layer", head("time"), head("share")], layers, caption="Layers")
             ),
-            section("Where it was", ending(stack)) if stack else None,
+            section("Where it was", ending(stack, "Stack")) if stack else None,
         )
     )
 
@@ -397,7 +408,7 @@ def live(front: Front, asked: Asked) -> Markup:
                 str(entry.get("route", "")),
                 number(units.show(entry.get("age"), "s")),
                 str(entry.get("phase", "")),
-                f"{entry.get('thread', '')} ({entry.get('worker', '')})",
+                tag("td", f"{entry.get('thread', '')} ({entry.get('worker', '')})", class_="whole"),
                 action(
                     front,
                     asked,
@@ -417,4 +428,4 @@ def live(front: Front, asked: Asked) -> Markup:
 
 def stack_card(words: object, stack: str) -> Markup:
     """Return the stack of a thread."""
-    return section(words, ending(stack))
+    return section(words, ending(stack, "Stack"))

@@ -50,10 +50,22 @@ function seriesOf(chart, colors) {
       dash: row.ghost ? (row.tone === "p1" ? [5, 4] : [2, 3]) : undefined,
       fill: solid && index === 0 ? fade(color, 0.8) : undefined,
       // A value without neighbours is no line: it is a point.
-      points: { show: !solid && row.values.filter((one) => one !== null).length < 3, size: 5, fill: color },
+      points: { show: true, size: 4, width: 0, fill: color, filter: (plot, index) => lonely(plot.data[index]) },
       spanGaps: false,
     };
   });
+}
+
+function lonely(values) {
+  const known = (index) => values[index] !== null && values[index] !== undefined;
+  return [...values.keys()].filter((index) => known(index) && !known(index - 1) && !known(index + 1));
+}
+
+// The last values; none of a row that ended before the others did. `drawings.py` says it alike.
+export function lasts(rows) {
+  const ends = rows.map((row) => row.values.findLastIndex((one) => one !== null));
+  const latest = Math.max(...ends.filter((end, place) => !rows[place].ghost));
+  return rows.map((row, place) => (ends[place] < 0 || (!row.ghost && ends[place] < latest - 3) ? null : row.values[ends[place]]));
 }
 
 function bandsOf(chart, colors) {
@@ -96,8 +108,9 @@ function legend(state) {
   const { figure, chart, plot } = state;
   const index = plot.cursor.idx;
   const values = [...figure.querySelectorAll(":scope > .legend .value")];
+  const last = lasts(chart.rows);
   chart.rows.forEach((row, place) => {
-    const value = index === null || index === undefined ? row.values.findLast((one) => one !== null) : row.values[index];
+    const value = index === null || index === undefined ? last[place] : row.values[index];
     if (values[place]) values[place].textContent = show(value, chart.unit);
   });
   const at = index === null || index === undefined ? null : chart.times[index];

@@ -171,6 +171,10 @@ function comeBack() {
 }
 
 localise(document);
+// Where the navigation is a strip, what is shown is seen in it.
+const strip = document.querySelector("nav");
+const current = strip.querySelector("[aria-current]");
+if (current) strip.scrollLeft = current.offsetLeft - (strip.clientWidth - current.clientWidth) / 2;
 search(say);
 watchSize();
 listen();
