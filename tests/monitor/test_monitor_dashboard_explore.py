@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 import pytest
 from dashboard_kit import Open, Past, known, opened
 
-from cherrypy.monitor.dashboard import drawings
+from cherrypy.monitor.dashboard import data, drawings
 from cherrypy.monitor.dashboard.boards import BOARDS, ROUTE
 from cherrypy.monitor.dashboard.charts import Chart, Drawn, Row
 from cherrypy.monitor.dashboard.data import Span
@@ -307,6 +307,34 @@ def test_a_value_without_neighbours_is_seen(past: Open) -> None:
         assert found, kind
 
 
+def test_too_much_at_once_is_refused(past: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = int(time.time())
+    path = f"/api/series?metric={DURATION}&by=http.route&from={now - 3600}&to={now}&step=10"
+    paths = (path, asked(metric=DURATION, by="http.route", range="1h"))
+    monkeypatch.setattr(data, "MOST_CELLS", 3 * 180 - 1)
+    for one in paths:
+        answer = past.ask(one)
+        assert answer.status == 400 and "fewer labels" in answer.text, one
+    assert past.ask(path.replace("step=10", "step=30")).status == 200
+    monkeypatch.undo()
+    # Two are answered at once; who comes meanwhile waits, but not for ever.
+    monkeypatch.setattr(data, "PATIENCE", 0.05)
+    known = past.monitor.dashboard.front.data
+    with known.turn(METRICS[DURATION], (), 1), known.turn(METRICS[DURATION], (), 1):
+        for one in paths:
+            answer = past.ask(one)
+            assert answer.status == 503 and answer.headers["Retry-After"] == "10", one
+        assert past.ask("/?range=1h").status == 200
+    assert [past.ask(one).status for one in paths] == [200, 200]
+
+
+def test_a_refusal_is_a_page_for_people(past: Open) -> None:
+    answer = past.ask("/explore?metric=no", headers={"Accept": "text/html"})
+    assert answer.status == 404
+    assert "<h1>404 Not Found</h1>" in answer.text and ">Overview</a>" in answer.text
+    assert "/static/style.css" in answer.text and 'name="viewport"' in answer.text
+
+
 def test_many_series_are_not_too_many() -> None:
     """Ten thousand values of a label: a short page, and no end of words."""
     with opened() as one:
@@ -329,5 +357,8 @@ def test_many_series_are_not_too_many() -> None:
         assert "<b>" not in answer.text and "&lt;b&gt;9999" in answer.text
         chart = board(one, metric="cherrypy.request.slow", by="http.route", stat="delta")
         assert len(chart["rows"]) == 9 and chart["rows"][-1]["label"] == "others"
-        rows = one.ask("/api/series?metric=cherrypy.request.slow&by=http.route").json["rows"]
-        assert len(rows) == 1000
+        found = one.ask("/api/series?metric=cherrypy.request.slow&by=http.route&step=60").json
+        assert len(found["rows"]) == 1000 and found["left_out"] == 9000
+        # In seconds that would be more than anybody reads.
+        refused = one.ask("/api/series?metric=cherrypy.request.slow&by=http.route&step=2")
+        assert refused.status == 400

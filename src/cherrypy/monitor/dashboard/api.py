@@ -7,6 +7,7 @@ import io
 import time
 from typing import TYPE_CHECKING, Any
 
+from ..history.query import POINTS
 from ..metrics import METRICS
 from .asked import Answer, Asked, Refusal, as_json
 from .boards import BOARDS, EXPLORE, ROUTE, Board
@@ -49,9 +50,10 @@ def series(front: Front, asked: Asked) -> Answer:
     found = None
     if front.data.history is not None:
         try:
-            found = front.data.history.query(
-                metric.name, start, end, step, by=by, where=where, stat=stat
-            )
+            with front.data.turn(metric, by, (end - start) / step if step else POINTS):
+                found = front.data.history.query(
+                    metric.name, start, end, step, by=by, where=where, stat=stat
+                )
         except ValueError as error:
             raise Refusal("400 Bad Request", str(error)) from None
     times = list(found.times) if found is not None else []
@@ -67,6 +69,7 @@ def series(front: Front, asked: Asked) -> Answer:
             "by": by,
             "times": times,
             "rows": [{"labels": list(key), "values": list(row)} for key, row in rows.items()],
+            "left_out": len(found.rows) - len(rows) if found is not None else 0,
         }
     )
 

@@ -6,13 +6,17 @@ and no error.
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from math import ceil, inf
 from typing import Any
 
-from ..history.query import STEPS
-from ..metrics import METRICS
+from ..derived import QUANTILES
+from ..history.query import STEPS, labels_of
+from ..metrics import METRICS, Metric
+from ..table.requests import HTTP_SERVER_REQUEST_DURATION as REQUESTS
 from .asked import Asked, Refusal
 
 Values = list[Any]
@@ -39,6 +43,10 @@ WORDS = {
 }
 #: Steps of a stretch of time that was asked for by its ends.
 MOST_STEPS = 240
+#: Questions about any metric that are answered at once, and the seconds that others wait for their turn.
+TURNS, PATIENCE = 2, 10.0
+#: Values that the answer to one has at most.
+MOST_CELLS = 2_000_000
 #: Results that are kept for others who look.
 MOST_KEPT = 32
 #: What is laid over the present: name -> seconds ago.
@@ -181,6 +189,40 @@ class Data:
     def __init__(self, monitor: Any) -> None:
         self.monitor = monitor
         self._kept: dict[Any, tuple[float, Any, Any]] = {}
+        # Guards: what takes seconds keeps no more threads than this from the rest of the pages.
+        self._turns = threading.BoundedSemaphore(TURNS)
+
+    @contextlib.contextmanager
+    def turn(self, metric: Metric, by: tuple[str, ...], steps: float) -> Iterator[None]:
+        """Answer a question of so many steps, when it is its turn. Raises Refusal if that is too much."""
+        cells = self.rows(metric, by) * steps
+        if cells > MOST_CELLS:
+            raise Refusal(
+                "400 Bad Request",
+                f"That would be {cells:,.0f} values, more than {MOST_CELLS:,}: ask for longer steps, "
+                "fewer labels, or less time.",
+            )
+        if not self._turns.acquire(timeout=PATIENCE):
+            words = "Other questions take long just now: ask again in a while."
+            raise Refusal("503 Service Unavailable", words, ("Retry-After", "10"))
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    def rows(self, metric: Metric, by: tuple[str, ...]) -> int:
+        """How many rows a metric has by some labels, as far as is known."""
+        if self.history is None or not by:
+            return 1
+        # What is worked out has no series of its own: by route and application there are as many.
+        source = REQUESTS if metric.derived else metric
+        labels = labels_of(source)
+        places = [labels.index(name) for name in by if name in labels]
+        known = self.history.names.of(source).values()
+        rows = {
+            tuple(values[at] for at in places) for values in known if len(values) == len(labels)
+        }
+        return max(1, len(rows)) * (len(QUANTILES) if "quantile" in by else 1)
 
     def kept(self, key: Any, span: Span, seconds: float, make: Callable[[Span], Any]) -> Any:
         """Return what `make` makes of a span: for all who look within so many seconds once."""

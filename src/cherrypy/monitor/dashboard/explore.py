@@ -316,9 +316,8 @@ def _unseen(question: Question, span: Span, drawn: Drawn) -> Markup | None:
     shown = sum(1 for row in drawn.rows if not row.ghost)
     if len(rows) <= shown:
         return None
-    words = (
-        f"The chart shows the greatest of {units.whole(len(rows))} series; CSV and JSON have them."
-    )
+    known = units.whole(len(rows))
+    words = f"The chart shows the greatest of {known} series; CSV and JSON have more of them."
     return tag("p", words, class_="hint")
 
 

@@ -16,7 +16,6 @@ from .asked import Answer, Asked, Refusal, as_json, see
 from .data import Data
 from .guard import FIELDS, Guard
 from .live import Live
-from .markup import tag
 from .pauses import Pause
 
 STATIC = os.path.join(os.path.dirname(os.path.abspath(__file__)), "static")
@@ -95,13 +94,11 @@ class Front:
             html = "text/html" in asked.field("Accept")
             answer = self.reply(asked)
         except Refusal as refusal:
-            answer = refused(refusal, html)
+            answer = self.refused(refusal, html, base)
         except Exception as error:
             self.monitor.broken("dashboard", error)
-            answer = refused(
-                Refusal("500 Internal Server Error", "The dashboard failed; the log says how."),
-                html,
-            )
+            failed = Refusal("500 Internal Server Error", "The dashboard failed; the log says how.")
+            answer = self.refused(failed, html, base)
         fields = [("Content-Type", answer.kind), *FIELDS, *answer.fields]
         if not any(name == "Cache-Control" for name, _ in answer.fields):
             fields.append(("Cache-Control", "no-store"))
@@ -109,6 +106,13 @@ class Front:
         if type(body) is bytes:
             fields.append(("Content-Length", str(len(body))))
         return answer.status, fields, body
+
+    def refused(self, refusal: Refusal, html: bool, base: str) -> Answer:
+        """Return a refusal as a page, or as JSON."""
+        if html:
+            return rooms.refused_page(self, refusal, base)
+        answer = as_json({"status": refusal.status, "error": refusal.words}, refusal.status)
+        return answer._replace(fields=refusal.fields)
 
     def reply(self, asked: Asked) -> Answer:
         """Answer one request. Raises Refusal."""
@@ -149,16 +153,6 @@ class Front:
             "Say who you are: Authorization: Bearer TOKEN.",
             ("WWW-Authenticate", 'Bearer realm="dashboard"'),
         )
-
-
-def refused(refusal: Refusal, html: bool) -> Answer:
-    """Return a refusal as a page, or as JSON."""
-    if html:
-        body = tag("html", tag("title", refusal.status), tag("h1", refusal.status))
-        text = f"<!DOCTYPE html>{body}{tag('p', refusal.words)}"
-        return Answer(text.encode(), status=refusal.status, fields=refusal.fields)
-    answer = as_json({"status": refusal.status, "error": refusal.words}, refusal.status)
-    return answer._replace(fields=refusal.fields)
 
 
 def _program() -> str:

@@ -11,7 +11,7 @@ from ..history.query import STATS, check, check_stat, labels_of, metric_of, toge
 from ..metrics import COUNTER, GAUGE, HISTOGRAM, METRICS, Metric
 from .asked import Refusal
 from .boards import EXPLORE, Board
-from .charts import CLASSES, LEVELS, Chart, line, split
+from .charts import CLASSES, LEVELS, Chart, Row, line, split
 from .data import Data, Span, Where
 
 if TYPE_CHECKING:
@@ -131,6 +131,11 @@ def chart_of(question: Question) -> Chart:
         source = split(metric.name, by, stat, where=where, added=added, tones=tones)
     else:
         source = line(WORDS[stat].partition(" (")[0], metric.name, stat, where=where)
+
+    def rows(span: Span) -> list[Row]:
+        with span.data.turn(metric, by, len(span.times)):
+            return source(span)
+
     words = stat if not by else f"{stat} by {', '.join(by)}"
     if where:
         words += " where " + ", ".join(
@@ -140,7 +145,7 @@ def chart_of(question: Question) -> Chart:
         "metric",
         f"{metric.name}: {words}",
         unit_of(metric, stat),
-        source,
+        rows,
         kind="stack" if by and added else "lines",
         overlay=question.before,
         wide=True,

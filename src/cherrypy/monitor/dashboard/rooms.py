@@ -412,20 +412,39 @@ def login_page(front: Front, asked: Asked, words: str = "") -> Answer:
         action=base + "/login",
         class_="login card",
     )
+    return _html(_bare(front, base, "Log in", form), "401 Unauthorized")
+
+
+def _bare(front: Front, base: str, title: str, body: Markup) -> Markup:
+    """A page without a frame."""
     whole = tag(
         "html",
         tag(
             "head",
             tag("meta", charset="utf-8"),
             tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            tag("title", "Log in"),
+            tag("title", title),
+            tag("link", rel="icon", type="image/svg+xml", href=front.static(base, "icon.svg")),
             tag("link", rel="stylesheet", href=front.static(base, "style.css")),
             tag("script", src=front.static(base, "theme.js")),
         ),
-        tag("body", tag("main", form, id="main"), class_="bare"),
+        tag("body", tag("main", body, id="main"), class_="bare"),
         lang="en",
     )
-    return _html(Markup("<!DOCTYPE html>" + whole), "401 Unauthorized")
+    return Markup("<!DOCTYPE html>" + whole)
+
+
+def refused_page(front: Front, refusal: Refusal, base: str) -> Answer:
+    """Say why something is not answered."""
+    card = tag(
+        "div",
+        tag("h1", refusal.status),
+        tag("p", refusal.words),
+        tag("p", link(base + "/", "Overview")),
+        class_="login card",
+    )
+    answer = _html(_bare(front, base, refusal.status, card), refusal.status)
+    return answer._replace(fields=refusal.fields)
 
 
 #: Every page, by its path.
