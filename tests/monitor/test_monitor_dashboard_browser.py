@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from dashboard_kit import BROWSER, Site, loaded, served, until
@@ -289,6 +290,22 @@ def test_a_part_of_a_chart_is_looked_at_closer(browser: chromium.Browser, site: 
     browser.until("/from=\\d+&to=\\d+/.test(location.search) && document.readyState === 'complete'")
     assert "range=" not in browser.run("location.search")
     browser.until("!!document.querySelector('form.asking')")
+
+
+def test_what_peers_have_written_stays_text(browser: chromium.Browser, site: Site) -> None:
+    """Names of loggers are markup here; scripts put them into legends, headings and words."""
+    window(browser, 1440, 900)
+    path = "/explore?metric=cherrypy.log.records.logger&by=logger&stat=delta&range=5m"
+    for more in ("", "&where.logger=" + quote("<img src=x onerror=alert(1)>")):
+        browser.complaints.clear()
+        browser.open(site.url + path + more)
+        browser.until("!!document.querySelector('.chart [data-drawn]')")
+        browser.run("document.querySelector('.chart [data-drawn]').focus(); null")
+        press(browser, "End")
+        browser.until("document.querySelector('#spoken').innerText.includes('<img src=x')")
+        browser.until("Number(document.body.dataset.beats) > 1")
+        assert browser.run("document.querySelectorAll('main img, main script').length") == 0
+        assert browser.complaints == []
 
 
 def press(browser: chromium.Browser, key: str) -> None:

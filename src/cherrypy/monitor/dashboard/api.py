@@ -146,7 +146,9 @@ def statements(front: Front, asked: Asked) -> Answer:
 
 def marks(front: Front, asked: Asked) -> Answer:
     """What has happened: ?range= or ?from=&to="""
-    return as_json(front.data.marks(span_of(front.data, asked)))
+    span = span_of(front.data, asked)
+    # A range ends with the last step that is over; what has happened since is asked for as well.
+    return as_json(front.data.marks(span, max(span.end, span.now) if span.name else span.end))
 
 
 def alerts(front: Front, asked: Asked) -> Answer:

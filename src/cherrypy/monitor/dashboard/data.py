@@ -282,12 +282,12 @@ class Data:
         except ValueError:  # no such label, or figure
             return None
 
-    def marks(self, span: Span) -> list[dict[str, Any]]:
-        """Return what happened within a span: restarts, deploys, alerts."""
+    def marks(self, span: Span, end: float | None = None) -> list[dict[str, Any]]:
+        """Return what happened within a span, or until `end`: restarts, deploys, alerts."""
         history = self.history
         if history is None:
             return []
-        found = history.marks(span.start, span.end)
+        found = history.marks(span.start, span.end if end is None else end)
         return [{"at": one.at, "kind": one.kind, "text": one.text} for one in found[-100:]]
 
     def latest(self) -> Any:
