@@ -77,6 +77,31 @@ def test_quantiles_are_right_within_32_thousandths(share: float, shape: str) -> 
     assert whole.quantile(1.0) == max(seen)
 
 
+@pytest.mark.parametrize(
+    "seen",
+    [
+        [0.0] * 9,
+        [12] * 9,
+        [65536, 1, 65536, 1, 0],  # equal but for what is sixteen octaves away
+        [1.5e-5, 1.6e-5, 3e-5] * 9,
+        [-1e-9, 0.0, 1e-320, 5e-31, 0.02],
+        [-1.0, -1.0, -3.0],
+        [0.005, math.nextafter(0.005, 1.0), 0.0051, 0.5, 1e-6],
+        [math.nextafter(0.25, 1.0)] * 3,
+        [7.0],
+    ],
+)
+def test_many_at_once_of_all_kinds(seen: list[float]) -> None:
+    for scale in (SCALES["s"], SCALES["By"]):
+        one, all_ = Spread(scale), Spread(scale)
+        for value in seen + seen:
+            one.observe(value if value > 1e-30 else min(value, 0.0))
+        all_.observe_all(seen)
+        all_.observe_all(seen)
+        assert one.buckets == all_.buckets and one.most == all_.most
+        assert all_.total == pytest.approx(one.total)
+
+
 def test_what_came_since() -> None:
     spread = Spread(SCALES["s"])
     spread.observe_all([0.1, 0.2, 5.0])

@@ -88,7 +88,7 @@ class Block:
         layers[APP].observe_all(pending[3::7])
         tools = pending[4::7]
         if any(tools):
-            self.layer(TOOLS).observe_all([value for value in tools if value])
+            self.layer(TOOLS).observe_all(list(filter(None, tools)))
         self.sizes.observe_all(pending[5::7])
         self.heads.observe_all(pending[6::7])
 
