@@ -226,6 +226,29 @@ def test_fastcgi_and_scgi(tmp_path: Path, option: str, ask: Callable[..., tuple[
     assert "Traceback" not in log
 
 
+@needs_flup
+@pytest.mark.parametrize(
+    "when", ["Bus STARTING", "Serving on", "listening", "listening", "listening"]
+)
+def test_who_ends_a_daemon_that_is_starting_ends_its_server(tmp_path: Path, when: str) -> None:
+    """At once, wherever its start is: the thread of flup's server has to end as well."""
+    port = prepared(tmp_path)
+    log = tmp_path / "error.log"
+    command = "-m cherrypy -f -i served -c site.conf -p the.pid"
+    with Program(tmp_path, *command.split()) as program:
+        if when == "listening":
+            wait_for(lambda: listening(port), f"the port; {program.text()}")
+        else:
+            wait_for(lambda: log.exists() and when in log.read_text(), when)
+        program.send(signal.SIGTERM)
+        assert program.ends() == 0, log.read_text()
+        assert not (tmp_path / "the.pid").exists()
+        text = log.read_text()
+    assert "Bus EXITED" in text
+    assert "in spite of" not in text
+    assert "Traceback" not in text
+
+
 @pytest.mark.parametrize("screen", [False, True])
 def test_cgi_is_one_request_and_the_end(tmp_path: Path, screen: bool) -> None:
     """What would be logged to the screen must not be part of the answer."""

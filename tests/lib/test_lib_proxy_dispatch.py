@@ -315,3 +315,120 @@ def test_it_is_switched_on_while_the_site_serves(native):
         cherrypy.config.update(ON)
         assert ask("/seen", **fields).text == SEEN
         assert seen[-1] == SEEN
+
+
+# ------------------------------------------------------------------ switched on by the program
+
+
+class Below:
+    """An object on the way."""
+
+    _cp_config = ON
+
+    @expose
+    def seen(self):
+        return view()
+
+    @expose
+    @cherrypy.config(**{"tools.proxy.on": False})
+    def off(self):
+        return view()
+
+
+class Switched(Root):
+    """A root that says itself that there is a proxy."""
+
+    _cp_config = ON
+    below = Below()
+
+
+class Plain(Root):
+    below = Below()
+
+    @expose
+    @cherrypy.tools.proxy(prefix="X-Forwarded-Prefix")
+    def page(self):
+        return view()
+
+
+@pytest.mark.parametrize("where", ["class", "object"])
+def test_what_the_root_says_is_known_before_the_dispatcher(serve, where):
+    root = Switched() if where == "class" else Root()
+    if where == "object":
+        root._cp_config = ON
+    site = serve(root, {"request.dispatch": Looking()})
+    assert site("/seen", headers=OUTER).text == SEEN
+    assert seen == [SEEN]
+    assert site("/seen", headers=OUTER, REMOTE_ADDR="8.8.8.8").text.endswith("seen  8.8.8.8")
+    assert site("/off", headers=OUTER).text == INNER.replace("seen", "off")
+
+
+def test_sections_go_over_the_root_and_the_root_over_the_site(serve):
+    cherrypy.config.update({"tools.proxy.on": False, "tools.proxy.local": "X-Site"})
+    site = serve(Switched(), sections={"/": {"request.dispatch": Looking()}, "/off": {}})
+    assert site("/seen", headers={**OUTER, "X-Site": "site.example"}).text == SEEN.replace(
+        "www.example.com", "site.example"
+    )
+    assert seen == ["https://site.example/shop/seen /shop 203.0.113.9"]
+    off = serve(Switched(), {"request.dispatch": Looking(), "tools.proxy.on": False})
+    assert off("/seen", headers=OUTER).text == INNER
+    assert seen[1:] == [INNER]
+
+
+def test_virtual_hosts_are_those_of_the_outside_when_the_root_says_so(serve):
+    class Hosted(Hosts):
+        _cp_config = {"tools.proxy.on": True, "tools.proxy.local": "X-Own"}
+
+    site = serve(Hosted(), {"request.dispatch": VirtualHost(**VHOSTS)})
+    fields = {"Host": "one.example", "X-Own": "two.example"}
+    assert site("/", headers=fields).text == "two"
+    assert site("/", headers=fields, REMOTE_ADDR="8.8.8.8").text == "one"
+
+
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize("path", ["/below/seen", "/page"])
+def test_what_is_said_on_the_way_is_done_before_any_hook(serve, path, early):
+    """As soon as the page is found, also where the request has hooks of its own."""
+
+    def look():
+        seen.append(view())
+
+    default_toolbox.look = Tool("on_start_resource", look, priority=1)
+    expected = SEEN.replace("/seen", path)
+    try:
+        conf = {"tools.look.on": True}
+        if early:
+            # Something that takes the slow way through the configuration.
+            conf["hooks.before_handler"] = f"{__name__}.nothing_at_all"
+        site = serve(Plain(), conf)
+        for _ in range(2):
+            assert site(path, headers=OUTER).text == expected
+        assert seen == [expected] * 2
+        assert site(path).text.endswith(f"{path}  127.0.0.1")
+        assert site("/below/off", headers=OUTER).text.endswith("/below/off  127.0.0.1")
+    finally:
+        del default_toolbox.look
+
+
+def nothing_at_all():
+    pass
+
+
+def test_a_root_may_begin_and_cease_to_say_it(serve):
+    root = Root()
+    site = serve(root, {"request.dispatch": Looking()})
+    assert site("/seen", headers=OUTER).text == INNER
+    root._cp_config = ON
+    assert site("/seen", headers=OUTER).text == SEEN
+    del root._cp_config
+    assert site("/seen", headers=OUTER).text == INNER
+    assert seen == [INNER, SEEN, INNER]
+
+
+def test_the_native_servers_see_it_before_the_dispatcher():
+    root = Switched()
+    with served(root, {"/": {"request.dispatch": Looking()}}, native=True) as get:
+        fields = {name.replace("-", "_"): value for name, value in OUTER.items()}
+        for _ in range(3):
+            assert get("/seen", **fields).text == SEEN
+    assert seen == [SEEN] * 3

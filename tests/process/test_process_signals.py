@@ -197,7 +197,7 @@ def test_sigusr1_is_graceful_and_the_program_goes_on(tmp_path):
         assert child.end()[0] == 0
 
 
-def test_sigterm_during_a_slow_start_ends_the_program_with_an_error(tmp_path):
+def test_sigterm_during_a_slow_start_undoes_it(tmp_path):
     source = """
         plugins.SignalHandler(bus).subscribe()
         bus.subscribe('start', lambda: (print('SLOW', flush=True), time.sleep(30)))
@@ -207,10 +207,71 @@ def test_sigterm_during_a_slow_start_ends_the_program_with_an_error(tmp_path):
     with Child(source, tmp_path) as child:
         child.wait_for("SLOW")
         child.send(signal.SIGTERM)
-        status, took = child.end()
-    assert status == 70
-    assert took < 2
+        status, _ = child.end()
+    assert status == 0
     assert "LOG 20 Bus EXITED" in child.lines
+    assert "LOG 20 Bus STARTED" not in child.lines
+
+
+#: Servers that are told to stop while they start: one that notices, one that has not begun to listen, one that
+#: forgets it when it begins, and one that fails.
+STARTING = """
+from cherrypy.process import servers
+
+class Slow:
+    ready = stopped = False
+    begins = BEGINS
+
+    def start(self):
+        print('BEGINS', flush=True)
+        time.sleep(self.begins)
+        if self.begins:
+            self.stopped = False
+        while not self.stopped:
+            time.sleep(0.01)
+        print('ENDS', flush=True)
+
+    def stop(self):
+        self.stopped = True
+        if FAILS and self.begins:
+            self.begins = 0.0001
+            raise OSError('not yet')
+
+plugins.SignalHandler(bus).subscribe()
+servers.ServerAdapter(bus, Slow(), ('127.0.0.1', 1)).subscribe()
+bus.start()
+bus.block()
+"""
+
+
+@pytest.mark.parametrize(("begins", "fails"), [("0", "False"), ("0.5", "False"), ("0.5", "True")])
+def test_sigterm_while_a_server_starts_ends_its_thread(tmp_path, begins, fails):
+    source = (
+        STARTING.replace("BEGINS'", "STARTS'").replace("BEGINS", begins).replace("FAILS", fails)
+    )
+    with Child(source, tmp_path) as child:
+        child.wait_for("STARTS")
+        child.send(signal.SIGTERM)
+        status, _ = child.end()
+    assert status == 0, child.output
+    assert "ENDS" in child.lines
+    assert "LOG 20 Bus EXITED" in child.lines
+    assert "shut down before it had started" in child.output
+    assert "in spite of" not in child.output
+
+
+def test_an_exit_by_another_thread_while_a_server_starts(tmp_path):
+    source = (
+        STARTING.replace("BEGINS'", "STARTS'").replace("BEGINS", "0.2").replace("FAILS", "False")
+    )
+    source = source.replace(
+        "bus.start()\n", "threading.Timer(0.1, bus.exit).start()\nbus.start()\n"
+    )
+    with Child(source, tmp_path) as child:
+        status, _ = child.end()
+    assert status == 0, child.output
+    assert "ENDS" in child.lines
+    assert "due to error" not in child.output
 
 
 def test_a_failing_stop_listener_shows_in_the_status(tmp_path):

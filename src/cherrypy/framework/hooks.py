@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-__all__ = ("BEFORE_DISPATCH", "Hook", "HookMap", "hookpoints", "shortcut")
+__all__ = ("AT_ONCE", "BEFORE_DISPATCH", "Hook", "HookMap", "hookpoints", "shortcut")
 
 #: The stages at which callbacks may hook in.
 hookpoints = [
@@ -142,10 +142,25 @@ class HookMap(dict[str, list[Hook]]):
 
 Shortcut = Callable[[Any], bool]
 
-#: What is done before the dispatcher is asked, with request and path, when the entry is in the site's settings or in
-#: a section of the application. It may return what is then done with the request, when its configuration is known.
+#: What is done before the dispatcher is asked, with request and path, when the entry is in the site's settings, in a
+#: section of the application, or in the `_cp_config` of its root. It may return what is then done with the request, when its configuration is known.
 #: The owner of a tool that changes what a dispatcher sees puts it here: of one tool, so far.
 BEFORE_DISPATCH: dict[str, Callable[[Any, str], Callable[[Any], None] | None]] = {}
+
+#: What is done with a request, and the arguments of the hook, as soon as its configuration is known, when it has such a
+#: hook: by point and callback. For tools that change what all other hooks see.
+AT_ONCE: dict[tuple[str, Any], Callable[[Any, dict[str, Any]], None]] = {}
+
+
+def at_once(
+    points: dict[str, list[Hook]],
+) -> list[tuple[Callable[[Any, dict[str, Any]], None], dict[str, Any]]]:
+    """Return what `AT_ONCE` has for hooks, with their arguments."""
+    found = []
+    for (point, callback), act in AT_ONCE.items():
+        found += [(act, hook.kwargs) for hook in points.get(point, ()) if hook.callback is callback]
+    return found
+
 
 #: The shortcuts the request path knows, by name; made in `request.py`.
 SHORTCUTS: dict[str, Shortcut] = {}

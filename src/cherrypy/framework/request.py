@@ -24,7 +24,7 @@ from .errors import (
     format_exc,
 )
 from .facts import LazyUUID4
-from .hooks import BEFORE_DISPATCH, SHORTCUTS, Hook, HookMap, hookpoints
+from .hooks import BEFORE_DISPATCH, SHORTCUTS, Hook, HookMap, at_once, hookpoints
 from .logs import access_logged
 from .reprconf import NamespaceSet
 from .response import Response, ResponseBody, kept, late, lazy, look_at_time, may_log
@@ -429,8 +429,9 @@ class Request:
             self.dispatch(path)
             return
         after, plain, dispatch = None, True, self.dispatch
+        own = getattr(app.root, "_cp_config", None) or ()
         for entry, act in BEFORE_DISPATCH.items():
-            if entry in site.config or (app.config and app.names(entry)):
+            if entry in site.config or entry in own or (app.config and app.names(entry)):
                 plain, after = False, act(self, path)
         if app.config and app.names("request.dispatch"):
             dispatch = app.find_config(path, "request.dispatch", dispatch)
@@ -515,6 +516,8 @@ class Request:
             else:
                 for key, entry in value:
                     what(key, entry)
+        for act, kwargs in at_once(hooks):
+            act(self, kwargs)
 
     def _configure_fully(self, cls: type[Request], toolboxes: dict[str, Any]) -> None:
         """Hand every entry of `config` to its namespace, as nothing is known of it."""
@@ -526,6 +529,8 @@ class Request:
         namespaces = NamespaceSet(self.namespaces)
         namespaces.update(toolboxes)
         namespaces(self.config or {})
+        for act, kwargs in at_once(self._points):
+            act(self, kwargs)
 
     def _run_hooks(self, point: str) -> None:
         """Run the hooks of `point`: those of this request, or the template's."""

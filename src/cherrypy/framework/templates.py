@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .hooks import Hook, HookMap, hookpoints, shortcut_for
+from .hooks import Hook, HookMap, at_once, hookpoints, shortcut_for
 from .reprconf import attributes
 from .response import kept
 from .serving import serving
@@ -102,6 +102,8 @@ class Template:
             else:
                 self.calls.extend((what, k, v) for k, v in value)
         self.points = {point: sorted(hooks) for point, hooks in points.items() if hooks}
+        # Behind what the entries say themselves. Where there is none, no request looks for it.
+        self.calls += [(_do_at_once, act, kwargs) for act, kwargs in at_once(self.points)]
         closers = [shortcut_for(hook) for hook in self.points.get("on_end_request", [])]
         self.closers = None if None in closers else closers
         before = self.points.get("before_handler", [])
@@ -114,6 +116,10 @@ class Template:
             self.encode = pairs.pop()[1]
         self.before_handler = [(None if s is ENCODE else s, hook) for s, hook in pairs]
         self.quiet = self.simple and _QUIET.issuperset(self.points)
+
+
+def _do_at_once(act: Any, kwargs: dict[str, Any]) -> None:
+    act(serving.request, kwargs)
 
 
 _QUIET = frozenset(("before_handler", "before_error_response", "after_error_response"))

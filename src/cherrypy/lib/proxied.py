@@ -14,7 +14,7 @@ from cherrypy.framework.tools import Tool, default_toolbox
 
 from . import cptools, forwarding
 
-__all__ = ("Proxied", "before_dispatch", "show")
+__all__ = ("Proxied", "at_once", "before_dispatch", "show")
 
 _SETTINGS = tuple(signature(cptools.proxy).parameters)
 _USUAL_PORTS = {"http": "80", "https": "443"}
@@ -23,10 +23,11 @@ _USUAL_PORTS = {"http": "80", "https": "443"}
 class Proxied:
     """What was put into a request, and what had been there: pairs of the two; and the outer host, if it was told."""
 
-    __slots__ = ("base", "host", "ip", "script_name")
+    __slots__ = ("base", "host", "ip", "script_name", "settings")
 
     def __init__(self, host: str | None) -> None:
         self.host = host
+        self.settings: dict[str, Any] | None = None  # by which it was done; None: it is not known
         self.base = self.ip = self.script_name = ("", "")
 
     def undo(self, request: Any) -> None:
@@ -102,18 +103,30 @@ def _after_dispatch(request: Any) -> None:
         request._proxied = None
 
 
+def at_once(request: Any, settings: dict[str, Any]) -> None:
+    """Do what the tool `proxy` will do, now that it is known which page the request is for: hooks come after it.
+
+    settings
+        The arguments of the tool. What was done by the same ones before is left as it is.
+    """
+    if request._proxied is None or request._proxied.settings != settings:
+        cptools.proxy(**settings)
+
+
 def before_dispatch(request: Any, path: str) -> Callable[[Any], None] | None:
     """Do what the tool `proxy` will do, for whoever looks at the request before it is known which page it is for.
 
-    As the site's settings and the sections of the application have it: what a page says itself is known
-    when the tool hooks in, which then does it anew. A tool that somebody has put in its place is left to
-    its hook point.
+    As the site's settings, the root object and the sections of the application have it: what objects on the way
+    and the page say is known as soon as the dispatcher has found them (`at_once`). A tool that somebody has put in
+    its place is left to its hook point.
     """
     box = request.app.toolboxes.get("tools", default_toolbox)
     tool = getattr(box, "proxy", None)
     if type(tool) is not Tool or tool.callable is not cptools.proxy:
         return None
-    find, general = request.app.find_config, site.config
+    find = request.app.find_config
+    # The nearest section, else the root, else the site: as dispatchers merge them.
+    general = {**site.config, **(getattr(request.app.root, "_cp_config", None) or {})}
     if not find(path, "tools.proxy.on", general.get("tools.proxy.on")):
         return None
     missing = object()
@@ -124,4 +137,5 @@ def before_dispatch(request: Any, path: str) -> Callable[[Any], None] | None:
         if value is not missing:
             settings[name] = value
     cptools.proxy(**settings)
+    request._proxied.settings = settings
     return _after_dispatch

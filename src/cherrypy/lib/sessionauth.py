@@ -117,7 +117,11 @@ class SessionAuth:
         session, request = site.session, serving.request
         username = session.get(self.session_key)
         if not username:
-            username = self.anonymous()
+            if getattr(session, "_lock_on_access", False):
+                # Who has logged in meanwhile, by another request, is not to be forgotten.
+                session.acquire_lock()
+                username = session.get(self.session_key)
+            username = username or self.anonymous()
             session[self.session_key] = username
         if not username:
             serving.response.body = self.login_screen(make_url(qs=request.query_string))

@@ -229,6 +229,11 @@ class Session:
             if not self.locked:
                 self._access()
                 return
+        if self._reading is not None and not self._reading.suits(self._data) and not self.locked:
+            # The code of its page says that it only reads, if nothing in the session can be changed.
+            self.acquire_lock()
+            self._access()
+            return
         self.loaded = True
         if self.clean_freq:
             cls = type(self)

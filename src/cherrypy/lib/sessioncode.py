@@ -31,6 +31,8 @@ _MODULES = frozenset(_MODULE_NAMES.split())
 _BUILTINS = frozenset(_BUILTIN_NAMES.split())
 _ATTRIBUTES = frozenset(_ATTRIBUTE_NAMES.split())
 
+_ATOMS = frozenset((str, int, float, bool, bytes, type(None)))
+
 #: What assigns to names of the function alone; all else that stores or deletes might reach a session.
 _OWN = ("STORE_FAST", "STORE_DEREF", "DELETE_FAST", "DELETE_DEREF")
 
@@ -44,6 +46,9 @@ def only_reads(function: types.FunctionType, bound: bool) -> bool:
     code = function.__code__
     if code.co_freevars or len(code.co_code) > MOST:
         return False
+    given = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    if not _ATOMS.issuperset(map(type, given)):
+        return False  # a function, for all one knows
     owner = code.co_varnames[0] if bound and code.co_argcount else None
     return _is_harmless(code, function.__globals__, owner)
 

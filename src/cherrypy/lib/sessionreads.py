@@ -33,7 +33,9 @@ def _page(handler: Any, request: Any) -> tuple[Any, ...] | None:
     if type(function) is not types.FunctionType:
         return None
     args = getattr(request, "args", None)
-    return (function, request.method, bool(request.query_string), bool(args))
+    # What a function calls may be of the class of its object.
+    kind = type(getattr(made, "__self__", None))
+    return (function, kind, request.method, bool(request.query_string), bool(args))
 
 
 def _remember(page: tuple[Any, ...]) -> None:
@@ -55,30 +57,39 @@ def reading_of(handler: Any) -> Reading | None:
     known = _reads_only.get(page)
     if known is False:
         return None
-    if known is None and serving.request.stage == "handler":
-        # It is the page that asks, and not a tool, of which its code says nothing.
-        from .sessioncode import only_reads
+    found = None
+    if known is None:
+        from .sessionverdicts import verdict
 
-        made = getattr(handler, "callable", handler)
-        known = only_reads(page[0], made is not page[0])
-        if known:
-            _remember(page)
-    return Reading(page, free=bool(known))
+        found = verdict(page, getattr(handler, "callable", handler), serving.request)
+    return Reading(page, bool(known) or found is not None, found)
 
 
 class Reading:
     """How one request reads its session: without the lock, or with it to see what its page does."""
 
-    __slots__ = ("_foreign", "_page", "_wrote", "free", "seen", "unchanged")
+    __slots__ = ("_foreign", "_page", "_verdict", "_wrote", "free", "seen", "unchanged")
 
-    def __init__(self, page: tuple[Any, ...], free: bool) -> None:
+    def __init__(self, page: tuple[Any, ...], free: bool, verdict: Any = None) -> None:
         self._page = page
+        self._verdict = verdict
         self._wrote = False
         # What others have written since it was read.
         self._foreign: set[Any] = set()
         self.free = free
         self.seen: list[Any] | None = None
         self.unchanged = False
+
+    def suits(self, data: dict[Any, Any]) -> bool:
+        """Tell whether the page, if its code was judged, reads only with data like these; if not, it is not known."""
+        if self._verdict is None:
+            return True
+        from .sessionverdicts import suits
+
+        if suits(self._verdict, data):
+            return True
+        self._verdict, self.free = None, False
+        return False
 
     def wrote(self) -> None:
         """Remember that this page writes."""
@@ -98,7 +109,8 @@ class Reading:
         self.unchanged = not self._wrote
         # One that failed, or sent its client away, may not have come to what it does.
         status = str(serving.response.status or 200)[:3]
-        if self.unchanged and not self.free and (status.startswith("2") or status == "304"):
+        new = not self.free or self._verdict is not None
+        if self.unchanged and new and (status.startswith("2") or status == "304"):
             _remember(self._page)
 
     def others(self, keys: Iterable[Any]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from cherrypy.framework.helpers import expose
-from cherrypy.framework.hooks import BEFORE_DISPATCH, shortcut
+from cherrypy.framework.hooks import AT_ONCE, BEFORE_DISPATCH, shortcut
 from cherrypy.framework.serving import serving
 from cherrypy.framework.tools import (
     ErrorTool,
@@ -266,7 +266,14 @@ def _proxy_before_dispatch(request: Any, path: str) -> Callable[[Any], None] | N
     return before_dispatch(request, path)
 
 
+def _proxy_at_once(request: Any, settings: dict[str, Any]) -> None:
+    from .proxied import at_once
+
+    at_once(request, settings)
+
+
 BEFORE_DISPATCH["tools.proxy.on"] = _proxy_before_dispatch
+AT_ONCE[_BEFORE_BODY, cptools.proxy] = _proxy_at_once
 
 # On every request, and mostly with nothing to do: the request path knows a short way.
 shortcut(cptools.trailing_slash, "trailing_slash")

@@ -46,7 +46,9 @@ class ServerAdapter:
     #: Seconds for the server's thread to end after ``httpserver.stop()`` has returned.
     stop_timeout: float = 5.0
 
+    _given_up = False  # stop() has come while start() was waiting
     _thread: threading.Thread | None = None
+    _over: threading.Thread | None = None  # The last one that has ended; read without a lock.
     _ended: threading.Event | None = None  # Set when the server's thread has ended.
 
     def __init__(self, bus: Bus, httpserver: Any = None, bind_addr: Any = None) -> None:
@@ -67,7 +69,7 @@ class ServerAdapter:
         self.bus.unsubscribe("stop", self.stop)
 
     def start(self) -> None:
-        """Start serving; return when the server is ready.
+        """Start serving; return when the server is ready, or when `stop()` has come meanwhile.
 
         Raises what the server raised (an OSError names the address), ValueError without a
         server, TimeoutError when it does not become ready within ``start_timeout``.
@@ -76,6 +78,7 @@ class ServerAdapter:
             self.bus.log(f"Already serving on {self.description}")
             return
         self.interrupt = None
+        self._given_up = False
         if not self.httpserver:
             raise ValueError("No HTTP server has been created.")
         self._ended = threading.Event()
@@ -86,8 +89,11 @@ class ServerAdapter:
         try:
             self.wait()
         except TimeoutError:
+            self._given_up = True
             self.httpserver.stop()
             raise
+        if self._given_up:
+            return
         self.running = True
         if self.interrupt is not None:  # It died in this very moment.
             self.running = False
@@ -130,6 +136,7 @@ class ServerAdapter:
             except BaseException as exc:
                 self._interrupted(exc, "Error in HTTP server: shutting down")
         finally:
+            self._over = threading.current_thread()
             if ended is not None:
                 ended.set()
 
@@ -152,6 +159,8 @@ class ServerAdapter:
             if self.interrupt is not None:
                 raise self._named(self.interrupt)
             if getattr(self.httpserver, "ready", False):
+                return
+            if over and self._given_up:
                 return
             if over:
                 raise RuntimeError(f"The HTTP server on {self._address()} ended at once.")
@@ -206,7 +215,10 @@ class ServerAdapter:
     def stop(self) -> None:
         """Stop serving and wait for the server's thread, within limits."""
         if not self.running:
-            self.bus.log(f"HTTP Server {self.httpserver} already shut down")
+            if self._thread is not None and not self._given_up:
+                self._give_up()
+            else:
+                self.bus.log(f"HTTP Server {self.httpserver} already shut down")
             return
         # In the calling thread on purpose: a server that is stopped by one of its own workers
         # (an "/exit" page) must see that and not wait for it.
@@ -222,6 +234,39 @@ class ServerAdapter:
                     level=30,
                 )
         self.bus.log(f"HTTP Server {self.httpserver} shut down")
+
+    def _give_up(self) -> None:
+        """End a server that is starting: a signal has interrupted `start()`, or another thread stops the bus."""
+        self._given_up = True
+        thread, self._thread = self._thread, None
+        assert thread is not None
+        if self._over is thread:
+            self.bus.log(f"HTTP Server {self.httpserver} already shut down")
+            return
+        failure = None
+        deadline = time.monotonic() + self.stop_timeout
+        unborn = time.monotonic() + 1.0
+        while True:
+            # Again and again: a server that does not listen yet may not notice, or forget it when it does.
+            try:
+                self.httpserver.stop()
+            except Exception as exc:
+                failure = exc
+            # Not by the event: the signal may have come to who has its lock.
+            time.sleep(0.02)
+            now = time.monotonic()
+            if self._over is thread or now > deadline or (thread.ident is None and now > unborn):
+                break
+        if self._over is thread:
+            self.bus.log(f"HTTP Server {self.httpserver} shut down before it had started")
+        elif thread.ident is not None:
+            self.bus.log(
+                f"Thread {thread.name!r} did not end within {self.stop_timeout:g} s after "
+                "its server was stopped while it started.",
+                level=30,
+            )
+            if failure is not None:
+                raise failure
 
     # Before everything else stops (50): requests in flight may need the rest.
     stop.priority = 25  # type: ignore[attr-defined] # read by Bus.subscribe

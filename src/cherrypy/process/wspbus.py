@@ -32,7 +32,7 @@ except OSError:  # The directory we were started in has been deleted.
     _startup_cwd = os.path.abspath(os.sep)
 
 # BSD sysexits EX_SOFTWARE: what a start that was cut short has always ended with.
-_EX_SOFTWARE = 70
+EX_SOFTWARE = 70
 
 
 class _StateEnum:
@@ -180,8 +180,9 @@ class Bus(Channels):
 
         May be called from any thread, in any state and repeatedly; while one thread is at it,
         other calls return at once. Failures of listeners do not keep the rest from shutting
-        down; they are raised at the end. Called by a listener of ``start`` (or by a signal during
-        it), it raises SystemExit(70) in the thread that is starting, after the shutdown.
+        down; they are raised at the end. Called by a listener of ``start``, it raises
+        SystemExit(70) in the thread that is starting, after the shutdown; by a signal during it,
+        which is nobody's failure, SystemExit(0).
         """
         if not self._leaving.acquire(blocking=False):
             return
@@ -192,7 +193,7 @@ class Bus(Channels):
             self._leaving.release()
             self._wake()
         if starting:
-            raise SystemExit(_EX_SOFTWARE)
+            raise SystemExit(EX_SOFTWARE)
         if not threading.main_thread().is_alive():
             # The program ended without block(): only threads keep the process up.
             lingering.leave_behind(lingering.running(), log=self._say)

@@ -134,12 +134,17 @@ class SignalHandler:
 
     def _handle_signal(self, signum: int, frame: FrameType | None = None) -> None:
         """Python's signal handler; runs in the main thread between any two instructions."""
-        from cherrypy.process.wspbus import ChannelFailures
+        from cherrypy.process.wspbus import EX_SOFTWARE, ChannelFailures
 
         name = self.signals[signum]
         self.bus.log(f"Caught signal {name}.")
         try:
             self.bus.publish(name)
+        except SystemExit as exc:
+            # It came during the start, which has been undone. Nothing has failed: it was asked for.
+            if exc.code == EX_SOFTWARE and self.bus.state is self.bus.states.EXITING:
+                raise SystemExit(0) from None
+            raise
         except ChannelFailures:
             # Logged. A failed graceful() must not end what the main thread is doing; a failed
             # exit() has to be seen in the status of the process.

@@ -1,0 +1,245 @@
+"""Whether a request will only read its session: by the code of its page, of its hooks, and of what is around them.
+
+Law: a verdict is of one page, of one object that it is a method of, with these hooks and this configuration.
+"""
+
+from __future__ import annotations
+
+import types
+import weakref
+from collections import Counter, OrderedDict, deque
+from typing import Any
+
+from cherrypy.framework.errors import HTTPError
+from cherrypy.framework.request import Request
+from cherrypy.framework.tools import HandlerTool, HandlerWrapperTool, Tool, default_toolbox
+
+from .sessionauth import session_auth
+from .sessioncode import only_reads
+from .sessionflow import Flow
+from .sessionreach import FUNCTIONS, element
+from .sessionreads import ATOMS
+from .sessionvalues import (
+    ANY,
+    ANYTHING,
+    FIXED,
+    LOOKED,
+    OTHER,
+    PAGE,
+    TEXT,
+    Arguments,
+    Bound,
+    Known,
+    NotKnown,
+    one,
+)
+
+__all__ = ("Verdict", "suits", "verdict")
+
+#: Of `session_auth`: what is called only where somebody logs in or out, which writes.
+_LOGINS = ("check_username_and_password", "on_login", "on_logout")
+
+LIMIT = 1000  # verdicts that are remembered; then all are forgotten
+OBJECTS = (
+    20  # whose method one function is; of one that is a method of ever new ones nothing is known
+)
+PARTS = 2000  # of a session that are looked at
+
+
+class Verdict:
+    """What the values in a session have to be like for its request to be one that only reads."""
+
+    __slots__ = ("levels", "names")
+
+    def __init__(self, levels: dict[str | None, int], names: frozenset[str]) -> None:
+        self.levels = levels
+        self.names = names
+
+
+_known: dict[Any, tuple[Any, Any, Verdict | None]] = {}
+_objects: Counter[Any] = Counter()
+
+
+def verdict(page: Any, made: Any, request: Any) -> Verdict | None:
+    """Return what the code of a request shows; None if it may write.
+
+    Args:
+        page: what the page is known by, and `made` what it is: a function, or a method.
+    """
+    owner = getattr(made, "__self__", None)
+    if request.path_info.endswith(("do_login", "do_logout")) and any(
+        getattr(hook.callback, "__self__", None) is _session_auth() for hook in _callbacks(request)
+    ):
+        return None  # it answers there itself, and writes
+    key = (page, id(owner))
+    about = _about(request)
+    known = _known.get(key)
+    if known is not None and known[0]() is owner and known[1] == about:
+        return known[2]
+    if known is None:
+        _objects[page[0]] += 1
+    if _objects[page[0]] > OBJECTS:
+        return None
+    try:
+        reference: Any = weakref.ref(owner) if owner is not None else _nobody
+    except TypeError:
+        return None
+    found = _judge(made, request)
+    if len(_known) >= LIMIT:
+        _known.clear()
+        _objects.clear()
+    _known[key] = (reference, about, found)
+    return found
+
+
+def _session_auth() -> Any:
+    return default_toolbox.__dict__.get("session_auth")
+
+
+def _nobody() -> None:
+    return None
+
+
+def _callbacks(request: Any) -> list[Any]:
+    return [hook for hooks in list(request._points.values()) for hook in hooks]
+
+
+def _about(request: Any) -> list[Any]:
+    """Return what else a verdict depends on."""
+    own = request.__dict__
+    found = [
+        (id(hook.callback), id(getattr(hook.callback, "__self__", None)))
+        for hook in _callbacks(request)
+    ]
+    # Kept by what is compared, so that no number comes twice.
+    return [request._plan, found, own.get("error_page"), own.get("error_response")]
+
+
+def _judge(made: Any, request: Any) -> Verdict | None:
+    flow = Flow()
+    try:
+        flow.settle(lambda: _go_through(flow, made, request))
+    except NotKnown:
+        return None
+    except Exception:  # whatever it is that we do not understand, it is no request's fault
+        return None
+    return Verdict(flow.levels, frozenset(flow.names))
+
+
+def _go_through(flow: Flow, made: Any, request: Any) -> None:
+    """Go through all of a program that a request runs. Raises NotKnown."""
+    for hook in _callbacks(request):
+        _go_through_hook(flow, hook)
+    for page in dict(request.__dict__.get("error_page") or {}).values():
+        if callable(page):
+            flow.call(element(page), ANYTHING, "error page")
+    told = request.error_response
+    if (
+        told != Request.error_response
+        and getattr(told, "__func__", None) is not HTTPError.set_response
+    ):
+        raise NotKnown("who answers for errors")
+    function = getattr(made, "__func__", made)
+    if only_reads(function, function is not made):
+        return
+    given = one(TEXT)
+    arguments = Arguments((), (), given, given)
+    if type(made) is types.MethodType:
+        flow.call(Bound(Known(function), element(made.__self__)), arguments, "page")
+    else:
+        flow.call(element(made), arguments, "page")
+
+
+def _go_through_hook(flow: Flow, hook: Any) -> None:
+    callback = hook.callback
+    owner = getattr(callback, "__self__", None)
+    if isinstance(owner, HandlerWrapperTool) and callback.__func__ is HandlerWrapperTool.callable:
+        given = one(OTHER)
+        flow.call(element(owner.newhandler), Arguments((one(PAGE),), (), given, given), "wrapper")
+        return
+    if isinstance(owner, HandlerTool) and callback.__func__ is HandlerTool._wrapper:
+        callback = owner.callable
+    if not _is_ours(callback):
+        words = tuple((name, one(element(value))) for name, value in hook.kwargs.items())
+        flow.call(element(callback), Arguments((), words), ("hook", id(callback)))
+        return
+    for name, value in hook.kwargs.items():
+        # What it is told to call. `session_auth` calls others only where somebody logs in or out.
+        if isinstance(value, FUNCTIONS) and not (callback is session_auth and name in _LOGINS):
+            flow.back(element(value))
+
+
+def _is_ours(callback: Any) -> bool:
+    """Tell whether this is of a tool that comes with us and changes nothing in a session."""
+    function = getattr(callback, "__func__", callback)
+    tool = getattr(callback, "__self__", None)
+    module = (
+        type(tool).__module__ if isinstance(tool, Tool) else getattr(function, "__module__", "")
+    )
+    if not str(module).startswith(("cherrypy.lib.", "cherrypy.monitor.", "cherrypy.websocket.")):
+        return False
+    # That one keeps a secret there, which it makes when it is first asked for.
+    return module != "cherrypy.lib.csrf"
+
+
+# ----------------------------------------------------------------------- what is in a session
+
+_NESTED = frozenset((list, dict, set, deque, OrderedDict, Counter))
+#: What a class may have without its objects doing anything when they are looked at.
+_HARMLESS_NAMES = """
+__init__ __module__ __doc__ __dict__ __weakref__ __qualname__ __annotations__ __static_attributes__
+__firstlineno__ __dataclass_fields__ __dataclass_params__ __match_args__ __annotate__ __annotations_cache__
+__annotate_func__ __getstate__ __setstate__ __reduce__ __slots__
+"""
+_HARMLESS = frozenset(_HARMLESS_NAMES.split())
+
+
+def suits(found: Verdict, data: dict[Any, Any]) -> bool:
+    """Tell whether the values in a session are such that the verdict holds."""
+    levels, seen = found.levels, 0
+    general = levels.get(None, ANY)
+    left = (
+        [(value, max(general, levels.get(key, ANY))) for key, value in data.items()]
+        if levels
+        else []
+    )
+    while left:
+        value, level = left.pop()
+        seen += 1
+        kind = type(value)
+        if level == ANY or kind in ATOMS:
+            continue
+        parts: Any = ()
+        if kind in (tuple, frozenset):
+            parts = value
+        elif level == FIXED:
+            return False
+        elif kind in _NESTED:
+            parts = [*value.keys(), *value.values()] if hasattr(value, "keys") else value
+        elif level == LOOKED and _is_simple(kind, found.names):
+            parts = object.__getattribute__(value, "__dict__").values()
+        elif kind is not bytearray:
+            return False
+        if seen + len(left) + len(parts) > PARTS:
+            return False
+        left += [(part, level) for part in parts]
+    return True
+
+
+def _is_simple(kind: type, names: frozenset[str]) -> bool:
+    """Tell whether objects of a class just have attributes, as far as these are asked for."""
+    if kind.__dictoffset__ == 0:
+        return False
+    for cls in type.__getattribute__(kind, "__mro__")[:-1]:
+        for name, value in type.__getattribute__(cls, "__dict__").items():
+            if name.startswith("__") and name not in _HARMLESS:
+                generated = "__dataclass_fields__" in cls.__dict__ and name in (
+                    "__eq__",
+                    "__repr__",
+                    "__hash__",
+                )
+                if not generated:
+                    return False
+            elif name in names and type(value) not in ATOMS - {types.FunctionType, type}:
+                return False
+    return True

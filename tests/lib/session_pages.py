@@ -1,0 +1,647 @@
+"""Pages as programs have them, that read their session by way of helpers; and pages that write, as hidden as can be."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import functools
+import html
+import json
+import logging
+import os
+import tempfile
+import threading
+import urllib.parse
+from dataclasses import dataclass
+
+import jinja2
+import mako.lookup
+
+import cherrypy
+from cherrypy import expose
+
+log = logging.getLogger("session_pages")
+lock = threading.Lock()
+hits = collections.Counter()
+
+folder = tempfile.mkdtemp(prefix="templates-")
+with open(os.path.join(folder, "base.html"), "w") as _file:
+    _file.write("<p>{% block content %}{% endblock %}</p>")
+with open(os.path.join(folder, "hello.html"), "w") as _file:
+    _file.write(
+        "{% extends 'base.html' %}{% block content %}{{ user.name or user }}{% for n in things %}{{ n }}{% endfor %}{% endblock %}"
+    )
+jinja = jinja2.Environment(loader=jinja2.FileSystemLoader(folder), autoescape=True)
+
+mako_folder = tempfile.mkdtemp(prefix="templates-")
+with open(os.path.join(mako_folder, "hello.html"), "w") as _file:
+    _file.write(
+        "<%inherit file='base.html'/>\n<%! import json %>${user} ${json.dumps(things)}\n% for n in things:\n${n}\n% endfor\n"
+    )
+with open(os.path.join(mako_folder, "base.html"), "w") as _file:
+    _file.write("<html>${self.body()}</html>")
+lookup = mako.lookup.TemplateLookup(directories=[mako_folder])
+
+
+class Database:
+    """Stands for a model layer."""
+
+    def __init__(self):
+        self.users = {"zoe": "Zoe"}
+
+    def name_of(self, login):
+        with lock:
+            return self.users.get(login, "nobody")
+
+    @contextlib.contextmanager
+    def transaction(self):
+        yield self
+
+
+database = Database()
+
+
+@dataclass
+class Card:
+    title: str
+    text: str = ""
+
+    def render(self):
+        return f"{self.title}: {self.text}"
+
+
+def current_user():
+    return cherrypy.session.get("user")
+
+
+def require_login(page):
+    @functools.wraps(page)
+    def checked(*args, **kwargs):
+        if not current_user():
+            raise cherrypy.HTTPRedirect(
+                "/login?" + urllib.parse.urlencode({"from": cherrypy.request.path_info})
+            )
+        return page(*args, **kwargs)
+
+    return checked
+
+
+def require_role(role):
+    def decorate(page):
+        @functools.wraps(page)
+        def checked(self, *args, **kwargs):
+            roles = cherrypy.session.get("roles", [])
+            if role not in roles:
+                raise cherrypy.HTTPError(403, "You need to be " + role)
+            return page(self, *args, **kwargs)
+
+        return checked
+
+    return decorate
+
+
+class Base:
+    title = "Shop"
+
+    def __init__(self):
+        self.database = database
+        self.settings = {"colour": "red"}
+        self.counts = {}
+
+    @property
+    def user(self):
+        return cherrypy.session.get("user")
+
+    @staticmethod
+    def quoted(text):
+        return html.escape(str(text))
+
+    @classmethod
+    def heading(cls):
+        return f"<h1>{cls.title}</h1>"
+
+    def session_values(self):
+        return {key: cherrypy.session[key] for key in cherrypy.session}
+
+    def layout(self, body, **more):
+        parts = [self.heading(), body]
+        parts.append(", ".join(f"{key}={value}" for key, value in sorted(more.items())))
+        return "\n".join(parts)
+
+    def render(self, template, **words):
+        words.setdefault("things", cherrypy.session.get("things", []))
+        return jinja.get_template(template).render(title=self.title, **words)
+
+    def render_mako(self, template, **words):
+        return lookup.get_template(template).render(**words)
+
+
+class Readers(Base):
+    """All of them answer while another request has the session."""
+
+    @expose
+    def helper_method(self):
+        return self.layout(self.quoted(self.user))
+
+    @expose
+    def json_of_all(self):
+        cherrypy.response.headers["Content-Type"] = "application/json"
+        return json.dumps(dict(cherrypy.session.items())).encode()
+
+    @expose
+    @cherrypy.tools.json_out()
+    def json_by_tool(self):
+        return {"user": current_user(), "things": list(cherrypy.session.get("things", []))}
+
+    @expose
+    def with_jinja(self):
+        return self.render("hello.html", user=cherrypy.session.get("user"))
+
+    @expose
+    def with_mako(self):
+        return self.render_mako("hello.html", user=self.user, things=cherrypy.session["things"])
+
+    @expose
+    @require_login
+    def for_users(self):
+        return "for " + current_user()
+
+    @expose
+    @require_role("admin")
+    def for_admins(self):
+        log.info("%s looks", cherrypy.session["user"])
+        return f"for {self.user}"
+
+    @expose
+    def by_database(self):
+        name = self.database.name_of(cherrypy.session["user"])
+        with self.database.transaction() as there:
+            return self.layout(name, other=there.name_of("x"))
+
+    @expose
+    def comprehension(self):
+        things = [str(thing) for thing in cherrypy.session.get("things", []) if thing]
+        total = sum(len(thing) for thing in things)
+        return self.layout(" ".join(things), total=total, colour=self.settings["colour"])
+
+    @expose
+    def nested(self):
+        session = cherrypy.session
+
+        def show(key, default=None):
+            return repr(session.get(key, default))
+
+        return ", ".join(map(show, ["user", "n"])) + (lambda key: str(session[key]))("n")
+
+    @expose
+    def from_import(self):
+        from cherrypy import session
+
+        return json.dumps(session["things"])
+
+    @expose
+    def by_serving(self):
+        return str(cherrypy.serving.session.get("n"))
+
+    @expose
+    def by_getattr(self):
+        session = getattr(cherrypy, "session", None)
+        return str(session.get("n")) if hasattr(cherrypy, "session") else "none"
+
+    @expose
+    def cards(self):
+        cards = [Card(thing) for thing in cherrypy.session["things"]]
+        cards.append(Card("user", text=self.user))
+        return "".join(card.render() for card in cards)
+
+    @expose
+    def streamed(self):
+        yield "<ul>"
+        for thing in cherrypy.session["things"]:
+            yield f"<li>{self.quoted(thing)}</li>"
+        yield "</ul>"
+
+    @expose
+    def own_list(self):
+        things = list(cherrypy.session["things"])
+        things.append("more")
+        things.sort(key=lambda thing: str(thing).lower())
+        found = dict(cherrypy.session)
+        found["more"] = 1
+        found.update(n=2)
+        return str(things) + str(len(found))
+
+    @expose
+    def counted(self):
+        hits["page"] += 1
+        self.counts["page"] = self.counts.get("page", 0) + 1
+        try:
+            return str(cherrypy.session["n"])
+        except KeyError as error:
+            cherrypy.log(f"no {error}")
+            raise cherrypy.NotFound() from error
+        finally:
+            log.debug("done")
+
+    @expose
+    def super_class(self):
+        return self.layout("x")
+
+    def layout(self, body, **more):
+        return super().layout(body, user=self.user, **more)
+
+    @expose
+    def given(self, *args, **params):
+        number = int(params.get("n", "0").strip() or 0) + cherrypy.session["n"]
+        return f"{number} {cherrypy.request.params.get('x')} {cherrypy.request.headers.get('Host')}"
+
+    @expose
+    def whole_session(self):
+        return json.dumps(self.session_values())
+
+
+def set_name(session, value):
+    session["n"] = value
+
+
+def give_name(**words):
+    words["where"]["n"] = 5
+
+
+def call(function, *args):
+    return function(*args)
+
+
+class Writer:
+    def __init__(self, session):
+        self.session = session
+
+    def write(self):
+        self.session["n"] = 1
+
+
+class Flash:
+    def __call__(self):
+        return cherrypy.session.pop("flash", "")
+
+
+def pop_flash():
+    return cherrypy.session.pop("flash", "")
+
+
+flashing = jinja2.Environment(loader=jinja2.DictLoader({"x": "{{ flash() }}{{ user }}"}))
+flashing.globals["flash"] = pop_flash
+flashing_object = jinja2.Environment(loader=jinja2.DictLoader({"x": "{{ flash() }}"}))
+flashing_object.globals["flash"] = Flash()
+knowing = jinja2.Environment(loader=jinja2.DictLoader({"x": "{{ cherrypy.session.clear() }}"}))
+knowing.globals["cherrypy"] = cherrypy
+changing = jinja2.Environment(loader=jinja2.DictLoader({"x": "{{ things.append(1) or '' }}"}))
+
+writing_folder = tempfile.mkdtemp(prefix="templates-")
+with open(os.path.join(writing_folder, "x"), "w") as _file:
+    _file.write("<%! import cherrypy %>${cherrypy.session.clear()}")
+writing_lookup = mako.lookup.TemplateLookup(directories=[writing_folder])
+
+TABLE = {"write": pop_flash, "read": current_user}
+change = pop_flash
+
+
+class Writers(Base):
+    """None of them may pass for a page that reads."""
+
+    key = "n"
+    action = staticmethod(pop_flash)
+    flash = Flash()
+
+    def __init__(self):
+        super().__init__()
+        self.planted = pop_flash
+        self.writer = Writer(None)
+
+    def _write(self):
+        cherrypy.session["n"] = 1
+
+    def by_helper(self):
+        self._write()
+        return "x"
+
+    def by_argument(self):
+        set_name(cherrypy.session, 1)
+
+    def by_words(self):
+        give_name(where=cherrypy.session)
+
+    def by_setattr(self):
+        setattr(cherrypy.session, "timeout", 1)  # noqa: B010 it is to be hidden
+
+    def by_setattr_of_value(self):
+        setattr(cherrypy.session["user"], "name", "x")  # noqa: B010 it is to be hidden
+
+    def by_alias(self):
+        s = cherrypy.session
+        t = s
+        t["n"] = 2
+
+    def by_serving(self):
+        cherrypy.serving.session["n"] = 1
+
+    def by_vars(self):
+        vars(cherrypy)["session"]["n"] = 1
+
+    def by_callback(self):
+        return call(pop_flash)
+
+    def by_map(self):
+        return list(map(cherrypy.session.pop, ["a", "b"]))
+
+    def by_map_of_lambda(self):
+        return list(map(lambda key: cherrypy.session.pop(key, 1), "ab"))  # noqa: C417 it is to be hidden
+
+    def by_sort_key(self):
+        return sorted(["a"], key=lambda key: cherrypy.session.setdefault(key, 1))
+
+    def by_generator(self):
+        def numbers():
+            yield 1
+            cherrypy.session["n"] = 1
+
+        return "".join(str(n) for n in numbers())
+
+    def by_yield(self):
+        yield "x"
+        cherrypy.session["n"] = 1
+
+    def by_class_attribute(self):
+        return self.action()
+
+    def by_object_in_class(self):
+        return self.flash()
+
+    def by_instance_attribute(self):
+        return self.planted()
+
+    def by_writer(self):
+        Writer(cherrypy.session).write()
+
+    def by_table(self, what="write"):
+        return TABLE[what]()
+
+    def by_global(self):
+        global change
+        change = cherrypy.session
+        return "x"
+
+    def by_rebound(self):
+        return change()
+
+    def by_lambda(self):
+        return (lambda s: s.clear())(cherrypy.session)
+
+    def by_getattr(self, name="clear"):
+        return getattr(cherrypy.session, name)()
+
+    def by_getattr_of_constant(self):
+        getattr(cherrypy.session, "clear")()  # noqa: B009 it is to be hidden
+
+    def by_exec(self):
+        exec("cherrypy.session['n'] = 1")
+
+    def by_eval(self):
+        return eval("cherrypy.session.clear()")
+
+    def by_value(self):
+        things = cherrypy.session["things"]
+        things.append(1)
+
+    def by_value_in_helper(self):
+        self.extend(cherrypy.session.get("things", []))
+
+    def extend(self, things):
+        things += [1]
+
+    def by_value_of_value(self):
+        for thing in cherrypy.session.values():
+            thing["n"] = 1
+
+    def by_copy_that_is_flat(self):
+        dict(cherrypy.session)["things"].append(1)
+
+    def by_slot_of_box(self):
+        box = {"things": cherrypy.session["things"]}
+        box["things"].append(1)
+
+    def by_partial(self):
+        return functools.partial(set_name, cherrypy.session)(1)
+
+    def by_thread(self):
+        threading.Thread(target=self._write).start()
+
+    def by_flash_of_template(self):
+        return flashing.get_template("x").render(user=cherrypy.session.get("user"))
+
+    def by_object_of_template(self):
+        return flashing_object.get_template("x").render(user=cherrypy.session.get("user"))
+
+    def by_framework_in_template(self):
+        return knowing.get_template("x").render(user=cherrypy.session.get("user"))
+
+    def by_session_in_template(self):
+        return jinja.get_template("hello.html").render(user=cherrypy.session)
+
+    def by_mako(self):
+        return writing_lookup.get_template("x").render(user=cherrypy.session.get("user"))
+
+    def by_store(self):
+        from cherrypy.lib.sessions import RamSession
+
+        RamSession.cache["x"][0]["n"] = 1
+
+    def by_modules(self):
+        import sys
+
+        sys.modules["cherrypy"].session["n"] = 1
+
+    def by_request(self):
+        cherrypy.request.app.root._write()
+
+    def by_request_attribute(self):
+        cherrypy.request.kept = cherrypy.session
+        cherrypy.request.kept["n"] = 1
+
+    def by_attribute_of_self(self):
+        self.kept = cherrypy.session
+        self.kept["n"] = 1
+
+    def by_delete(self):
+        del cherrypy.session["n"]
+
+    def by_regenerate(self):
+        cherrypy.session.regenerate()
+
+    def by_tool(self):
+        cherrypy.tools.sessions.regenerate()
+
+    def by_expire(self):
+        cherrypy.lib.sessions.expire()
+
+    @property
+    def changed(self):
+        cherrypy.session["n"] = 1
+        return 1
+
+    def by_property(self):
+        return str(self.changed)
+
+    def by_context(self):
+        with Changing():
+            return "x"
+
+    def by_operator(self):
+        return str(Changing() + 1)
+
+    def by_text(self):
+        return f"{Changing()}"
+
+    def by_decorator(self):
+        return "x"
+
+    def by_default(self, session=None, what=pop_flash):
+        return what()
+
+    def by_method_of_unseen(self):
+        return cherrypy.request.visitor.touch()
+
+    def by_redirect(self):
+        raise cherrypy.InternalRedirect("/by_helper")
+
+    def by_walrus(self):
+        if (s := cherrypy.session) is not None:
+            s.update(n=1)
+
+    def by_loop(self):
+        for s in [cherrypy.session]:
+            s["n"] = 1
+
+    def by_unpacking(self):
+        s, _ = cherrypy.session, 1
+        s["n"] = 1
+
+    def by_finally(self):
+        try:
+            return "x"
+        finally:
+            cherrypy.session["n"] = 1
+
+    def by_methodcaller(self):
+        import operator
+
+        return operator.methodcaller("clear")(cherrypy.session)
+
+    def by_setitem(self):
+        import operator
+
+        operator.setitem(cherrypy.session, "n", 1)
+
+    def by_reduce(self):
+        return functools.reduce(lambda s, key: s.pop(key), ["n"], cherrypy.session)
+
+
+def _counting(page):
+    @functools.wraps(page)
+    def counted(self):
+        cherrypy.session["hits"] = cherrypy.session.get("hits", 0) + 1
+        return page(self)
+
+    return counted
+
+
+Writers.by_decorator = _counting(Writers.by_decorator)
+
+
+class Changing:
+    def __enter__(self):
+        cherrypy.session["n"] = 1
+
+    def __exit__(self, *_):
+        pass
+
+    def __add__(self, other):
+        cherrypy.session["n"] = 1
+        return 1
+
+    def __str__(self):
+        cherrypy.session["n"] = 1
+        return ""
+
+
+class Visitor:
+    def touch(self):
+        cherrypy.session["n"] = 1
+
+
+for _name in [name for name in vars(Writers) if name.startswith("by_")]:
+    getattr(Writers, _name).exposed = True
+
+# --------------------------------------------------------------------------------- tools
+
+
+def check_login():
+    """As many write one: who is not logged in is sent away."""
+    if cherrypy.session.get("user") is None:
+        raise cherrypy.HTTPRedirect("/login")
+    cherrypy.request.login = cherrypy.session["user"]
+
+
+def check_conditions(*args, **words):
+    """As of the recipe that many applications have: conditions in the configuration of a page."""
+    conditions = cherrypy.request.config.get("auth.require", None)
+    if conditions is not None:
+        username = cherrypy.session.get("user")
+        if not username:
+            raise cherrypy.HTTPRedirect("/login")
+        for condition in conditions:
+            if not condition():
+                raise cherrypy.HTTPError(403)
+
+
+def member_of(group):
+    def check():
+        return group in cherrypy.session.get("roles", ())
+
+    return check
+
+
+def require(*conditions):
+    def decorate(page):
+        if not hasattr(page, "_cp_config"):
+            page._cp_config = {}
+        page._cp_config.setdefault("auth.require", []).extend(conditions)
+        return page
+
+    return decorate
+
+
+def framed(page, *args, **words):
+    """Around the page."""
+    return f"[{page(*args, **words)} for {cherrypy.session.get('user')}]"
+
+
+def count_visits():
+    cherrypy.session["visits"] = cherrypy.session.get("visits", 0) + 1
+
+
+class Hooked:
+    """Pages behind tools."""
+
+    @expose
+    @require(member_of("admin"))
+    def page(self):
+        return f"{cherrypy.session['n']}"
+
+    @expose
+    def aside(self):
+        return "nothing of a session"
+
+
+READERS = [name for name, value in vars(Readers).items() if getattr(value, "exposed", False)]
+WRITERS = [name for name, value in vars(Writers).items() if getattr(value, "exposed", False)]

@@ -1,0 +1,61 @@
+"""What the code of a request shows of what it does with its session: through helpers, templates, hooks."""
+
+from __future__ import annotations
+
+import pytest
+from session_pages import READERS, WRITERS, Readers, Visitor, Writers
+
+import cherrypy
+import cherrypy.lib.sessions as sessions
+from cherrypy.framework.request import Request
+from cherrypy.framework.serving import serving
+from cherrypy.lib import sessionverdicts
+
+DATA = {"user": "zoe", "n": 5, "things": ["a", "b"], "roles": ["admin"]}
+
+
+@pytest.fixture(autouse=True)
+def request_of_nobody(monkeypatch):
+    """A request that is going on, with a session."""
+    monkeypatch.setattr(sessionverdicts, "_known", {})
+    sessionverdicts._objects.clear()
+    request = Request(None, None)
+    request._config = {}
+    request.visitor = Visitor()
+    serving.load(request, cherrypy.framework.response.Response())
+    session = serving.session = sessions.RamSession()
+    session.update(DATA)
+    cherrypy.session = sessions._SessionProxy("session")
+    yield request
+    del cherrypy.session
+    serving.clear()
+
+
+def judged(page):
+    function = getattr(page, "__func__", page)
+    return sessionverdicts.verdict((function, "GET"), page, serving.request)
+
+
+def reason(page):
+    """Why it is not known, for who looks at a failure."""
+    flow = sessionverdicts.Flow()
+    try:
+        flow.settle(lambda: sessionverdicts._go_through(flow, page, serving.request))
+    except sessionverdicts.NotKnown as error:
+        return str(error)
+    return flow.levels, flow.names
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_pages_that_read(name):
+    page = getattr(Readers(), name)
+    found = judged(page)
+    assert found is not None, reason(page)
+    assert sessionverdicts.suits(found, DATA), reason(page)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_pages_that_write(name):
+    page = getattr(Writers(), name)
+    found = judged(page)
+    assert found is None or not sessionverdicts.suits(found, DATA), reason(page)
