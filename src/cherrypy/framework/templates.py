@@ -82,7 +82,7 @@ class Template:
         self.settings: dict[str, dict[str, dict[str, Any]]] = {}
         self.steps: list[tuple[Any, Any]] = []
         self.points: dict[str, list[Hook]] = {}
-        self.calls: list[tuple[Any, str, Any]] = []
+        self.calls: list[tuple[Any, Any, Any]] = []
         self.simple = True
         self.quiet = False  # nothing to run but before the handler and for errors
         # Pairs of shortcut and hook for the stage before the handler; None: run it as any other.
@@ -103,7 +103,8 @@ class Template:
                 self.calls.extend((what, k, v) for k, v in value)
         self.points = {point: sorted(hooks) for point, hooks in points.items() if hooks}
         # Behind what the entries say themselves. Where there is none, no request looks for it.
-        self.calls += [(_do_at_once, act, kwargs) for act, kwargs in at_once(self.points)]
+        early: list[tuple[Any, Any, Any]] = [(_do_at_once, *act) for act in at_once(self.points)]
+        self.calls += early
         closers = [shortcut_for(hook) for hook in self.points.get("on_end_request", [])]
         self.closers = None if None in closers else closers
         before = self.points.get("before_handler", [])
