@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from session_pages import READERS, WRITERS, Readers, Visitor, Writers
+from session_pages import READERS, Readers
+from session_writers import WRITERS, Visitor, Writers
 
 import cherrypy
 import cherrypy.lib.sessions as sessions
