@@ -299,6 +299,133 @@ class Writers(Base):
     def by_reduce(self):
         return functools.reduce(lambda s, key: s.pop(key), ["n"], cherrypy.session)
 
+    def by_print(self):
+        print("x", file=Printer())
+
+    def by_sum(self):
+        sum([[cherrypy.session["things"]]], [])[0].append(1)  # noqa: RUF017 it is to be hidden
+
+    @functools.lru_cache(None)  # noqa: B019 it is to be hidden
+    def cached(self):
+        cherrypy.session["n"] = 1
+
+    def by_cached_method(self):
+        return self.cached()
+
+    def by_dispatch(self):
+        return shown(1)
+
+    def by_iteration(self):
+        return list(Numbers())
+
+    def by_membership(self):
+        return str(1 in Numbers())
+
+    def by_body(self):
+        return Body()
+
+    def by_negation(self):
+        return str(-Numbers())
+
+    def by_nonlocal(self):
+        kept = None
+
+        def keep():
+            nonlocal kept
+            kept = cherrypy.session
+
+        keep()
+        kept["n"] = 1
+
+    def by_star(self):
+        set_name(*[cherrypy.session, 1])
+
+    def by_unseen_context(self):
+        with cherrypy.request.visitor as visitor:
+            return str(visitor)
+
+    def by_bunch(self):
+        return Bunch(function=pop_flash).function()
+
+    def by_bunch_of_session(self):
+        Bunch(session=cherrypy.session).session["n"] = 1
+
+    def by_settings(self):
+        return cherrypy.request.config.get("change")()
+
+    def by_settings_of_site(self):
+        change = cherrypy.config.get("change")
+        return change()
+
+    def by_template_that_changes(self):
+        return changing.get_template("x").render(things=cherrypy.session["things"])
+
+    def by_function_for_template(self):
+        template = jinja.get_template("hello.html")
+        return template.render(things=cherrypy.session["things"], user=change_list)
+
+    def by_deep_value(self):
+        things, _ = cherrypy.session["things"], 1
+        for key, value in {"things": things}.items():
+            value.append(key)
+
+    def by_method_descriptor(self):
+        list.append(cherrypy.session["things"], 1)
+
+    def by_sort(self):
+        cherrypy.session["things"].sort()
+
+    def by_class(self):
+        class Local:
+            cherrypy.session["n"] = 1
+
+        return str(Local)
+
+    def by_wrapped_method(self):
+        return self.partial()
+
+    partial = functools.partialmethod(lambda self, n: cherrypy.session.update(n=n), 1)
+
+
+def change_list(things):
+    things.append(1)
+
+
+class Bunch:
+    def __init__(self, **words):
+        self.__dict__.update(words)
+
+
+class Printer:
+    def write(self, text):
+        cherrypy.session["n"] = 1
+
+
+class Numbers:
+    def __getitem__(self, at):
+        cherrypy.session["n"] = 1
+        raise IndexError
+
+    def __neg__(self):
+        cherrypy.session["n"] = 1
+        return 1
+
+
+class Body:
+    def __iter__(self):
+        cherrypy.session["n"] = 1
+        yield b""
+
+
+@functools.singledispatch
+def shown(value):
+    return str(value)
+
+
+@shown.register
+def _(value: int):
+    cherrypy.session["n"] = value
+
 
 def _counting(page):
     @functools.wraps(page)
@@ -329,6 +456,12 @@ class Changing:
 
 
 class Visitor:
+    def __enter__(self):
+        cherrypy.session["n"] = 1
+
+    def __exit__(self, *_):
+        pass
+
     def touch(self):
         cherrypy.session["n"] = 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import session_writers
 from session_pages import READERS, Readers
 from session_writers import WRITERS, Visitor, Writers
 
@@ -21,12 +22,13 @@ def request_of_nobody(monkeypatch):
     monkeypatch.setattr(sessionverdicts, "_known", {})
     sessionverdicts._objects.clear()
     request = Request(None, None)
-    request._config = {}
+    request._config = {"change": session_writers.pop_flash}
     request.visitor = Visitor()
     serving.load(request, cherrypy.framework.response.Response())
     session = serving.session = sessions.RamSession()
     session.update(DATA)
     cherrypy.session = sessions._SessionProxy("session")
+    monkeypatch.setitem(cherrypy.config, "change", session_writers.pop_flash)
     yield request
     del cherrypy.session
     serving.clear()

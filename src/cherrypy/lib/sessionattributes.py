@@ -169,12 +169,10 @@ class Attributes(Reach):
         own = object.__getattribute__(held, "__dict__") if held is not None else {}
         if thing is REQUEST and name == "config":
             return found | self._settings(held.config)
-        if (
-            thing is not THREAD
-            and name not in _OWN
-            and find(line_of(type(held)), name)[0] is not nothing
-        ):
-            return found | one(TEXT)
+        if thing is not THREAD and name not in _OWN:
+            ours, _ = find(line_of(type(held)), name)
+            if ours is not nothing and type(ours) is not types.FunctionType:
+                return found | one(TEXT)
         if name in tables.REQUEST_OWN:
             raise NotKnown(f"the request's {name}")
         if name in own:
@@ -297,7 +295,7 @@ class Attributes(Reach):
                 Bound(Known(hook), thing), Arguments((one(Known(name)),)), ("late", thing, name)
             )
         if type(thing) is Instance:
-            return EMPTY  # nobody has set it so far
+            return _OTHERS  # whoever has set it
         raise NotKnown(f"{name} of {cls}")
 
     def _from(self, thing: Any, cls: type, value: Any, where: Any) -> Value:
@@ -333,6 +331,10 @@ class Attributes(Reach):
         if find(line_of(kind), "__get__")[0] is nothing:
             return one(element(value))
         if libraries.home_of(kind) == libraries.LIBRARY:
+            wrapped = getattr(value, "__wrapped__", None)
+            if type(wrapped) is types.FunctionType:
+                return one(Bound(Known(wrapped), thing))
+            self.reach(value)
             return one(Method(thing, getattr(value, "__name__", "?")))
         raise NotKnown(f"the descriptor {value}")
 

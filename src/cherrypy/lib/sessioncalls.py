@@ -120,9 +120,13 @@ class Calls(Attributes):
 
     def _call_library(self, function: Any, arguments: Arguments) -> Value:
         wrapped = function.__dict__.get("__wrapped__")
-        if type(wrapped) is types.FunctionType and libraries.home_of(wrapped) == libraries.PROGRAM:
-            # As of `contextlib.contextmanager`: it calls what it was put around.
-            return self.call(Known(wrapped), arguments, ("wrapped", id(function))) | _OTHERS
+        if (
+            type(wrapped) is types.FunctionType
+            and libraries.home_of(wrapped) == libraries.PROGRAM
+            and function.__globals__.get("__name__") == "contextlib"
+        ):
+            # What it gives is entered: then the generator runs.
+            return self.call(Known(wrapped), arguments, ("wrapped", id(function)))
         if tables.looks(function):
             self.give(arguments.all(), PLAIN)
             return one(TEXT)
@@ -199,13 +203,15 @@ class Calls(Attributes):
             return self._by_name(function, arguments)
         if id(function) in tables.LOOKS:
             for value in arguments.all():
-                self._look(value)
+                self.look(value)
             return one(TEXT)
         if id(function) in tables.FRESH:
             return self._call_fresh(function, arguments, site)
         if function is super:
             raise NotKnown("super with arguments")
-        if function is open or (isinstance(function, type) and issubclass(function, BaseException)):
+        if function in (open, print) or (
+            isinstance(function, type) and issubclass(function, BaseException)
+        ):
             self.give(arguments.all())
             return _OTHERS
         owner = getattr(function, "__self__", None)
@@ -218,7 +224,7 @@ class Calls(Attributes):
             return self._call_method(element(owner), function.__name__, arguments, site)
         raise NotKnown(f"{function} is called")
 
-    def _look(self, value: Value) -> None:
+    def look(self, value: Value) -> None:
         """Something is looked at: as a text, in a comparison, for its length."""
         for thing in value:
             if type(thing) is Taken:
@@ -228,8 +234,7 @@ class Calls(Attributes):
             elif type(thing) is Instance or (
                 type(thing) is Known and libraries.home_of(type(thing.obj)) == libraries.PROGRAM
             ):
-                for name in _LOOKS:
-                    self.ask(thing, name)
+                self.operators(thing)
 
     def _by_name(self, function: Any, arguments: Arguments) -> Value:
         things, names, *rest = arguments.positional
@@ -293,6 +298,8 @@ class Calls(Attributes):
             inner |= self.contents(arguments.more)
         if function in (max, min, next):
             return inner
+        if function is sum:
+            inner |= self.contents(inner)
         self.put(made.site, inner | (one(TEXT) if function in (enumerate, dict) else EMPTY))
         return one(made)
 
@@ -321,7 +328,12 @@ class Calls(Attributes):
             return self.contents(one(owner)) | one(TEXT)
         if owner is TEXT:
             for value in arguments.all():
-                self._look(self.contents(value) if name == "join" else value)
+                self.look(self.contents(value) if name == "join" else value)
+                for thing in value:
+                    if type(thing) in (Bound, Made) or (
+                        type(thing) is Known and isinstance(thing.obj, FUNCTIONS)
+                    ):
+                        self.back(thing)
             return one(TEXT)
         if owner in (OTHER, KEEPER):
             return self._call_unseen(owner, name, arguments)
@@ -350,7 +362,12 @@ class Calls(Attributes):
 
     def _call_unseen(self, owner: Any, name: str, arguments: Arguments) -> Value:
         """Call a method of an object of which nothing is known: any of that name might be it."""
-        level = PLAIN if owner is KEEPER and name.startswith(("render", "generate")) else FIXED
+        kept = (
+            owner is KEEPER
+            and name.startswith(("render", "generate"))
+            and self._are_plain(arguments.all())
+        )
+        level = PLAIN if kept else FIXED
         self.give(arguments.all(), level)
         if owner is KEEPER:
             return _OTHERS
@@ -365,6 +382,29 @@ class Calls(Attributes):
             elif type(function) not in ATOMS and type(function) is not property:
                 raise NotKnown(f"{name} may be anything")
         return _OTHERS
+
+    def _are_plain(self, values: Any) -> bool:
+        """Tell whether there is nothing in values that could be called, so that a template is alone with them."""
+        seen: set[Any] = set()
+        left = [thing for value in values for thing in value]
+        while left:
+            thing = left.pop()
+            if thing in seen or type(thing) is Taken or thing is TEXT:
+                continue
+            seen.add(thing)
+            if type(thing) is Box:
+                left += self.heap.get(thing.site, ())
+            elif type(thing) is Tuple:
+                left += [part for value in (*thing.items, thing.tail) for part in value]
+            elif type(thing) is Known and type(thing.obj) in CONTAINERS:
+                left += self.parts(thing.obj)
+            elif (
+                type(thing) is not Known
+                or type(thing.obj) not in ATOMS
+                or isinstance(thing.obj, FUNCTIONS)
+            ):
+                return False
+        return True
 
     def _call_container(self, owner: Any, name: str, arguments: Arguments, site: Any) -> Value:
         """Call a method of a list, dict or set that is not the session's."""
@@ -423,6 +463,17 @@ class Calls(Attributes):
 
     # -------------------------------------------------------------------------- operators
 
+    def operators(self, thing: Any) -> None:
+        """An operator meets a thing, or a built-in function; which of its methods that calls is not looked at."""
+        if type(thing) is Known and type(thing.obj) in ATOMS:
+            return
+        for cls in line_of(self._class_of(thing)):
+            if libraries.home_of(cls) != libraries.PROGRAM:
+                continue
+            for name, value in list(type.__getattribute__(cls, "__dict__").items()):
+                if name[:2] == "__" and type(value) is types.FunctionType and name not in _CALLED:
+                    self.back(Bound(Known(value), thing))
+
     def ask(self, thing: Any, name: str, *values: Value) -> Value:
         """Return what the method for an operator gives. Raises NotKnown."""
         if type(thing) is Taken:
@@ -430,11 +481,14 @@ class Calls(Attributes):
             return one(thing)
         if type(thing) not in (Known, Instance):
             return _OTHERS
+        if thing == Known(None):
+            return EMPTY
         cls = self._class_of(thing)
         if type(thing) is Known and isinstance(thing.obj, (type, types.ModuleType)):
             return _OTHERS
         value, where = find(line_of(cls), name)
         if value is nothing or cls in ATOMS:
+            self.operators(thing)
             return _OTHERS
         whose = libraries.home_of(where)
         if whose == libraries.PROGRAM and type(value) is types.FunctionType:
@@ -445,16 +499,18 @@ class Calls(Attributes):
         return _OTHERS
 
 
-_LOOKS = (
-    "__str__",
-    "__repr__",
-    "__format__",
-    "__len__",
-    "__bool__",
-    "__eq__",
-    "__hash__",
-    "__contains__",
-    "__lt__",
+#: What is not called by an operator, or a built-in function.
+_CALLED = frozenset(
+    (
+        "__init__",
+        "__new__",
+        "__call__",
+        "__enter__",
+        "__exit__",
+        "__getattr__",
+        "__setattr__",
+        "__init_subclass__",
+    )
 )
 _UNBOUND = frozenset(
     ("method_descriptor", "wrapper_descriptor", "method-wrapper", "classmethod_descriptor")

@@ -21,9 +21,9 @@ round set sorted str sum tuple zip Exception KeyError TypeError ValueError
 """
 # Of the package, of sessions and requests, of what the modules have, of texts and other values.
 _ATTRIBUTE_NAMES = """
-HTTPError HTTPRedirect NotFound config request serving session url
+HTTPError HTTPRedirect NotFound request serving session url
 get id items keys loaded locked missing originalid timeout values
-app base headers ip login method params path_info query_string remote scheme script_name
+base headers ip login method params path_info query_string remote scheme script_name
 datetime dumps isoformat monotonic now sleep strftime time today
 count decode encode endswith format index join lower lstrip partition replace rstrip split startswith strip title upper
 """

@@ -198,16 +198,16 @@ class Expressions(Calls):
         found: Value = EMPTY
         for part in node.values:
             value = self.value(part, scope)
-            self._look(value)
+            self.look(value)
             found |= value
         return found
 
     def of_IfExp(self, node: Any, scope: Scope) -> Value:
-        self._look(self.value(node.test, scope))
+        self.look(self.value(node.test, scope))
         return self.value(node.body, scope) | self.value(node.orelse, scope)
 
     def of_UnaryOp(self, node: Any, scope: Scope) -> Value:
-        self._look(self.value(node.operand, scope))
+        self.look(self.value(node.operand, scope))
         return _TEXTS
 
     def of_BinOp(self, node: Any, scope: Scope) -> Value:
@@ -219,7 +219,7 @@ class Expressions(Calls):
         for thing in left | right:
             if thing in (SESSION, SERVING):
                 raise NotKnown("an operator gets the session")
-            self._look(one(thing))
+            self.look(one(thing))
             if type(thing) in (Box, Taken, Tuple):
                 found |= one(thing)
             elif thing is OTHER or type(thing) is not Known:
@@ -228,7 +228,7 @@ class Expressions(Calls):
 
     def of_Compare(self, node: Any, scope: Scope) -> Value:
         for part in (node.left, *node.comparators):
-            self._look(self.value(part, scope))
+            self.look(self.value(part, scope))
         return _TEXTS
 
     def of_JoinedStr(self, node: Any, scope: Scope) -> Value:
@@ -237,7 +237,7 @@ class Expressions(Calls):
         return _TEXTS
 
     def of_FormattedValue(self, node: Any, scope: Scope) -> Value:
-        self._look(self.value(node.value, scope))
+        self.look(self.value(node.value, scope))
         if node.format_spec is not None:
             self.value(node.format_spec, scope)
         return _TEXTS
@@ -282,7 +282,7 @@ class Expressions(Calls):
         for part in node.generators:
             self.assign(part.target, self.contents(self.value(part.iter, inner)), inner)
             for test in part.ifs:
-                self._look(self.value(test, inner))
+                self.look(self.value(test, inner))
         parts = (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,)
         box = Box(key)
         self.put(box.site, EMPTY.union(*(self.value(part, inner) for part in parts)))
@@ -295,7 +295,7 @@ class Expressions(Calls):
         if thing is SESSION:
             return self.taken(index)
         if type(thing) is Taken:
-            self._look(one(thing))
+            self.look(one(thing))
             return one(thing)
         if (
             type(thing) is Known

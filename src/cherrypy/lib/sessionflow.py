@@ -23,6 +23,7 @@ from .sessionvalues import (
     Box,
     Known,
     Made,
+    Method,
     NotKnown,
     Scope,
     Taken,
@@ -256,7 +257,7 @@ class Flow(Expressions):
     do_AsyncFor = do_For
 
     def do_While(self, node: Any, scope: Scope) -> None:
-        self._look(self.value(node.test, scope))
+        self.look(self.value(node.test, scope))
         self.body(node.body, scope)
         self.body(node.orelse, scope)
 
@@ -271,6 +272,9 @@ class Flow(Expressions):
                     raise NotKnown("a session is entered")
                 if type(thing) is Box:  # of a generator
                     entered |= self.contents(one(thing))
+                elif thing is OTHER:
+                    for name in ("__enter__", "__exit__"):
+                        entered |= self.call(Method(OTHER, name), Arguments(), ("with", id(node)))
                 else:
                     entered |= self.ask(thing, "__enter__")
                     self.ask(thing, "__exit__", _OTHERS, _OTHERS, _OTHERS)
@@ -299,9 +303,9 @@ class Flow(Expressions):
     do_TryStar = do_Try
 
     def do_Assert(self, node: Any, scope: Scope) -> None:
-        self._look(self.value(node.test, scope))
+        self.look(self.value(node.test, scope))
         if node.msg is not None:
-            self._look(self.value(node.msg, scope))
+            self.look(self.value(node.msg, scope))
 
     def do_FunctionDef(self, node: Any, scope: Scope) -> None:
         value = one(Made(node, scope))

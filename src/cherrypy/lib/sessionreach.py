@@ -199,6 +199,8 @@ class Reach:
                 value = value.__func__ if type(value) in (staticmethod, classmethod) else value
                 if type(value) is types.FunctionType:
                     self.back(Bound(Known(value), owner))
+                else:
+                    self.reach(value)
 
     # ---------------------------------------------------------------- what objects hold
 

@@ -65,18 +65,18 @@ def _named(names: str) -> frozenset[Any]:
 LOOKS = _named(
     """
     abs all any ascii bin bool bytes callable chr complex divmod float format hasattr hash hex id int isinstance
-    issubclass len oct ord pow print range repr round slice str sum object
+    issubclass len oct ord pow range repr round slice str object
     """
 )
 #: Those that give it back: one of what lies in it, or a container that has it.
 FRESH = _named(
-    "dict enumerate filter frozenset iter list map max min next reversed set sorted tuple zip bytearray"
+    "dict enumerate filter frozenset iter list map max min next reversed set sorted sum tuple zip bytearray"
 )
 
 #: Functions of the standard library that only look at what they are given.
 SAYS = _words(
     """
-    json.dumps json.dump pickle.dumps marshal.dumps pprint.pformat pprint.pprint
+    json.dumps json.dump copy.deepcopy pickle.dumps marshal.dumps pprint.pformat pprint.pprint
     html.escape urllib.parse.quote urllib.parse.quote_plus urllib.parse.urlencode urllib.parse.urljoin
     textwrap.dedent hashlib.sha256 hashlib.md5 hashlib.sha1 base64.b64encode hmac.compare_digest
     _operator.length_hint statistics.mean math.fsum datetime.datetime.fromisoformat

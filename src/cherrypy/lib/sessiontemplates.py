@@ -24,12 +24,12 @@ _REACHES = re.compile(
     rb"cherrypy|\bexec\b|\beval\b|__\w+__|\b[gs]etattr\b|\bdelattr\b|<%\s*namespace[^>]*\bmodule\s*="
 )
 _CHANGES = re.compile(
-    rb"\.\s*(?:append|appendleft|add|clear|discard|extend|insert|move_to_end|pop|popitem|popleft|remove|reverse|"
-    rb"rotate|setdefault|sort|subtract|update|\w+_update|set\w*|__\w+__)\s*\(|\|\s*attr\b|\|\s*map\s*\("
+    rb"(?:\.\s*|\[\s*['\"])(?:append|appendleft|add|clear|discard|extend|insert|move_to_end|pop|popitem|popleft|remove|"
+    rb"reverse|rotate|setdefault|sort|subtract|update|\w+_update|__\w+__)\b|\|\s*attr\b|\|\s*map\s*\("
 )
-_SETS = re.compile(
-    rb"[\])\w]\s*(?:[-+*/%&|^]|//|\*\*|<<|>>)=|\]\s*=[^=]|\bdel\s|<%\s*[^\s>]*[\s\S]*?\.\w+\s*=[^=][\s\S]*?%>"
-)
+_SETS = re.compile(rb"[\])\w]\s*(?:[-+*/%&|^]|//|\*\*|<<|>>)=|\]\s*=[^=]|\bdel\s|\.\w+\s*=[^=]")
+#: Functions of other modules might change what they are given.
+_USUAL_IMPORT = re.compile(rb"<%!\s*import\s+(?:json|datetime|math|time|html)\s*%>")
 
 
 def _root(obj: Any) -> str:
@@ -87,7 +87,27 @@ def keeps(obj: Any) -> bool:
     if texts is None:
         return False
     mako = root == "mako"
+    if not mako and not _is_usual(vars(obj).get("environment", obj)):
+        return False
+    if mako and any(_IMPORT.search(_USUAL_IMPORT.sub(b"", text)) for text in texts):
+        return False
     return not any(_CHANGES.search(text) or (mako and _SETS.search(text)) for text in texts)
+
+
+def _is_usual(environment: Any) -> bool:
+    """Tell whether templates of Jinja can call nothing but what Jinja brings along."""
+    defaults: Any = sys.modules["jinja2.defaults"]
+    usual = [
+        *defaults.DEFAULT_NAMESPACE.values(),
+        *defaults.DEFAULT_FILTERS.values(),
+        *defaults.DEFAULT_TESTS.values(),
+    ]
+    known = set(map(id, usual))
+    spaces = (environment.globals, environment.filters, environment.tests)
+    held = [value for space in spaces for value in space.values()]
+    return not environment.extensions and all(
+        id(value) in known or isinstance(value, (str, int, float, type(None))) for value in held
+    )
 
 
 def _texts(obj: Any) -> list[bytes] | None:

@@ -29,6 +29,7 @@ from .sessionvalues import (
     TEXT,
     Arguments,
     Bound,
+    Instance,
     Known,
     NotKnown,
     one,
@@ -144,10 +145,13 @@ def _go_through(flow: Flow, made: Any, request: Any) -> None:
         return
     given = one(TEXT)
     arguments = Arguments((), (), given, given)
+    whole: Any = element(made)
     if type(made) is types.MethodType:
-        flow.call(Bound(Known(function), element(made.__self__)), arguments, "page")
-    else:
-        flow.call(element(made), arguments, "page")
+        whole = Bound(Known(function), element(made.__self__))
+    for thing in flow.call(whole, arguments, "page"):
+        # Whoever sends it goes through it.
+        if type(thing) is Instance or (type(thing) is Known and type(thing.obj) not in ATOMS):
+            flow.look(one(thing))
 
 
 def _go_through_hook(flow: Flow, hook: Any) -> None:
