@@ -185,9 +185,7 @@ def instructions(path: str, how: str) -> float:
     """Return the instructions of the processor that a request takes, 'on' or 'off'."""
     from instructions import total
 
-    few, many = (
-        total([__file__, path, "--serve", how, str(FEW + more)]) for more in (0, REQUESTS)
-    )
+    few, many = (total([__file__, path, "--serve", how, str(FEW + more)]) for more in (0, REQUESTS))
     return (many - few) / REQUESTS
 
 

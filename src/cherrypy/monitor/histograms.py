@@ -150,7 +150,9 @@ class Spread:
             counts, self.lows = uppers(values, self.lows)
         last = max(counts)
         if last >= SIGN or floor_of(last - BIAS + 1) > self.most:
-            self.most = max(self.most, max(values))
+            most = max(values)
+            if most > self.most:
+                self.most = most
         buckets, split = self.buckets, self.scale.split
         for upper, count in counts.items():
             number = upper - BIAS if LEAST <= upper < SIGN else 0

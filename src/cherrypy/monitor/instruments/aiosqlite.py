@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..patches import Patches
 from ..traces import DB
 from .awaits import Wait
-from .patches import Patches
 
 
 def instrument(module: Any) -> Callable[[], object]:

@@ -10,12 +10,12 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..patches import Patches
 from ..traces import DB, clock
 from . import pools
 from .awaits import Wait, covered, uncover
 from .databases import ROWS, Database, database
 from .guard import failed
-from .patches import Patches
 
 LIBRARY = "asyncpg"
 

@@ -10,13 +10,13 @@ from asyncio import _get_running_loop
 from collections.abc import Callable
 from typing import Any
 
+from ..patches import Patches
 from ..shards import own
 from ..traces import DB, MOST_STEPS, clock
 from . import pools
 from .awaits import Wait
 from .databases import CREATED, DURATION, ERRORS, SLOW, database, limits
 from .guard import failed
-from .patches import Patches
 from .statements import admit, known
 
 LIBRARY = "pymongo"
