@@ -222,7 +222,7 @@ def test_nothing_is_sent_before_its_record_is(pki: Pki, version: Any, size: int)
 
 
 def test_slow_readers_hold_no_thread(bench: Bench, pki: Pki) -> None:
-    server = serve(bench, pki, big, threads=2, threads_max=2)
+    server = serve(bench, pki, big, threads=2, threads_max=2, write_timeout=300)
     slow = [connect(bench, server, pki, rcvbuf=4096) for _ in range(20)]
     for peer in slow:
         peer.send(b"GET /bytes HTTP/1.1\r\nHost: t\r\n\r\n")
