@@ -149,11 +149,13 @@ def _timed(work: Callable[[int], Any], size: int) -> float:
 def is_linear(work: Callable[[int], Any], size: int) -> None:
     """Four times the input takes some four times the time, not sixteen times."""
     work(size // 4)  # what is imported and remembered the first time
-    for _ in range(3):
+    for attempt in range(3):
         once, four = _timed(work, size), _timed(work, 4 * size)
         times = four / max(once, NOISE)
         if times < 7:
             return
+        if times > 9 and attempt:
+            break
     raise AssertionError(f"four times the input takes {times:.0f} times the time")
 
 

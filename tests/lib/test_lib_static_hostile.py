@@ -7,6 +7,8 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 
 import pytest
 from security_kit import served
@@ -183,6 +185,83 @@ def test_a_file_that_is_replaced_while_it_is_sent(ask, folder):
             data += piece
     assert data.partition(b"\r\n\r\n")[2] == old
     assert ask("/big.bin").text == "new"
+
+
+@pytest.fixture
+def special(folder):
+    """What stands in a folder beside files: pipes, sockets, devices, and what the kernel makes up."""
+    os.mkfifo(folder / "fifo")
+    (folder / "plain.css").write_bytes(b"plain")
+    os.mkfifo(folder / "plain.css.gz")
+    (folder / "plain.css.br").symlink_to("/dev/zero")
+    for name, target in {
+        "zero": "/dev/zero",
+        "full": "/dev/full",
+        "memory": "/proc/self/mem",
+    }.items():
+        (folder / name).symlink_to(target)
+    with socket.socket(socket.AF_UNIX) as one:
+        # A path of tests may be longer than that of a socket.
+        os.symlink(folder, link := tempfile.mktemp(prefix="s-"))
+        try:
+            one.bind(f"{link}/socket")
+        finally:
+            os.unlink(link)
+        yield folder
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="only on Linux")
+@pytest.mark.parametrize("field", ["", "Range: bytes=0-3", "Accept-Encoding: gzip, br, zstd"])
+def test_what_is_no_file_is_not_there(special, field):
+    """To open a pipe would wait for its other end, and a device has none."""
+    conf = {"tools.staticdir.on": True, "tools.staticdir.dir": str(special)}
+    conf["tools.staticdir.precompressed"] = True
+    with served(Root(), {"/": conf}) as ask:
+        name, _, value = field.partition(": ")
+        fields = {name.replace("-", "_"): value} if name else {}
+        for path in ("/fifo", "/socket", "/zero", "/full"):
+            assert ask(path, **fields).text == "page", path
+        reply = ask("/memory", **fields)  # its size is said to be 0
+        assert (reply.status, reply.text) == (200, "") or reply.status == 416
+        text = ask("/plain.css", **fields).text
+        assert text == ("plai" if name == "Range" else "plain")
+
+
+def test_a_file_that_changes_all_the_time(ask, folder):
+    """Each answer is one of a file that there was, or breaks off; nobody waits."""
+    over = threading.Event()
+
+    def change():
+        while not over.is_set():
+            for size in (0, 10, 70_000, 1_000_000, 5):
+                (folder / "new").write_bytes(b"x" * size)  # shrinks what is being sent
+                os.replace(folder / "new", folder / "changing.bin")
+                os.truncate(folder / "changing.bin", size // 2)
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    try:
+        for n in range(60):
+            fields = (
+                ("Connection: close",),
+                ("Connection: close", "Range: bytes=0-3,9-800000,-5"),
+            )[n % 2]
+            peer, data = get(ask.address, "/changing.bin", *fields)
+            with peer:
+                try:
+                    while piece := peer.recv(1 << 20):
+                        data += piece
+                except ConnectionResetError:
+                    pass
+            status = int(data.split(b" ", 2)[1])
+            assert status in (200, 206, 404, 416), data[:200]
+            body = data.partition(b"\r\n\r\n")[2]
+            # Zeros are what the kernel puts into a page whose file ends in the midst of it now.
+            assert status != 200 or set(body) <= set(b"xpage\0")
+    finally:
+        over.set()
+        changing.join(20)
+    assert ask("/a.txt").text == "0123456789"
 
 
 def test_a_file_that_grows_is_sent_as_long_as_was_promised(ask, folder):
