@@ -17,6 +17,7 @@ from cherrypy.framework.body import Entity, Part
 from cherrypy.framework.helpers import expose
 from cherrypy.framework.ramfile import SmallFile
 from kirsch.http.charsets import known_charset
+from kirsch.http.headers import MAX_PARAMETERS
 
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data; boundary=b"
@@ -140,6 +141,34 @@ def test_what_is_within_parts_is_counted_with_the_rest(kind):
     answer = post("/", form(*[part] * 3), MULTIPART)
     assert answer.code == 413
     assert re.search("more than (5000 parts|100000 fields)", answer.text)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"".join(b"%x:\r\n" % number for number in range(1000)),
+        b"a:\r\n" * 1000,
+        b"a:\r\n" + b" b\r\n" * 1000,
+    ],
+    ids=["names", "one name", "folds"],
+)
+def test_lines_of_the_headers_of_a_part_are_counted(headers):
+    assert post("/", form(headers + FIELD + b"x"), MULTIPART).code == 413
+    assert post("/", form(b"X-A: b\r\n" * 150 + FIELD + b"x"), MULTIPART).code == 200
+
+
+def test_parameters_of_a_part_are_counted():
+    """The rest of them is ignored."""
+    many = b"".join(b";a%x=b" % number for number in range(1000))
+
+    class Kinds(Root):
+        @expose
+        def kind(self, f):
+            return f"{len(f.content_type.params)} {f.filename}"
+
+    part = FILE.replace(b"\r\n\r\n", many + b"\r\nContent-Type: text/plain%s\r\n\r\n" % many[:5000])
+    answer = ask(Kinds(), "/kind", "", form(part + b"x"), MULTIPART)
+    assert answer.text == f"{MAX_PARAMETERS} n"
 
 
 def test_limits_of_fields_reach_the_parts_of_a_body():

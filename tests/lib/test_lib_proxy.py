@@ -231,12 +231,12 @@ def test_the_standard_field_beats_the_others_only_in_what_it_says(seen):
 @pytest.mark.parametrize("piece", ['a="\\', 'a="b\\"', "a=b;", ",", " ", "for=[", 'a="'])
 def test_long_nonsense_takes_no_long_time(piece):
     trusts = forwarding.truster(("*",))
-    began = time.perf_counter()
+    began = time.thread_time()
     for read in (forwarding.forwarded, forwarding.client_of):
         read(piece * 20_000, trusts)
     forwarding.host_of(piece * 20_000)
     forwarding.prefix_of("/" + piece * 20_000)
-    assert time.perf_counter() - began < 2
+    assert time.thread_time() - began < 2
 
 
 @pytest.mark.parametrize("native", [False, True], ids=["wsgi", "native"])

@@ -388,6 +388,9 @@ class Part(Entity):
     maxheaders = 16 * 1024
     """Bytes the headers of a part may have; beyond that 413."""
 
+    maxheaderlines = 200
+    """Lines they may have; beyond that 413. Each becomes objects of many times its size."""
+
     header_charsets = ("utf-8", "iso-8859-1")
     """What names and file names may be in: browsers write UTF-8 (RFC 7578, 5.1)."""
 
@@ -424,11 +427,12 @@ class Part(Entity):
             HTTPError: 413, there are too many.
         """
         fields: list[tuple[str, str]] = []
-        left = cls.maxheaders
+        left, lines = cls.maxheaders, cls.maxheaderlines
         while True:
             line = fp.readline(left + 1)
             left -= len(line)
-            if left < 0:
+            lines -= 1
+            if left < 0 or lines < 0:
                 raise HTTPError(413, "The headers of a part of the entity are too large.")
             if not line or line[-1:] != b"\n":
                 raise EOFError("Illegal end of headers.")

@@ -22,6 +22,9 @@ _BETWEEN_WORDS = re.compile(r"(\?=)\s+(?==\?)")
 #: caches some hundred tags (`If-None-Match`).
 MAX_ELEMENTS = 1000
 
+#: Parameters of one element; what follows is ignored. Each takes some fifty times the memory of its text.
+MAX_PARAMETERS = 100
+
 #: Control characters, which no field may carry (RFC 9110, 5.5); the tab may stay.
 header_translate_table = None
 header_translate_deletechars = bytes(i for i in range(32) if i != 9) + b"\x7f"
@@ -240,6 +243,8 @@ class HeaderElement:
             if len(text) > 1 and text[0] == text[-1] == '"':
                 text = text[1:-1].replace("\\\\", "\\").replace('\\"', '"')
             params[name.strip().lower()] = text
+            if len(params) >= MAX_PARAMETERS:
+                break
         return value.strip(), params
 
     @classmethod
