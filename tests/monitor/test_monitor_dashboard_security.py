@@ -357,10 +357,14 @@ def test_an_action_comes_from_our_own_pages(dashboard: Open, fields: dict[str, s
 def test_actions_have_a_rate() -> None:
     with opened() as one:
         token = one.token()
-        found = [one.ask("/runtime/collect", "POST", f"token={token}").status for _ in range(30)]
-        assert found[:20] == [200] * 20
+        # One that costs nothing: on a busy machine others take longer than it takes to be allowed again.
+        form = f"token={token}&logger=no.such.logger&level=DEBUG"
+        found = []
+        while 429 not in found and len(found) < 500:
+            answer = one.ask("/logs/level", "POST", form)
+            found.append(answer.status)
+        assert found[:20] == [400] * 20
         assert found[-1] == 429
-        answer = one.ask("/runtime/collect", "POST", f"token={token}")
         assert int(answer.headers["Retry-After"]) >= 1
 
 
