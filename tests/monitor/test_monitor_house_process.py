@@ -46,12 +46,14 @@ class Root:
 def test_processor_and_memory() -> None:
     of = rooms.Process()
     before = of.cpu()
+    began = time.monotonic()
     end = time.thread_time() + 0.15
     while time.thread_time() < end:
         pass
     after = of.cpu()
     assert 0.1 <= sum(after.values()) - sum(before.values()) < 2.0
-    assert 0.2 < of.utilization()[()] < 4.0
+    # A busy machine may have given it less than a processor.
+    assert 0.5 * 0.15 / (time.monotonic() - began) < of.utilization()[()] < 4.0
     data = bytearray(60_000_000)
     data[::4096] = b"x" * len(data[::4096])
     used, peak = of.memory(1)[()], of.peak()[()]
