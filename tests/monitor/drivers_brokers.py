@@ -20,8 +20,8 @@ from session_kit import Server, command, free_port, until
 
 #: Seconds that a server may take to start on a machine that has other things to do; tests of one have
 #: `SLOWLY`, as the first of them waits for it.
-LONG = 100
-SLOWLY = pytest.mark.timeout(3 * LONG)
+LONG = 240
+SLOWLY = pytest.mark.timeout(2 * LONG)
 
 
 def _user(name: str) -> dict[str, Any]:

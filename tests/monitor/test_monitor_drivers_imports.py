@@ -357,7 +357,8 @@ def test_no_library_is_imported_for_its_instrument():
         "from cherrypy.monitor.instruments import early\n"
         "early()\n"
         "names = 'sqlite3 psycopg psycopg2 sqlalchemy redis pymemcache requests urllib3 httpx aiohttp "
-        "jinja2 mako genshi peewee'.split()\n"
+        "jinja2 mako genshi peewee elasticsearch opensearchpy pysolr pika kafka confluent_kafka pycurl "
+        "valkey pymysql MySQLdb asyncpg aiosqlite pymongo'.split()\n"
         "print([name for name in names if name in sys.modules])"
     )
     done = subprocess.run(

@@ -7,6 +7,7 @@ has no package of a Kafka.
 from __future__ import annotations
 
 import abc
+import asyncio
 import time
 import warnings
 
@@ -202,6 +203,32 @@ def test_serializers_of_confluent_are_counted_once(broker):
         assert poll(other) == ["text"]
         assert seen.count(CONSUMED, "kafka") == 1
         other.close()
+
+
+def test_producers_and_consumers_of_a_loop_are_counted(broker):
+    aio = pytest.importorskip("confluent_kafka.aio")
+
+    async def main():
+        one = aio.AIOProducer({"bootstrap.servers": broker})
+        sent = [await one.produce("later", value, partition=0) for value in (b"1", b"2")]
+        await one.flush()
+        assert [(await each).value() for each in sent] == [b"1", b"2"]
+        other = aio.AIOConsumer({"bootstrap.servers": broker, "group.id": "later"})
+        where = confluent_kafka.TopicPartition("later", 0, confluent_kafka.OFFSET_BEGINNING)
+        await other.assign([where])
+        got = []
+        deadline = time.monotonic() + DEADLINE
+        while len(got) < 2 and time.monotonic() < deadline:
+            message = await other.poll(1)
+            got += [] if message is None else [message.value()]
+        assert got == [b"1", b"2"]
+        await other.close()
+        await one.close()
+
+    with watching("confluent_kafka") as seen:
+        asyncio.run(main())
+        assert seen.count(SENT, "kafka") == 2
+        assert seen.count(CONSUMED, "kafka") == 2
 
 
 @pytest.mark.parametrize("kind", KINDS)

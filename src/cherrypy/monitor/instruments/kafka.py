@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..patches import Patches
-from .messages import Broker
+from .messages import Broker, one
 from .subclasses import stand_in
 
 PYTHON = Broker("kafka", "kafka")
@@ -21,7 +21,7 @@ def instrument(module: Any) -> Callable[[], object]:
     """Have the messages of kafka-python counted: of `kafka`."""
     patches = Patches()
     producer, consumer = module.KafkaProducer, module.KafkaConsumer
-    patches.method(producer, "send", PYTHON.timed("send", sends=True))
+    patches.method(producer, "send", PYTHON.timed("send", one))
     patches.method(producer, "flush", PYTHON.waits("flush"))
     # Iterating over a consumer polls.
     patches.method(consumer, "poll", PYTHON.waits("poll", _records))
@@ -59,7 +59,8 @@ def _kombu_has(plain: Any, counted: Any) -> Any:
 
 #: Methods, and what counts them.
 _PRODUCER = {
-    "produce": CONFLUENT.timed("send", sends=True),
+    "produce": CONFLUENT.timed("send", one),
+    "produce_batch": CONFLUENT.timed("send", int),
     "flush": CONFLUENT.waits("flush"),
 }
 _CONSUMER = {
@@ -79,8 +80,9 @@ def confluent(module: Any) -> Callable[[], object]:
         plain = getattr(module, name)
         methods = {}
         for method, make in makers.items():
-            found = getattr(plain, method)
-            methods[method] = _kombu_has(found, make(found))
+            found = getattr(plain, method, None)
+            if found is not None:  # in this version
+                methods[method] = _kombu_has(found, make(found))
         patches.bound(plain, stand_in(plain, methods))
         # Those that are of Python are subclasses of the plain ones already.
         above = getattr(module, serial, None)

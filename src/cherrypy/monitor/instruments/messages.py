@@ -20,6 +20,11 @@ SENT = stores.MESSAGING_CLIENT_SENT_MESSAGES
 CONSUMED = stores.MESSAGING_CLIENT_CONSUMED_MESSAGES
 
 
+def one(answer: Any) -> int:
+    """The number of messages that a call has taken which takes one."""
+    return 1
+
+
 class Broker:
     """Counts the calls of one library.
 
@@ -35,13 +40,15 @@ class Broker:
         self.system = system
         self.library = library
 
-    def timed(self, operation: str, *, sends: bool = False) -> Callable[[Any], Any]:
+    def timed(
+        self, operation: str, sent: Callable[[Any], int] | None = None
+    ) -> Callable[[Any], Any]:
         """Return what makes a counting method.
 
         operation
             Its name.
-        sends
-            A call that returns has taken a message to send.
+        sent
+            Returns how many messages a call has taken to send, of what it has returned.
         """
         label = f"{self.system} {operation}"
 
@@ -53,15 +60,15 @@ class Broker:
                 token = covered.set(True)
                 before = trace.enter(EXTERNAL)
                 began = trace.since
-                done = False
+                went = 0
                 try:
                     answer = plain(*args, **kwargs)
-                    done = True
+                    went = self._number(sent, answer)
                     return answer
                 finally:
                     uncover(token)
                     took = trace.leave(before, label, began) - began
-                    self.count(took, operation, sent=int(done and sends))
+                    self.count(took, operation, sent=went)
 
             return method
 

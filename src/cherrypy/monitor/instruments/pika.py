@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from ..patches import Patches
-from .messages import Broker
+from .messages import Broker, one
 
 BROKER = Broker("rabbitmq", "pika")
 
@@ -27,8 +27,8 @@ def instrument(module: Any) -> Callable[[], object]:
     blocking = import_module("pika.adapters.blocking_connection").BlockingChannel
     for owner in (blocking, channel):
         for name, operation in _METHODS.items():
-            sends = operation == "publish"
-            patches.method(owner, name, BROKER.timed(operation, sends=sends))
+            sent = one if operation == "publish" else None
+            patches.method(owner, name, BROKER.timed(operation, sent))
     patches.method(blocking, "basic_get", BROKER.timed("get"))
     # What comes is told to a function, which a channel that blocks has as well.
     patches.method(channel, "basic_get", _told(1, "callback"))

@@ -5,7 +5,6 @@ Law: of a command its name and its collection's are looked at; filters, document
 
 from __future__ import annotations
 
-import threading
 from asyncio import _get_running_loop
 from collections.abc import Callable
 from typing import Any
@@ -46,7 +45,7 @@ class Commands:
 
     def __init__(self) -> None:
         self.on = True
-        self._lock = threading.Lock()  # guards: no more commands than there may be
+        # No lock: what is put in and taken out is one operation each.
         self._under_way: dict[Any, tuple[str, float, Wait | None]] = {}
 
     def started(self, event: Any) -> None:
@@ -59,10 +58,9 @@ class Commands:
             of = event.command.get("collection" if name == "getMore" else name)
             label = f"{command} {of}"[:100] if isinstance(of, str) else command
             wait = Wait(DB) if _get_running_loop() is not None else None
-            with self._lock:
-                if len(self._under_way) >= _MOST:
-                    self._under_way.clear()
-                self._under_way[event.connection_id, event.request_id] = (label, clock(), wait)
+            if len(self._under_way) >= _MOST:
+                self._under_way.clear()
+            self._under_way[event.connection_id, event.request_id] = (label, clock(), wait)
         except Exception as error:
             failed(LIBRARY, error)
 
