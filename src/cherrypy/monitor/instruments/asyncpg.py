@@ -105,15 +105,12 @@ def _statement(method: str, told: Callable[..., tuple[Any, Any]]) -> Callable[[A
             if end:
                 counted.called(end)
                 return await plain(self, *args, **kwargs)
-            token = covered.set(True)
             wait = Wait(DB)
             try:
                 answer = await plain(self, *args, **kwargs)
             except BaseException as error:
                 counted.awaited(wait, method, query, error)
                 raise
-            finally:
-                uncover(token)
             counted.awaited(wait, method, query)
             if ROWS.on and isinstance(answer, list):
                 counted.returned(len(answer))

@@ -61,19 +61,15 @@ class _StandIn(ABCMeta):
 
     def __instancecheck__(cls, instance: Any) -> bool:
         plain = vars(cls).get("_stands_in_for")
-        return (
-            isinstance(instance, plain)
-            if plain is not None
-            else super().__instancecheck__(instance)
-        )
+        if plain is not None:
+            return isinstance(instance, plain)
+        return super().__instancecheck__(instance)
 
     def __subclasscheck__(cls, subclass: type) -> bool:
         plain = vars(cls).get("_stands_in_for")
-        return (
-            issubclass(subclass, plain)
-            if plain is not None
-            else super().__subclasscheck__(subclass)
-        )
+        if plain is not None:
+            return issubclass(subclass, plain)
+        return super().__subclasscheck__(subclass)
 
 
 def stand_in(plain: Any, methods: dict[str, Any]) -> Any:
