@@ -59,12 +59,7 @@ def _named(made: Any, plain: Any) -> Any:
 class _StandIn(ABCMeta):
     """The class of classes that stand in for others: whatever is of those, or derived, is of them."""
 
-    def __instancecheck__(cls, instance: Any) -> bool:
-        plain = vars(cls).get("_stands_in_for")
-        if plain is not None:
-            return isinstance(instance, plain)
-        return super().__instancecheck__(instance)
-
+    # `isinstance` asks for this as well: classes of ABCMeta have it so.
     def __subclasscheck__(cls, subclass: type) -> bool:
         plain = vars(cls).get("_stands_in_for")
         if plain is not None:
