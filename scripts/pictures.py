@@ -56,8 +56,8 @@ PICTURES = (
     Picture(
         "dashboard-explore",
         "/explore?metric=http.server.request.duration&stat=p95&by=http.route&before=1&range=24h",
-        1280,
-        800,
+        1160,
+        790,
     ),
     Picture("dashboard-profile", "(profile)", 1200, 760),
 )
