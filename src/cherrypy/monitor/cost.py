@@ -31,7 +31,8 @@ def recorder_seconds() -> float:
     connection = SimpleNamespace(worker=worker, scheme="http")
     exchange = SimpleNamespace(connection=connection, head=head, body=EMPTY)
     # Where it finds it at once, as nearly all requests do; nothing of this is counted anywhere.
-    shard.hot[None, "/", "GET", "200 OK", 1, "http"] = Block(Route("", "/"), 1e9, shard.lock)
+    block = Block(Route("", "/"), 1e9, shard.lock)
+    shard.hot["/"] = (None, "GET", "200 OK", 1, "http", block)
     watched = recorder.watched(gateway)
     began = time.thread_time()
     for _ in range(ROUNDS):

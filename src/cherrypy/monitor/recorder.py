@@ -30,8 +30,9 @@ OTHER = "_OTHER"  # OpenTelemetry's word for a method that nobody has heard of
 SECONDS, BYTES = SCALES["s"], SCALES["By"]
 _USUAL = frozenset((QUEUE, WSGI, APP, TOOLS))
 
-#: Combinations of path, page and answer whose block each thread remembers; a full table starts over.
-HOT = 2048
+#: Paths, and combinations of path, page and answer, whose block each thread remembers; a full table
+#: starts over.
+HOT = 4096
 
 
 class Recorder:
@@ -59,20 +60,20 @@ class Recorder:
 
     def watched(self, gateway: Any) -> Any:
         """Return a gateway that answers as `gateway` does, and is counted."""
-        record, later = self.record, self.later
-        call = called(gateway)
+        record, later, begun, known = self.record, self.later, self.begun, self.known
+        call, empty, app_layer, tools_layer, many = called(gateway), EMPTY, APP, TOOLS, PENDING
 
         def watched(exchange: Any) -> Any:
             connection, head = exchange.connection, exchange.head
             worker = connection.worker
-            shard = worker.watch or self.begun(worker)
-            trace = shard.trace
-            if trace.more or trace.live is not None:
+            shard = worker.watch or begun(worker)
+            exchange.watch = trace = shard.trace
+            if trace.more:
                 trace.forget()  # what a thread did before it served is no request's
             trace.live = exchange
             trace.began = came = worker.came
-            trace.since = since = worker.now
-            if exchange.body is not EMPTY:
+            since = worker.now
+            if exchange.body is not empty:
                 self.reading(trace, exchange)
             try:
                 answer = call(exchange)
@@ -88,19 +89,24 @@ class Recorder:
                 record(trace, exchange, status, len(body), ended, since - came)
                 return answer
             # What `record` does, for those of which there is nothing special to say.
-            page = trace.page
             try:
-                block = shard.hot[
-                    page, head.path, head.method, status, head.minor, connection.scheme
-                ]
+                page, method, code, minor, scheme, block = shard.hot[head.path]
+                if (
+                    page is not trace.page
+                    or code != status
+                    or method != head.method
+                    or minor != head.minor
+                    or scheme is not connection.scheme
+                ):
+                    raise KeyError
             except KeyError:
-                block = record(trace, exchange, status, len(body), ended, since - came)
-                if block is not None and page is not None:
-                    self.warm(shard, block, page, head, status, connection.scheme)
-                return answer
+                block = known(shard, trace, exchange, status)
+                if block is None:
+                    record(trace, exchange, status, len(body), ended, since - came)
+                    return answer
             took = ended - came
             seconds = trace.seconds
-            app, tools = seconds[APP], seconds[TOOLS]
+            app, tools = seconds[app_layer], seconds[tools_layer]
             pending = block.pending
             # One step, so that whoever counts what is pending finds whole requests.
             pending += (
@@ -116,9 +122,9 @@ class Recorder:
                 seconds[QUEUE], seconds[WSGI] = since - came, ended - since - app - tools
                 self.late(block, trace, status, took)
                 trace.forget()
-            if len(pending) >= PENDING:
+            if len(pending) >= many:
                 self.fold(block)
-            seconds[APP] = seconds[TOOLS] = 0.0
+            seconds[app_layer] = seconds[tools_layer] = 0.0
             trace.live = trace.request = trace.page = None
             return answer
 
@@ -131,14 +137,41 @@ class Recorder:
         worker.watch = own.shard
         return own.shard
 
-    def warm(
-        self, shard: Shard, block: Block, page: Any, head: Any, status: str, scheme: str
-    ) -> None:
-        """Remember where such requests are counted."""
-        if len(head.path) <= LONGEST and len(status) <= LONGEST:
-            if len(shard.hot) >= HOT:
-                shard.hot = {}
-            shard.hot[page, head.path, head.method, status, head.minor, scheme] = block
+    def known(self, shard: Shard, trace: Trace, exchange: Any, status: str) -> Block | None:
+        """Where requests of this path, page and answer are counted; the next such one is found at once.
+
+        None if nobody knows, or it is not to be remembered.
+        """
+        head, page, scheme = exchange.head, trace.page, exchange.connection.scheme
+        path, hot = head.path, shard.hot
+        if page is None or len(path) > LONGEST or len(status) > LONGEST:
+            return None
+        try:
+            facts = (page, head.method, status, head.minor, scheme)
+            block: Block | None = hot.get((path, facts))
+            if block is None:
+                if len(hot) >= HOT:
+                    hot = shard.hot = {}
+                block = hot[path, facts] = self.place(shard, trace, exchange, status)
+            hot[path] = (*facts, block)
+            return block
+        except Exception as error:
+            self.broken(error)
+            return None
+
+    def place(self, shard: Shard, trace: Trace, exchange: Any, status: str) -> Block:
+        """The block in which a request is counted."""
+        head, request = exchange.head, trace.request
+        if request is None:
+            route = self.foreign(exchange)
+        else:
+            route = self.routes.of(request, trace.page)
+        method = head.method if head.method in METHODS else OTHER
+        key = (route, method, status[:3], head.minor, exchange.connection.scheme)
+        block: Block | None = shard.blocks.get(key)
+        if block is None:
+            block = shard.blocks[key] = self.block(route, status, shard)
+        return block
 
     def record(
         self,
@@ -162,17 +195,8 @@ class Recorder:
         block = None
         try:
             seconds[trace.layer] += ended - trace.since
-            head, request = exchange.head, trace.request
-            if request is None:
-                route = self.foreign(exchange)
-            else:
-                route = self.routes.of(request, trace.page)
-            method = head.method if head.method in METHODS else OTHER
-            key = (route, method, status[:3], head.minor, exchange.connection.scheme)
-            shard = own.shard
-            block = shard.blocks.get(key)
-            if block is None:
-                block = shard.blocks[key] = self.block(route, status, shard)
+            head = exchange.head
+            block = self.place(own.shard, trace, exchange, status)
             took = ended - trace.began
             seconds[WSGI] = 0.0
             seconds[WSGI] = max(0.0, took - queue - sum(seconds))
@@ -313,6 +337,7 @@ class Recorder:
             self.away(trace, exchange, status, body, queue)
             return answer
         if kind is FileWrapper or kind is Closing:
+            exchange.watch = None
             Sent(self, trace.moved(), exchange, status, body, queue)
             return answer
         trace.enter(WRITE)
@@ -322,6 +347,7 @@ class Recorder:
     def away(self, trace: Trace, exchange: Any, status: str, body: Handover, queue: float) -> None:
         """The response is made elsewhere: by a feed, or by a worker that goes on with the request."""
         away: Any = getattr(body.begin, "__self__", None)
+        exchange.watch = None
         if isinstance(away, Parked):
             moved = trace.moved()
             moved.enter(APP)  # what it waits for is the page's business
@@ -353,7 +379,7 @@ class Recorder:
         moved, exchange, queue = known
 
         def counted() -> Any:
-            trace = own.trace
+            exchange.watch = trace = own.trace
             trace.take(moved)
             trace.leave(WSGI)
             answer = work()

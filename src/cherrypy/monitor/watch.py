@@ -30,43 +30,8 @@ class Watch(Patches):
 
     def __init__(self, recorder: Recorder) -> None:
         super().__init__()
-        call = PageHandler.__call__
         run_hook, run_hooks, resume = Hook.__call__, Request._run_hooks, Parked.resume
         known = shards
-
-        def watched_page(handler: Any) -> Any:
-            # As `PageHandler.__call__`, which may be that of an agent, would need a call more.
-            request = serving.request
-            try:
-                trace = known[get_ident()].trace
-            except KeyError:
-                trace = begin().trace
-            if trace.live is None:  # nobody counts this one: its time would be the next one's
-                return call(handler)
-            trace.request = request
-            page = handler.callable
-            # The function: what it is a method of may have been made for this request alone.
-            trace.page = page.__func__ if type(page) is MethodType else page
-            before, seconds = trace.layer, trace.seconds
-            trace.layer = APP
-            now = clock()
-            if before != WSGI:  # whose time is what remains
-                seconds[before] += now - trace.since
-            trace.since = now
-            try:
-                if call is not original or type(handler) is not Late or handler._kwargs:
-                    return call(handler)
-                try:
-                    result = page(*request.args, **request.params)
-                except TypeError as error:
-                    handler.blame(error)
-                    raise
-                return awaited(handler, result) if type(result) in AWAITED else result
-            finally:
-                now = clock()
-                seconds[APP] += now - trace.since
-                trace.since = now
-                trace.layer = before
 
         def watched_hook(hook: Any) -> Any:
             try:
@@ -121,10 +86,55 @@ class Watch(Patches):
 
         for kind in (HTTPError, HTTPRedirect):
             self.replace(kind, "set_response", self.seen(kind.set_response))
-        self.replace(PageHandler, "__call__", watched_page)
+        self.replace(PageHandler, "__call__", self.paged(PageHandler.__call__))
         self.replace(Hook, "__call__", watched_hook)
         self.replace(Request, "_run_hooks", watched_hooks)
         self.replace(Parked, "resume", watched_resume)
+
+    @staticmethod
+    def paged(call: Any) -> Any:
+        """Return what calls pages in the place of `PageHandler.__call__`, and times them.
+
+        call
+            What is in that place: `PageHandler.__call__`, or that of an agent.
+        """
+        known, plain, layer = shards, call is original, APP
+
+        def watched_page(handler: Any) -> Any:
+            # As `PageHandler.__call__`, which may be that of an agent, would need a call more.
+            request = serving.request
+            try:
+                trace = request._origin.watch or known[get_ident()].trace
+            except (AttributeError, KeyError):
+                trace = own.trace
+            if trace.live is None:  # nobody counts this one: its time would be the next one's
+                return call(handler)
+            trace.request = request
+            page = handler.callable
+            # The function: what it is a method of may have been made for this request alone.
+            trace.page = page.__func__ if type(page) is MethodType else page
+            before, seconds = trace.layer, trace.seconds
+            trace.layer = layer
+            now = clock()
+            if before != WSGI:  # whose time is what remains
+                seconds[before] += now - trace.since
+            trace.since = now
+            try:
+                if not plain or type(handler) is not Late or handler._kwargs:
+                    return call(handler)
+                try:
+                    result = page(*request.args, **request.params)
+                except TypeError as error:
+                    handler.blame(error)
+                    raise
+                return awaited(handler, result) if type(result) in AWAITED else result
+            finally:
+                now = clock()
+                seconds[layer] += now - trace.since
+                trace.since = now
+                trace.layer = before
+
+        return watched_page
 
     @staticmethod
     def begun(trace: Any, request: Any) -> None:

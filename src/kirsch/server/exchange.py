@@ -18,9 +18,12 @@ class Exchange:
     body        a file-like object: read, readline, readlines, iteration
     connection  the Connection it came on (shared by its requests)
     stream      the response once its head has gone out bit by bit, else None
+    watch       what whoever watches keeps for this request; set by them alone
     """
 
-    __slots__ = ("body", "connection", "head", "stream")
+    __slots__ = ("body", "connection", "head", "stream", "watch")
+
+    watch: Any
 
     hands_over = True  # the server knows what to do with a `Handover`
 
