@@ -114,6 +114,8 @@ class Ticks:
         for _ in range((FEW + REQUESTS) // BATCH * 2):
             for usual in self.BATCH + self.REQUEST * BATCH:
                 at += usual * dice.lognormvariate(0.0, 0.1)
+                if dice.random() < 0.0002:
+                    at += 1e-3  # somebody else has the processor
                 times.append(at)
         self.read = iter(times).__next__
 

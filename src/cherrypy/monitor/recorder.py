@@ -8,6 +8,7 @@ nothing of it is there. Law: what it does to a request must not fail the request
 from __future__ import annotations
 
 import weakref
+from types import SimpleNamespace
 from typing import Any
 
 from kirsch.server.gateway import Closing, FileWrapper, Handover, Upgrade
@@ -15,6 +16,9 @@ from kirsch.server.input import EMPTY
 from kirsch.server.parked import Parked
 from kirsch.server.workers import called
 
+from ..framework.exchange import answer as ask
+from ..framework.tree import Tree
+from ..hosting.direct import DirectGateway
 from .blocks import PENDING, Block
 from .bodies import Sent, SizedBody, WatchedBody
 from .histograms import COUNTED, SCALES, Spread
@@ -33,6 +37,9 @@ _USUAL = frozenset((QUEUE, WSGI, APP, TOOLS))
 #: Paths, and combinations of path, page and answer, whose block each thread remembers; a full table
 #: starts over.
 HOT = 4096
+
+
+_NO_SERVER = SimpleNamespace(app=None)
 
 
 class Recorder:
@@ -62,6 +69,8 @@ class Recorder:
         """Return a gateway that answers as `gateway` does, and is counted."""
         record, later, begun, known = self.record, self.later, self.begun, self.known
         call, empty, app_layer, tools_layer, many = called(gateway), EMPTY, APP, TOOLS, PENDING
+        # Of any other gateway nobody knows what it does.
+        kirsch: Any = gateway.server.kirsch if type(gateway) is DirectGateway else _NO_SERVER
 
         def watched(exchange: Any) -> Any:
             connection, head = exchange.connection, exchange.head
@@ -76,7 +85,18 @@ class Recorder:
             if exchange.body is not empty:
                 self.reading(trace, exchange)
             try:
-                answer = call(exchange)
+                tree = kirsch.app
+                app = (
+                    tree.direct(head.path, worker.turn)
+                    if type(tree) is Tree and head.path != "*"
+                    else None
+                )
+                if app is None:
+                    answer = call(exchange)
+                else:  # what the gateway does then, without the call
+                    highest, turn = kirsch.settings.protocol, worker.turn
+                    body = exchange.body
+                    answer = ask(app, head, body, exchange, FileWrapper, highest, True, turn)
             except BaseException as error:
                 trace.error = error
                 record(trace, exchange, "500", 0, clock(), since - came)
