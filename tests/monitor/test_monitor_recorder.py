@@ -38,6 +38,10 @@ class Root:
     def bad(self) -> str:
         raise KeyError("bad")
 
+    @cherrypy.expose
+    def form(self, a: str = "") -> str:
+        return a
+
 
 class Made:
     """What a `_cp_dispatch` makes for one request."""
@@ -87,6 +91,36 @@ def test_eight_clients_and_every_request_is_counted(site: Monitored) -> None:
         for spread in site.series(f"cherrypy.time.{name}").values()
     )
     assert layers == pytest.approx(sum(spread.total for spread in spreads.values()), rel=0.01)
+
+
+def test_every_body_of_a_request_is_counted(site: Monitored) -> None:
+    site.mount(Root())
+    site.start()
+    kind = "application/x-www-form-urlencoded"
+    for _ in range(5):
+        assert site.ask("/form", "POST", "a=seven", Content_Type=kind)[1] == b"seven"
+    site.becomes("cherrypy.requests", {("",): 5})
+    spread = site.series("http.server.request.body.size")["POST", "/form"]
+    assert (spread.count, spread.total) == (5, 35)
+
+
+def test_one_path_is_answered_in_many_ways(site: Monitored) -> None:
+    class Varying:
+        @cherrypy.expose
+        def index(self, code: str = "200") -> str:
+            cherrypy.response.status = int(code)
+            return code
+
+    root = Varying()
+    site.mount(root)
+    site.start()
+    for _ in range(3):
+        for code in ("200", "202", "200", "203"):
+            site.ask(f"/?code={code}")
+    site.becomes("cherrypy.responses.code", {("200",): 6, ("202",): 3, ("203",): 3})
+    Varying.index = Root.form  # type: ignore[method-assign, assignment]  # as a reload does
+    site.ask("/?a=1")
+    site.becomes("cherrypy.requests", {("",): 13})
 
 
 def test_what_was_made_for_a_request_is_not_kept(site: Monitored) -> None:

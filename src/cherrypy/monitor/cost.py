@@ -27,7 +27,7 @@ def recorder_seconds() -> float:
 
     now = time.monotonic()
     head = SimpleNamespace(path="/", method="GET", minor=1, size=0, length=0)
-    worker = SimpleNamespace(watch=shard, came=now, now=now)
+    worker = SimpleNamespace(watch=shard, came=now, now=now, turn=None)
     connection = SimpleNamespace(worker=worker, scheme="http")
     exchange = SimpleNamespace(connection=connection, head=head, body=EMPTY)
     # Where it finds it at once, as nearly all requests do; nothing of this is counted anywhere.

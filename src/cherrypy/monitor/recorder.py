@@ -85,17 +85,12 @@ class Recorder:
             if exchange.body is not empty:
                 self.reading(trace, exchange)
             try:
-                tree = kirsch.app
-                app = (
-                    tree.direct(head.path, worker.turn)
-                    if type(tree) is Tree and head.path != "*"
-                    else None
-                )
+                tree, path, turn = kirsch.app, head.path, worker.turn
+                app = tree.direct(path, turn) if type(tree) is Tree and path != "*" else None
                 if app is None:
                     answer = call(exchange)
                 else:  # what the gateway does then, without the call
-                    highest, turn = kirsch.settings.protocol, worker.turn
-                    body = exchange.body
+                    body, highest = exchange.body, kirsch.settings.protocol
                     answer = ask(app, head, body, exchange, FileWrapper, highest, True, turn)
             except BaseException as error:
                 trace.error = error
@@ -110,7 +105,7 @@ class Recorder:
                 return answer
             # What `record` does, for those of which there is nothing special to say.
             try:
-                page, method, code, minor, scheme, block = shard.hot[head.path]
+                page, method, code, minor, scheme, block = shard.hot[path]
                 if (
                     page is not trace.page
                     or code != status
@@ -266,10 +261,10 @@ class Recorder:
     def reading(self, trace: Trace, exchange: Any) -> None:
         """A request with a body: what it took to come is its time, too."""
         since = exchange.connection.body_since
+        trace.more = True  # its size is counted, too
         if 0.0 < since < trace.began:
             trace.seconds[READ] = trace.began - since
             trace.began = since
-            trace.more = True
 
     def more(self, block: Block, trace: Trace) -> None:
         """Count the time in the layers that not every request has, and what was called there."""

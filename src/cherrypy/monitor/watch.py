@@ -25,6 +25,21 @@ if TYPE_CHECKING:
 original = PageHandler.__call__
 
 
+def within(trace: Any, before: int, call: Any, handler: Any) -> Any:
+    """Call a page from a layer that is not the framework's, a tool's say."""
+    now = clock()
+    trace.seconds[before] += now - trace.since
+    trace.since = now
+    trace.layer = APP
+    try:
+        return call(handler)
+    finally:
+        now = clock()
+        trace.seconds[APP] += now - trace.since
+        trace.since = now
+        trace.layer = before
+
+
 class Watch(Patches):
     """What the recorder replaces in framework and server, until `end`."""
 
@@ -98,27 +113,27 @@ class Watch(Patches):
         call
             What is in that place: `PageHandler.__call__`, or that of an agent.
         """
-        known, plain, layer = shards, call is original, APP
+        plain, app, wsgi = call is original, APP, WSGI
 
         def watched_page(handler: Any) -> Any:
             # As `PageHandler.__call__`, which may be that of an agent, would need a call more.
             request = serving.request
             try:
-                trace = request._origin.watch or known[get_ident()].trace
-            except (AttributeError, KeyError):
+                trace = request._origin.watch
+                before = trace.layer
+            except AttributeError:  # it comes another way, or has been handed on
                 trace = own.trace
+                before = trace.layer
             if trace.live is None:  # nobody counts this one: its time would be the next one's
                 return call(handler)
             trace.request = request
             page = handler.callable
             # The function: what it is a method of may have been made for this request alone.
             trace.page = page.__func__ if type(page) is MethodType else page
-            before, seconds = trace.layer, trace.seconds
-            trace.layer = layer
-            now = clock()
-            if before != WSGI:  # whose time is what remains
-                seconds[before] += now - trace.since
-            trace.since = now
+            if before != wsgi:  # whose time is what remains
+                return within(trace, before, call, handler)
+            trace.layer = app
+            trace.since = clock()
             try:
                 if not plain or type(handler) is not Late or handler._kwargs:
                     return call(handler)
@@ -129,10 +144,8 @@ class Watch(Patches):
                     raise
                 return awaited(handler, result) if type(result) in AWAITED else result
             finally:
-                now = clock()
-                seconds[layer] += now - trace.since
-                trace.since = now
-                trace.layer = before
+                trace.seconds[app] += clock() - trace.since
+                trace.layer = wsgi
 
         return watched_page
 
