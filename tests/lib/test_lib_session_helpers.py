@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import threading
 
 import pytest
@@ -28,7 +29,7 @@ from cherrypy.lib import sessionreads, sessionverdicts
 def nothing_is_known(monkeypatch):
     monkeypatch.setattr(sessionreads, "_reads_only", {})
     monkeypatch.setattr(sessionverdicts, "_known", {})
-    sessionverdicts._objects.clear()
+    sessionverdicts._judged.clear()
 
 
 @pytest.fixture
@@ -59,12 +60,22 @@ class Holding:
     def hold(self):
         cherrypy.session["held"] = True
         self.entered.set()
-        assert self.go.wait(60)
+        assert self.go.wait(100)
         return "held"
 
     @cherrypy.expose
     def visits(self):
         return str(cherrypy.session.get("visits", 0))
+
+
+def patient(get, path, cookie):
+    """The answer to a request that takes as long as all the others together."""
+    connection = http.client.HTTPConnection(*get.address[:2], timeout=100)
+    try:
+        connection.request("GET", path, headers={"Cookie": cookie})
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
 
 
 @contextlib.contextmanager
@@ -77,7 +88,7 @@ def held(root, conf, holding=None):
         cookie = get("/holding/start").cookies
         answers = []
         slow = threading.Thread(
-            target=lambda: answers.append(get("/holding/hold", cookie=cookie).text)
+            target=lambda: answers.append(patient(get, "/holding/hold", cookie))
         )
         slow.start()
         try:

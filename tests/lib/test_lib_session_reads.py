@@ -29,7 +29,7 @@ def nothing_is_known(monkeypatch, request):
     ):
         monkeypatch.setattr(sessionverdicts, "verdict", lambda *_: None)
     sessionverdicts._known.clear()
-    sessionverdicts._objects.clear()
+    sessionverdicts._judged.clear()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ DATA = {"user": "zoe", "n": 5, "things": ["a", "b"], "roles": ["admin"]}
 def request_of_nobody(monkeypatch):
     """A request that is going on, with a session."""
     monkeypatch.setattr(sessionverdicts, "_known", {})
-    sessionverdicts._objects.clear()
+    sessionverdicts._judged.clear()
     request = Request(None, None)
     request._config = {"change": session_writers.pop_flash}
     request.visitor = Visitor()

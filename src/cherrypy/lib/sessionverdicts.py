@@ -5,6 +5,7 @@ Law: a verdict is of one page, of one object that it is a method of, with these 
 
 from __future__ import annotations
 
+import threading
 import types
 import weakref
 from collections import Counter, OrderedDict, deque
@@ -41,9 +42,7 @@ __all__ = ("Verdict", "suits", "verdict")
 _LOGINS = ("check_username_and_password", "on_login", "on_logout")
 
 LIMIT = 1000  # verdicts that are remembered; then all are forgotten
-OBJECTS = (
-    20  # whose method one function is; of one that is a method of ever new ones nothing is known
-)
+TIMES = 20  # that a page is judged anew, for another object or other hooks
 PARTS = 2000  # of a session that are looked at
 
 
@@ -58,7 +57,9 @@ class Verdict:
 
 
 _known: dict[Any, tuple[Any, Any, Verdict | None]] = {}
-_objects: Counter[Any] = Counter()
+_judged: Counter[Any] = Counter()
+# Held by who judges: others that have come for the same page take what he finds.
+_judging = threading.Lock()
 
 
 def verdict(page: Any, made: Any, request: Any) -> Verdict | None:
@@ -67,30 +68,44 @@ def verdict(page: Any, made: Any, request: Any) -> Verdict | None:
     Args:
         page: what the page is known by, and `made` what it is: a function, or a method.
     """
-    owner = getattr(made, "__self__", None)
     if request.path_info.endswith(("do_login", "do_logout")) and any(
         getattr(hook.callback, "__self__", None) is _session_auth() for hook in _callbacks(request)
     ):
         return None  # it answers there itself, and writes
-    key = (page, id(owner))
-    about = _about(request)
+    owner = getattr(made, "__self__", None)
+    key, about = (page, id(owner)), _about(request)
     known = _known.get(key)
-    if known is not None and known[0]() is owner and known[1] == about:
-        return known[2]
-    if known is None:
-        _objects[page[0]] += 1
-    if _objects[page[0]] > OBJECTS:
-        return None
-    try:
-        reference: Any = weakref.ref(owner) if owner is not None else _nobody
-    except TypeError:
-        return None
-    found = _judge(made, request)
+    if known is None or not _holds(known, owner, about):
+        with _judging:
+            known = _known.get(key)
+            if known is None or not _holds(known, owner, about):
+                if _judged[page] >= TIMES:
+                    return None
+                known = _remembered(key, owner, about, _judge(made, request))
+    return known[2]
+
+
+def _holds(known: Any, owner: Any, about: list[Any]) -> bool:
+    """Tell whether a verdict is of the same object, and of a request like this one."""
+    there = known[1]
+    return (
+        known[0]() is owner
+        and len(there) == len(about)
+        and all(one is other for one, other in zip(there, about, strict=True))
+    )
+
+
+def _remembered(key: Any, owner: Any, about: list[Any], found: Verdict | None) -> Any:
     if len(_known) >= LIMIT:
         _known.clear()
-        _objects.clear()
-    _known[key] = (reference, about, found)
-    return found
+        _judged.clear()
+    _judged[key[0]] += 1
+    try:
+        reference: Any = weakref.ref(owner) if owner is not None else _nobody
+    except TypeError:  # it cannot be told from another one that comes after it
+        return None, None, None
+    known = _known[key] = (reference, about, found)
+    return known
 
 
 def _session_auth() -> Any:
@@ -106,14 +121,15 @@ def _callbacks(request: Any) -> list[Any]:
 
 
 def _about(request: Any) -> list[Any]:
-    """Return what else a verdict depends on."""
+    """Return what else a verdict depends on, each to be the same object."""
     own = request.__dict__
-    found = [
-        (id(hook.callback), id(getattr(hook.callback, "__self__", None)))
-        for hook in _callbacks(request)
-    ]
-    # Kept by what is compared, so that no number comes twice.
-    return [request._plan, found, own.get("error_page"), own.get("error_response")]
+    found = [request._plan, own.get("error_response"), *dict(own.get("error_page") or {}).values()]
+    for hook in _callbacks(request):
+        # Of a method there is a new one each time that somebody asks for it.
+        callback = hook.callback
+        found += [getattr(callback, "__func__", callback), getattr(callback, "__self__", None)]
+        found += [value for value in hook.kwargs.values() if isinstance(value, FUNCTIONS)]
+    return found
 
 
 def _judge(made: Any, request: Any) -> Verdict | None:
