@@ -37,6 +37,8 @@ class Reply:
 class Client:
     """Asks the server at `address`, each time over a connection of its own."""
 
+    timeout: float = 10
+
     def __init__(self, address: Any) -> None:
         self.address = address
 

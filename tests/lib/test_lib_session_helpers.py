@@ -85,6 +85,7 @@ def held(root, conf, holding=None):
     plain = {key: value for key, value in conf.items() if key.startswith("tools.sessions.")}
     off = {key: False for key in conf if key.endswith(".on") and key not in plain}
     with served(root, {"/": conf, "/holding": off}) as get:
+        get.timeout = 60  # who waits for the lock is answered long before
         cookie = get("/holding/start").cookies
         answers = []
         slow = threading.Thread(

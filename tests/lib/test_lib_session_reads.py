@@ -340,6 +340,35 @@ def test_a_list_that_a_reader_changes_after_all_is_merged(serve, conf, caplog):
     assert False in sessionreads._reads_only.values()
 
 
+@pytest.mark.parametrize("others", [False, True], ids=["alone", "beside another"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_reader_has_in_hand_stays_of_the_session_when_it_takes_the_lock(
+    serve, conf, others, caplog
+):
+    class Late(Pages):
+        @expose
+        def late(self):
+            found = owner.session["list"]
+            if serving.request.headers.get("X-Write"):
+                self.entered.set()
+                assert self.go.wait(20)
+                owner.session["more"] = "set"
+                found.append("late")
+            return "x"
+
+    site = serve(Late(), conf)
+    headers = back(site("/start_list"))
+    ask(site, "/late", headers)
+    with Slow(site, "/late", {**headers, "X-Write": "1"}):
+        if others:
+            ask(site, "/put", headers, "key=other&value=kept")
+    assert ask(site, "/look", headers, "key=list")[0].startswith("['late']")
+    assert ask(site, "/look", headers, "key=more")[0].startswith("'set'")
+    if others:
+        assert ask(site, "/look", headers, "key=other")[0].startswith("'kept'")
+    assert "The later one stands" not in caplog.text
+
+
 # -------------------------------------------------------------------- what makes a reader
 
 

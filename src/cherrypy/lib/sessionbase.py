@@ -232,6 +232,7 @@ class Session:
         if self._reading is not None and not self._reading.suits(self._data) and not self.locked:
             # The code of its page says that it only reads, if nothing in the session can be changed.
             self.acquire_lock()
+            self._reading.anew()
             self._access()
             return
         self.loaded = True

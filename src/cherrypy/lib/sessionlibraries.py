@@ -13,6 +13,7 @@ __all__ = ("DENIED", "LIBRARY", "OWN", "PROGRAM", "classes_with", "home", "home_
 
 PROGRAM, LIBRARY, OWN, DENIED = "program", "library", "own", "denied"
 
+LIMIT = 10_000  # names that are remembered
 LONGEST = 30_000_000  # bytes of a library's source that are looked through
 
 # They look at what others have in hand, or run what stands elsewhere.
@@ -35,6 +36,7 @@ _HARMLESS = (
 )
 _PROGRAMS = ("cherrypy.tutorial", "cherrypy.test", "cherrypy.showcase", "cherrypy.scaffold")
 
+_homes: dict[str, tuple[int, str]] = {}  # of names, and how many modules there were then
 _mentions: dict[str, bool] = {}  # files that have been looked through
 
 
@@ -42,6 +44,15 @@ def home(name: Any) -> str:
     """Tell whose the module of this name is."""
     if not isinstance(name, str):
         return DENIED
+    known = _homes.get(name)
+    if known is None or known[0] != len(sys.modules):
+        if len(_homes) > LIMIT:
+            _homes.clear()
+        known = _homes[name] = len(sys.modules), _home(name)
+    return known[1]
+
+
+def _home(name: str) -> str:
     root = name.partition(".")[0]
     if root in ("cherrypy", "kirsch"):
         if name in _HARMLESS or name.startswith("kirsch.http"):
@@ -63,6 +74,14 @@ def home(name: Any) -> str:
 
 
 def _mentions_us(root: str) -> bool:
+    known = _homes.get(f"{root}.")
+    if known is None or known[0] != len(sys.modules):
+        found = PROGRAM if _looked_through(root) else LIBRARY
+        known = _homes[f"{root}."] = len(sys.modules), found
+    return known[1] == PROGRAM
+
+
+def _looked_through(root: str) -> bool:
     size = 0
     for name, module in list(sys.modules.items()):
         if name != root and not name.startswith(root + "."):

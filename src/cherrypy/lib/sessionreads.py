@@ -35,7 +35,10 @@ def _page(handler: Any, request: Any) -> tuple[Any, ...] | None:
     args = getattr(request, "args", None)
     # What a function calls may be of the class of its object.
     kind = type(getattr(made, "__self__", None))
-    return (function, kind, request.method, bool(request.query_string), bool(args))
+    return (
+        *(function, kind, request.method, bool(request.query_string), bool(args)),
+        request.script_name,  # where its tools may be others
+    )
 
 
 def _remember(page: tuple[Any, ...]) -> None:
@@ -112,6 +115,10 @@ class Reading:
         new = not self.free or self._verdict is not None
         if self.unchanged and new and (status.startswith("2") or status == "304"):
             _remember(self._page)
+
+    def anew(self) -> None:
+        """What others have written is about to be read: nothing of it is lost."""
+        self._foreign.clear()
 
     def others(self, keys: Iterable[Any]) -> None:
         """Take note of what others have written, now that there is the lock."""

@@ -224,26 +224,30 @@ class RecordSession(Session):
             # It has gone: whether changes still count is for the write to say.
             self._raw, self._until = known, until
             return
-        if self._reading is not None and self._raw != known:
-            self._compare(known, fresh[0], changes)
-        self._data.clear()
-        self._data.update(fresh[0])
-        for key, value in changes.items():
-            if value is missing:
-                self._data.pop(key, None)
-            else:
-                self._data[key] = value
-
-    def _compare(self, known: bytes, now: dict[Any, Any], changes: dict[Any, Any]) -> None:
-        """See what others have changed, and whether the changes of this request go over it."""
+        if self._raw == known:
+            return  # nobody has written
         record = self._parse(known)
         before = {} if record is None else record[0]
-        self._reading.others(
+        others = self._differing(before, fresh[0])
+        if self._reading is not None:
+            self._reading.others(others)
+            self._reading.overwrite(changes)
+        # What nobody else has changed stays the very object that the request may have in hand, and change.
+        for key in others:
+            if key in changes:
+                continue
+            if key in fresh[0]:
+                self._data[key] = fresh[0][key]
+            else:
+                self._data.pop(key, None)
+
+    def _differing(self, before: dict[Any, Any], now: dict[Any, Any]) -> list[Any]:
+        """Return the keys of what others have set or removed."""
+        return [
             key
             for key in {*before, *now}
             if key not in before or key not in now or not self._alike(before[key], now[key])
-        )
-        self._reading.overwrite(changes)
+        ]
 
     def _watch(self) -> bool:
         return self._raw is not None
