@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import datetime
 import functools
 import html
 import json
 import logging
 import os
+import sqlite3
+import string
 import tempfile
 import threading
 import urllib.parse
@@ -254,6 +257,28 @@ class Readers(Base):
     def given(self, *args, **params):
         number = int(params.get("n", "0").strip() or 0) + cherrypy.session["n"]
         return f"{number} {cherrypy.request.params.get('x')} {cherrypy.request.headers.get('Host')}"
+
+    @expose
+    def usual_words(self):
+        since = cherrypy.session.get("since") or datetime.datetime.now(datetime.timezone.utc)
+        names = list(map(str.upper, cherrypy.session["things"]))
+        shown = string.Template("$user").substitute(user=cherrypy.session.get("user", {}))
+        return "%s %s %d" % (since.isoformat(), shown, len(names))  # noqa: UP031 as many write it
+
+    @expose
+    def rows(self):
+        connection = sqlite3.connect(":memory:")
+        try:
+            rows = connection.execute("SELECT ?", (cherrypy.session["n"],)).fetchall()
+            return "".join(f"<td>{row[0]}</td>" for row in rows)
+        finally:
+            connection.close()
+
+    @expose
+    def basket(self):
+        basket = cherrypy.session.get("basket") or []
+        total = sum(item["price"] * item["n"] for item in basket)
+        return json.dumps({"total": total, "names": sorted({item["name"] for item in basket})})
 
     @expose
     def whole_session(self):

@@ -265,6 +265,8 @@ class Attributes(Reach):
             return one(Known(value.__func__))
         if type(value) is classmethod:
             return one(Bound(Known(value.__func__), Known(cls)))
+        if type(value) is types.ClassMethodDescriptorType:
+            return one(Known(value.__get__(None, cls)))
         return one(element(value))
 
     def _load_of_class(

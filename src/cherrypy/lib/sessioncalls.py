@@ -100,6 +100,15 @@ class Calls(Attributes):
             return self.call(element(obj.func), merged, site)
         if isinstance(obj, type):
             return self._call_class(obj, arguments, site)
+        if kind is types.MethodDescriptorType and arguments.positional:
+            # As `str.strip`: of what it is given.
+            owners, *others = arguments.positional
+            left = Arguments(tuple(others), arguments.named, arguments.star, arguments.more)
+            found: Value = EMPTY
+            for thing in owners:
+                for callee in self.method(thing, obj.__name__):
+                    found |= self.call(callee, left, site)
+            return found
         if kind is types.BuiltinFunctionType:
             return self._call_builtin(obj, arguments, site)
         wrapped = (

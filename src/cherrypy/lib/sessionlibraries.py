@@ -60,6 +60,8 @@ def _home(name: str) -> str:
         return PROGRAM if name.startswith(_PROGRAMS) else OWN
     if root in _DENIED:
         return DENIED
+    if root.startswith("_cython_"):  # what compiled modules share
+        return LIBRARY
     if root == "__main__":
         return PROGRAM
     if root in sys.stdlib_module_names:

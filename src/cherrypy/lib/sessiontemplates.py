@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import sys
 from typing import Any
 
@@ -171,18 +172,20 @@ def _of_loader(loader: Any) -> list[bytes] | None:
 def _in_files(places: Any) -> list[bytes] | None:
     """Return what the files in directories hold; None when there is too much."""
     texts: list[bytes] = []
-    size = 0
-    for place in places:
-        place = os.fspath(place)
+    left, folders = LONGEST, 0
+    for place in map(os.fspath, places):
         walk = [("", [], [place])] if os.path.isfile(place) else os.walk(place)
         for folder, _, names in walk:
-            for name in names:
-                if len(texts) >= FILES or size > LONGEST:
+            folders += 1
+            for path in (os.path.join(folder, name) for name in names):
+                if len(texts) >= FILES or left <= 0 or folders > FILES:
                     return None
                 try:
-                    with open(os.path.join(folder, name), "rb") as file:
-                        texts.append(file.read(LONGEST))
+                    if not stat.S_ISREG(os.stat(path).st_mode):
+                        return None  # who opens a pipe waits
+                    with open(path, "rb") as file:
+                        texts.append(file.read(left))
                 except OSError:
                     return None
-                size += len(texts[-1])
+                left -= len(texts[-1])
     return texts
