@@ -351,6 +351,13 @@ class Attributes(Reach):
                 raise NotKnown(f"the request's {name} is set")
             self._keep(thing, name, value)
         elif thing in (RESPONSE, OTHER, KEEPER, TEXT) or kind is Method:
+            if thing is TEXT and any(
+                type(part) not in (Known, Taken) and part is not TEXT for part in value
+            ):
+                raise NotKnown(f"{name} is set to something of the program")
+            for part in value:
+                if type(part) is Known and isinstance(part.obj, FUNCTIONS):
+                    self._of_library(part.obj)
             self.give([value])
         elif kind is Instance:
             hook, _ = find(line_of(thing.cls), "__setattr__")
@@ -370,6 +377,11 @@ class Attributes(Reach):
             self._store_known(thing, name, value)
         else:
             raise NotKnown(f"{name} of {thing} is set")
+
+    @staticmethod
+    def _of_library(function: Any) -> None:
+        if libraries.home_of(getattr(function, "__func__", function)) != libraries.LIBRARY:
+            raise NotKnown(f"something is given {function}")
 
     def _store_known(self, thing: Known, name: str, value: Value) -> None:
         cls = type(thing.obj)

@@ -140,6 +140,13 @@ class Calls(Attributes):
             self.give(arguments.all(), PLAIN)
             return one(TEXT)
         self.give([one(Known(function)), *arguments.all()])
+        return self._made_by(function, arguments)
+
+    def _made_by(self, function: Any, arguments: Arguments) -> Value:
+        """Return what a library gives: of its own, if it knows nothing of the program, as far as we know it."""
+        module = str(getattr(function, "__module__", None) or "").partition(".")[0]
+        if module in tables.VALUES and self._are_plain(arguments.all()):
+            return one(TEXT)
         return _OTHERS
 
     def _call_class(self, cls: type, arguments: Arguments, site: Any) -> Value:
@@ -151,7 +158,7 @@ class Calls(Attributes):
             if cls.__module__.partition(".")[0] == "mako":
                 raise NotKnown("the text of a template")
             self.give([one(Known(cls)), *arguments.all()])
-            return _OTHERS
+            return self._made_by(cls, arguments)
         if libraries.home_of(cls) != libraries.PROGRAM:
             raise NotKnown(f"{cls} is called")
         made = Instance(cls, site if isinstance(site, int) else hash(site))
@@ -228,7 +235,7 @@ class Calls(Attributes):
             if libraries.home_of(owner) != libraries.LIBRARY:
                 raise NotKnown(f"{function} is called")
             self.give(arguments.all(), PLAIN if tables.looks(function) else FIXED)
-            return _OTHERS
+            return self._made_by(function, arguments)
         if owner is not None and owner is not builtins and type(owner) is not types.ModuleType:
             return self._call_method(element(owner), function.__name__, arguments, site)
         raise NotKnown(f"{function} is called")
@@ -336,6 +343,8 @@ class Calls(Attributes):
         if kind is Tuple:
             return self.contents(one(owner)) | one(TEXT)
         if owner is TEXT:
+            if name not in tables.VALUE_METHODS:
+                self.give(arguments.all())
             for value in arguments.all():
                 self.look(self.contents(value) if name == "join" else value)
                 for thing in value:
@@ -489,7 +498,7 @@ class Calls(Attributes):
             self.need(LOOKED, thing)
             return one(thing)
         if type(thing) not in (Known, Instance):
-            return _OTHERS
+            return one(TEXT) if thing is TEXT else _OTHERS
         if thing == Known(None):
             return EMPTY
         cls = self._class_of(thing)

@@ -14,6 +14,7 @@ __all__ = (
     "SAYS",
     "SESSION_DATA",
     "SESSION_METHODS",
+    "VALUES",
     "VALUE_METHODS",
     "looks",
 )
@@ -71,6 +72,16 @@ LOOKS = _named(
 #: Those that give it back: one of what lies in it, or a container that has it.
 FRESH = _named(
     "dict enumerate filter frozenset iter list map max min next reversed set sorted sum tuple zip bytearray"
+)
+
+#: Modules of the standard library that give nothing of the program's back, unless they are handed it.
+VALUES = _words(
+    """
+    _datetime _io _json _sqlite3 _struct base64 binascii calendar colorsys configparser csv datetime decimal difflib email
+    fnmatch fractions glob gzip hashlib _hashlib hmac html http io json locale math mimetypes os pathlib posix posixpath
+    random re secrets shutil sqlite3 stat statistics string struct tempfile textwrap time unicodedata urllib uuid xml zlib
+    zoneinfo
+    """
 )
 
 #: Functions of the standard library that only look at what they are given.
