@@ -37,7 +37,7 @@ class Reply:
 class Client:
     """Asks the server at `address`, each time over a connection of its own."""
 
-    timeout: float = 10
+    timeout: float = 40
 
     def __init__(self, address: Any) -> None:
         self.address = address
@@ -46,7 +46,7 @@ class Client:
         self, path: str = "/", method: str = "GET", body: Any = None, **headers: Any
     ) -> Reply:
         """Keyword arguments are fields: `x_csrf_token="..."`; None leaves out what is usual."""
-        connection = http.client.HTTPConnection(*self.address[:2], timeout=40)
+        connection = http.client.HTTPConnection(*self.address[:2], timeout=self.timeout)
         fields = {name.replace("_", "-").title(): value for name, value in headers.items()}
         try:
             connection.putrequest(method, path, skip_host="Host" in fields)
