@@ -285,8 +285,9 @@ class LooseSqlite(Loose):
         import sqlite3
 
         path = self.settings["storage_path"]
-        with contextlib.closing(sqlite3.connect(path, 50, isolation_level=None)) as connection:
-            connection.execute("CREATE TABLE IF NOT EXISTS loose (id TEXT PRIMARY KEY, data BLOB)")
+        with contextlib.closing(
+            sqlite3.connect(path, timeout=50, isolation_level=None)
+        ) as connection:
             return connection.execute(statement, values).fetchone()
 
     def read(self) -> bytes | None:

@@ -77,6 +77,8 @@ def _loosely(kind: str, cls: type[Loose]) -> Callable[[Path], Any]:
         if kind == "postgresql":
             store.ask("DROP TABLE IF EXISTS loose")
             store.ask("CREATE TABLE loose (id TEXT PRIMARY KEY, data BYTEA)")
+        elif kind == "sqlite":
+            store.ask("CREATE TABLE loose (id TEXT PRIMARY KEY, data BLOB)")
         settings = {key: value for key, value in store.settings.items() if key != "storage_type"}
         return cls, settings
 
