@@ -16,11 +16,11 @@ from cherrypy.monitor.metrics import METRICS
 from cherrypy.monitor.plugin import Monitor, make
 from cherrypy.monitor.snapshots import Snapshot
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 OF_TLS = ("ssl_certificate", "ssl_private_key", "ssl_context")
 
 
-def until(condition: Callable[[], Any], what: str = "the condition", seconds: float = 8.0) -> Any:
+def until(condition: Callable[[], Any], what: str = "the condition", seconds: float = 30.0) -> Any:
     """Poll until `condition()` gives something true, and return that."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -106,7 +106,7 @@ class Monitored:
 
     def becomes(self, name: str, expected: dict[tuple[Any, ...], float]) -> None:
         """Wait until a metric has counted just that: some things are counted after the response."""
-        deadline = time.monotonic() + 8.0
+        deadline = time.monotonic() + 30.0
         while (found := self.counts(name)) != expected:
             if time.monotonic() > deadline:
                 raise AssertionError(f"{name}: {found} is not {expected}")

@@ -13,13 +13,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 HERE = Path(__file__).parent
 PROGRAM = HERE / "site_program.py"
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def free_port() -> int:
@@ -46,7 +47,7 @@ def until(what: Callable[[], Any], patience: float = PATIENCE) -> Any:
         time.sleep(0.02)
 
 
-def ask(port: int, path: str = "/", patience: float = 10.0) -> str:
+def ask(port: int, path: str = "/", patience: float = 30.0) -> str:
     """GET a page; '' when nobody listens."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=patience)
     try:
@@ -56,6 +57,22 @@ def ask(port: int, path: str = "/", patience: float = 10.0) -> str:
         return ""
     finally:
         connection.close()
+
+
+def suspend(process: subprocess.Popen[str]) -> None:
+    """Stop a process, and wait until all its threads stand still: some may go on for a moment."""
+    process.send_signal(signal.SIGSTOP)
+    tasks = Path(f"/proc/{process.pid}/task")
+
+    def states() -> set[str]:
+        found = set()
+        for stat in tasks.glob("*/stat"):
+            with suppress(OSError):
+                found.add(stat.read_text().rpartition(")")[2].split()[0])
+        return found
+
+    if tasks.exists():
+        until(lambda: states() <= {"T"})
 
 
 class Processes:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import pytest
 from dashboard_kit import served, until
+
+#: Several processes begin and end in each, on a machine that may be busy.
+pytestmark = pytest.mark.timeout(300)
 
 
 def test_two_processes_of_which_one_is_killed() -> None:

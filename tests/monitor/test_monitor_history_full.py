@@ -18,6 +18,9 @@ import pytest
 from processes_kit import HERE, PROGRAM, Processes, ask, free_port, until
 from test_monitor_history_store import START, Clockwork, counted, opened
 
+#: Several processes begin and end in each, on a machine that may be busy.
+pytestmark = pytest.mark.timeout(300)
+
 #: A file system of some megabytes, which only the program on it sees.
 MOUNT = 'mount -t tmpfs -o size=3m tmpfs "$1" && shift && exec "$@"'
 

@@ -17,6 +17,9 @@ import processes_kit
 import pytest
 from processes_kit import Processes, ask, free_port, until
 
+#: Several processes begin and end in each, on a machine that may be busy.
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Processes]:

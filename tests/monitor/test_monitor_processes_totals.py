@@ -26,6 +26,9 @@ from cherrypy.monitor.site import Site
 from cherrypy.monitor.snapshots import Snapshot
 from cherrypy.process.wspbus import Bus
 
+#: Several processes begin and end in each, on a machine that may be busy.
+pytestmark = pytest.mark.timeout(300)
+
 assert table
 REQUESTS = METRICS["cherrypy.requests"]
 PROCESSOR = METRICS["process.cpu.time"]
