@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from export_kit import get, site, until
+from export_kit import get, site
 
 #: A request in the table of requests, and what it is while it is answered.
 RECORD = {
@@ -87,11 +88,6 @@ def data(port: int) -> Any:
     return json.loads(text)["CherryPy Applications"]
 
 
-def alone(found: dict[str, Any]) -> dict[str, Any] | None:
-    """What was found, once a request is no longer counted as current, which it is while it is sent."""
-    return found if found["Current Requests"] == 1 else None
-
-
 def check(found: dict[str, Any], known: dict[str, Any]) -> None:
     assert sorted(found) == sorted(known)
     for name, kinds in known.items():
@@ -103,15 +99,21 @@ def test_names_types_and_numbers(port: int) -> None:
         assert get(port)[0] == 200
     assert get(port, "/slow")[0] == 200
     assert get(port, "/nope")[0] == 404
-    asked = iter(range(6, 1000))  # each look is a request, too
-    found = until(lambda: (it := data(port))["Total Requests"] == next(asked) and alone(it))
+    found, looks = data(port), 1
+    deadline = time.monotonic() + 30
+    while found["Current Requests"] > 1:  # one whose answer is here may not have ended there
+        assert time.monotonic() < deadline
+        found, looks = data(port), looks + 1
     check(found, APPLICATIONS)
+    assert found["Total Requests"] == 5 + looks  # this one, too
+    assert found["Current Requests"] == 1
     assert found["Total Bytes Read"] == 0
     assert found["Enabled"] is True
     for ident, record in found["Requests"].items():
         assert ident.isdecimal()
         check(record, RECORD)
-    (slow,) = found["Slow Queries"]
+    # On a machine that is busy others may be slow as well.
+    (slow,) = [one for one in found["Slow Queries"] if "/slow" in one["Request-Line"]]
     check(slow, RECORD)
     assert (slow["Request-Line"], slow["Bytes Written"]) == ("GET /slow HTTP/1.1", 1000)
     assert slow["Response Status"] == "200 OK"
@@ -119,9 +121,9 @@ def test_names_types_and_numbers(port: int) -> None:
     assert re.fullmatch(r"127\.0\.0\.1:\d+", slow["Client"])
     (tracked,) = found["URI Set Tracking"].values()
     check(tracked, URI_SET)
-    assert tracked["Count"] == 5
-    assert tracked["Max"] == pytest.approx(slow["Processing Time"])
-    assert tracked["Avg"] == pytest.approx(tracked["Sum"] / 5)
+    assert tracked["Count"] == 4 + looks
+    assert tracked["Max"] >= slow["Processing Time"] - 1e-6
+    assert tracked["Avg"] == pytest.approx(tracked["Sum"] / (4 + looks))
 
 
 def test_what_visitors_send_is_no_page(port: int) -> None:

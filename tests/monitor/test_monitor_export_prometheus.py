@@ -225,14 +225,14 @@ def test_promtool_has_nothing_to_say(tmp_path: Path) -> None:
     }
 
 
-def test_what_is_excluded_while_it_runs_is_told_no_more() -> None:
+def test_what_is_excluded_while_it_runs_is_told_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monitor = everything()
+    for name, metric in METRICS.items():
+        monkeypatch.setattr(metric, "on", name == "cherrypy.requests")
     monitor.running = True
-    METRICS["cherrypy.requests"].on = True
     try:
         found = scraped(monitor)
     finally:
-        METRICS["cherrypy.requests"].on = False
         monitor.running = False
     assert "cherrypy_requests" in found
     assert "cherrypy_redirects" not in found
