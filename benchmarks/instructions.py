@@ -8,19 +8,13 @@ in: all else is the same. A request is one of sixteen that the server takes up a
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
-import subprocess
 import sys
-import tempfile
-from collections import Counter
-from pathlib import Path
 
 import bytecodes
+import callgrind
 
 FEW, MORE = 100, 2000
-LINE = re.compile(r"\s*([\d,]+) \(\s*[\d.]+%\)\s+(\S+)")
 
 
 def serve(path: str, requests: int) -> None:
@@ -33,23 +27,6 @@ def serve(path: str, requests: int) -> None:
             bytecodes.call(path, turn)
 
 
-def count(path: str, requests: int) -> Counter[str]:
-    """Count the instructions of a process that serves so many requests, by function."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder, "callgrind.out")
-        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"]
-        command += [sys.executable, __file__, path, "--serve", str(requests)]
-        env = {**os.environ, "PYTHONHASHSEED": "0"}
-        subprocess.run(command, env=env, stderr=subprocess.DEVNULL, check=True)
-        annotate = ["callgrind_annotate", "--threshold=100", str(out)]
-        text = subprocess.run(annotate, capture_output=True, text=True, check=True).stdout
-    counts: Counter[str] = Counter()
-    for line in text.splitlines():
-        if (found := LINE.match(line)) and found[2] != "PROGRAM":
-            counts[found[2].rpartition("/")[2]] += int(found[1].replace(",", ""))
-    return counts
-
-
 def main() -> None:
     path = sys.argv[1] if len(sys.argv) > 1 else "/"
     if "--serve" in sys.argv:
@@ -58,8 +35,11 @@ def main() -> None:
     if shutil.which("valgrind") is None:
         sys.exit("valgrind is needed: apt-get install valgrind")
     lines = int(sys.argv[2]) if len(sys.argv) > 2 else 15
-    counts = count(path, FEW + MORE)
-    counts.subtract(count(path, FEW))
+    counts, few = (
+        callgrind.count([__file__, path, "--serve", str(requests)])
+        for requests in (FEW + MORE, FEW)
+    )
+    counts.subtract(few)
     print(f"{counts.total() / MORE:8.0f}  {path}, of which:")
     for name, n in counts.most_common(lines):
         print(f"{n / MORE:8.0f}  {name}")

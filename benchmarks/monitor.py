@@ -26,14 +26,14 @@ beyond it, too.
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import sys
 import time
-from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
+
+import callgrind
 
 import cherrypy
 from cherrypy.hosting.wsgi import CPWSGIServer
@@ -185,9 +185,10 @@ def compare(path: str, rounds: int) -> dict[str, dict[str, float]]:
 
 def instructions(path: str, how: str) -> float:
     """Return the instructions of the processor that a request takes, 'on' or 'off'."""
-    from instructions import total
-
-    few, many = (total([__file__, path, "--serve", how, str(FEW + more)]) for more in (0, REQUESTS))
+    few, many = (
+        callgrind.count([__file__, path, "--serve", how, str(FEW + more)]).total()
+        for more in (0, REQUESTS)
+    )
     return (many - few) / REQUESTS
 
 
@@ -268,6 +269,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent))
-    os.environ.setdefault("PYTHONHASHSEED", "0")
     sys.exit(main())
