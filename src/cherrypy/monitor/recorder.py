@@ -86,12 +86,12 @@ class Recorder:
                 self.reading(trace, exchange)
             try:
                 tree, path, turn = kirsch.app, head.path, worker.turn
-                found = tree.direct(path, turn) if type(tree) is Tree and path != "*" else None
-                if found is None:
+                mounted = tree.direct(path, turn) if type(tree) is Tree and path != "*" else None
+                if mounted is None:
                     answer = call(exchange)
                 else:  # what the gateway does then, without the call
                     body, highest = exchange.body, kirsch.settings.protocol
-                    answer = ask(found, head, body, exchange, FileWrapper, highest, True, turn)
+                    answer = ask(mounted, head, body, exchange, FileWrapper, highest, True, turn)
             except BaseException as error:
                 trace.error = error
                 record(trace, exchange, "500", 0, clock(), since - came)
