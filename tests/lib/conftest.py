@@ -85,6 +85,7 @@ def end_of_servers():
         _pristine[cls] = dict(vars(cls))
     sessions.RamSession.cache.clear()  # of tests elsewhere as well
     sessions.RamSession.locks.clear()
+    sessions._ready.clear()
     yield
     import session_kit
 

@@ -205,9 +205,11 @@ def test_orders_and_reloads_at_the_same_time(site: Monitored) -> None:
     monitor, stop = site.monitor, threading.Event()
 
     def order() -> None:
-        for count in range(60):
-            monitor.order({"level": count % 3})
-        stop.set()
+        try:
+            for count in range(60):
+                monitor.order({"level": count % 3})
+        finally:
+            stop.set()
 
     def reload() -> None:
         while not stop.is_set():

@@ -369,7 +369,11 @@ class Settings:
 
     def add(self, layer: str, entries: dict[str, Any]) -> None:
         """Add `entries` to what a layer says; as `replace`."""
-        self.replace(layer, {**self._layers[layer], **entries})
+        entries = {name: checked(name, value) for name, value in entries.items()}
+        with self._lock:
+            self._layers[layer] = {**self._layers[layer], **entries}
+            changed = self._settle(list(entries))
+        self._tell(changed)
 
     def entries(self, layer: str) -> dict[str, Any]:
         """Return what a layer says."""

@@ -32,15 +32,17 @@ class Instruments:
         self.finder = Finder(self.broken)
         self.settings: Any = None
         self.users = 0  # monitors that share them
+        self.lock = threading.RLock()  # guards: what is on is what was wanted last
         #: What takes off each that is on, the last put on the last.
         self.on: dict[Instrument, Callable[[], object]] = {}
 
     def begin(self) -> None:
         """Put on those of the libraries that are imported, and of the others when they are."""
-        self.finder.begin()
-        for row in INSTRUMENTS:
-            if row.selected(self.globs):
-                self.finder.after(row.module, self.hook(row))
+        with self.lock:
+            self.finder.begin()
+            for row in INSTRUMENTS:
+                if row.selected(self.globs):
+                    self.finder.after(row.module, self.hook(row))
 
     def hook(self, row: Instrument) -> Callable[[ModuleType], None]:
         """What puts a row on its module."""
@@ -74,14 +76,16 @@ class Instruments:
         self.settings = settings
         limits.slow = float(settings["db.slow_threshold"])
         settings.changed.append(self.changed)
-        self.select(self.wanted())
+        with self.lock:
+            self.select(self.wanted())
 
     def changed(self, name: str) -> None:
         """A setting has changed."""
         if name == "db.slow_threshold":
             limits.slow = float(self.settings[name])
         elif name in ("libraries", "level"):
-            self.select(self.wanted())
+            with self.lock:
+                self.select(self.wanted())
 
     def wanted(self) -> list[str]:
         """Patterns of the libraries that are to be seen: of none where only servers count."""
@@ -97,17 +101,18 @@ class Instruments:
 
     def end(self) -> None:
         """Take all off; objects that were made meanwhile stay what they are."""
-        self.finder.end()
-        SEEN.clear()
-        for row in reversed(list(self.on)):
-            undo = self.on.pop(row)
-            try:
-                undo()
-            except Exception as error:
-                self.broken(row.name, error)
-        for watcher in guard.GUARDS.values():
-            watcher.off = False
-            watcher.failures = 0
+        with self.lock:
+            self.finder.end()
+            SEEN.clear()
+            while self.on:
+                row, undo = self.on.popitem()
+                try:
+                    undo()
+                except Exception as error:
+                    self.broken(row.name, error)
+            for watcher in guard.GUARDS.values():
+                watcher.off = False
+                watcher.failures = 0
 
 
 class Part:
@@ -168,6 +173,8 @@ def _forked() -> None:
     """A child has one thread, which holds none of these locks."""
     for module in (databases, external, logs, pools, statements_):
         vars(module)["_lock"] = threading.RLock()
+    for instruments in _present:
+        instruments.lock = threading.RLock()
     for watcher in guard.GUARDS.values():
         watcher._lock = threading.Lock()
     external._under_way.clear()  # the calls of threads that have stayed with the parent
