@@ -7,7 +7,7 @@ import time
 import pytest
 
 import cherrypy
-from cherrypy.lib import sessioncode
+from cherrypy.lib.reading import code
 
 
 def reads_1(self):
@@ -115,7 +115,7 @@ PAGES = [value for name, value in globals().items() if name.startswith(("reads_"
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.__name__)
 def test_what_the_code_of_a_page_shows(page):
-    assert sessioncode.only_reads(page, True) is page.__name__.startswith("reads")
+    assert code.only_reads(page, True) is page.__name__.startswith("reads")
 
 
 def test_what_a_page_reaches_from_outside_is_not_known():
@@ -124,7 +124,7 @@ def test_what_a_page_reaches_from_outside_is_not_known():
     def wrapped(self):
         return inner()
 
-    assert not sessioncode.only_reads(wrapped, True)
-    assert not sessioncode.only_reads(eval("lambda self: cherrypy.session['n']", {}), True)
+    assert not code.only_reads(wrapped, True)
+    assert not code.only_reads(eval("lambda self: cherrypy.session['n']", {}), True)
     long = eval(f"lambda self: [{'cherrypy.session, ' * 2000}]", {"cherrypy": cherrypy})
-    assert not sessioncode.only_reads(long, True)
+    assert not code.only_reads(long, True)

@@ -22,14 +22,15 @@ from session_pages import (
 
 import cherrypy
 from cherrypy.framework.tools import HandlerWrapperTool, Tool, default_toolbox
-from cherrypy.lib import sessionreads, sessionverdicts
+from cherrypy.lib import sessionreads
+from cherrypy.lib.reading import verdicts
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_known(monkeypatch):
     monkeypatch.setattr(sessionreads, "_reads_only", {})
-    monkeypatch.setattr(sessionverdicts, "_known", {})
-    sessionverdicts._judged.clear()
+    monkeypatch.setattr(verdicts, "_known", {})
+    verdicts._judged.clear()
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from cherrypy.framework.errors import HTTPRedirect
 from cherrypy.framework.helpers import expose
 from cherrypy.framework.serving import serving
 from cherrypy.framework.site import site as owner
-from cherrypy.lib import sessionreads, sessions, sessionverdicts
+from cherrypy.lib import sessionreads, sessions
+from cherrypy.lib.reading import verdicts
 
 
 @pytest.fixture(autouse=True)
@@ -27,9 +28,9 @@ def nothing_is_known(monkeypatch, request):
     if not request.node.name.startswith(
         ("test_a_simple_page", "test_a_tool_of", "test_over_sockets")
     ):
-        monkeypatch.setattr(sessionverdicts, "verdict", lambda *_: None)
-    sessionverdicts._known.clear()
-    sessionverdicts._judged.clear()
+        monkeypatch.setattr(verdicts, "verdict", lambda *_: None)
+    verdicts._known.clear()
+    verdicts._judged.clear()
 
 
 @pytest.fixture

@@ -10,14 +10,15 @@ from session_kit import Pages, ask, back, until
 
 from cherrypy.framework.helpers import expose
 from cherrypy.framework.site import site as owner
-from cherrypy.lib import sessionreads, sessionverdicts
+from cherrypy.lib import sessionreads
+from cherrypy.lib.reading import verdicts
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_known(monkeypatch):
     monkeypatch.setattr(sessionreads, "_reads_only", {})
     # Nor is anything by its code.
-    monkeypatch.setattr(sessionverdicts, "verdict", lambda *_: None)
+    monkeypatch.setattr(verdicts, "verdict", lambda *_: None)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import cherrypy
 import cherrypy.lib.sessions as sessions
 from cherrypy.framework.request import Request
 from cherrypy.framework.serving import serving
-from cherrypy.lib import sessionverdicts
+from cherrypy.lib.reading import verdicts
 
 DATA = {"user": "zoe", "n": 5, "things": ["a", "b"], "roles": ["admin"]}
 
@@ -19,8 +19,8 @@ DATA = {"user": "zoe", "n": 5, "things": ["a", "b"], "roles": ["admin"]}
 @pytest.fixture(autouse=True)
 def request_of_nobody(monkeypatch):
     """A request that is going on, with a session."""
-    monkeypatch.setattr(sessionverdicts, "_known", {})
-    sessionverdicts._judged.clear()
+    monkeypatch.setattr(verdicts, "_known", {})
+    verdicts._judged.clear()
     request = Request(None, None)
     request._config = {"change": session_writers.pop_flash}
     request.visitor = Visitor()
@@ -36,15 +36,15 @@ def request_of_nobody(monkeypatch):
 
 def judged(page):
     function = getattr(page, "__func__", page)
-    return sessionverdicts.verdict((function, "GET"), page, serving.request)
+    return verdicts.verdict((function, "GET"), page, serving.request)
 
 
 def reason(page):
     """Why it is not known, for who looks at a failure."""
-    flow = sessionverdicts.Flow()
+    flow = verdicts.Flow()
     try:
-        flow.settle(lambda: sessionverdicts._go_through(flow, page, serving.request))
-    except sessionverdicts.NotKnown as error:
+        flow.settle(lambda: verdicts._go_through(flow, page, serving.request))
+    except verdicts.NotKnown as error:
         return str(error)
     return flow.levels, flow.names
 
@@ -54,11 +54,11 @@ def test_pages_that_read(name):
     page = getattr(Readers(), name)
     found = judged(page)
     assert found is not None, reason(page)
-    assert sessionverdicts.suits(found, DATA), reason(page)
+    assert verdicts.suits(found, DATA), reason(page)
 
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_pages_that_write(name):
     page = getattr(Writers(), name)
     found = judged(page)
-    assert found is None or not sessionverdicts.suits(found, DATA), reason(page)
+    assert found is None or not verdicts.suits(found, DATA), reason(page)

@@ -62,7 +62,7 @@ def reading_of(handler: Any) -> Reading | None:
         return None
     found = None
     if known is None:
-        from .sessionverdicts import verdict
+        from .reading.verdicts import verdict
 
         found = verdict(page, getattr(handler, "callable", handler), serving.request)
     return Reading(page, bool(known) or found is not None, found)
@@ -87,7 +87,7 @@ class Reading:
         """Tell whether the page, if its code was judged, reads only with data like these; if not, it is not known."""
         if self._verdict is None:
             return True
-        from .sessionverdicts import suits
+        from .reading.verdicts import suits
 
         if suits(self._verdict, data):
             return True

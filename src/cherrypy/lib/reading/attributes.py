@@ -13,11 +13,10 @@ from typing import Any
 from cherrypy.framework.serving import serving
 from cherrypy.framework.site import site as owner_of_all
 
-from . import sessionlibraries as libraries
-from . import sessiontables as tables
-from .sessionreach import CONTAINERS, FUNCTIONS, Reach, element
-from .sessionreads import ATOMS
-from .sessionvalues import (
+from ..sessionreads import ATOMS
+from . import libraries, tables
+from .reach import CONTAINERS, FUNCTIONS, Reach, element
+from .values import (
     EMPTY,
     KEEPER,
     LOOKED,

@@ -15,12 +15,12 @@ from cherrypy.framework.errors import HTTPError
 from cherrypy.framework.request import Request
 from cherrypy.framework.tools import HandlerTool, HandlerWrapperTool, Tool, default_toolbox
 
-from .sessionauth import session_auth
-from .sessioncode import only_reads
-from .sessionflow import Flow
-from .sessionreach import FUNCTIONS, element
-from .sessionreads import ATOMS
-from .sessionvalues import (
+from ..sessionauth import session_auth
+from ..sessionreads import ATOMS
+from .code import only_reads
+from .flow import Flow
+from .reach import FUNCTIONS, element
+from .values import (
     ANY,
     ANYTHING,
     FIXED,

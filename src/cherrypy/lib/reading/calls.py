@@ -10,12 +10,11 @@ import functools
 import types
 from typing import Any
 
-from . import sessionlibraries as libraries
-from . import sessiontables as tables
-from .sessionattributes import Attributes, find, line_of, nothing
-from .sessionreach import CONTAINERS, FUNCTIONS, element
-from .sessionreads import ATOMS
-from .sessionvalues import (
+from ..sessionreads import ATOMS
+from . import libraries, tables
+from .attributes import Attributes, find, line_of, nothing
+from .reach import CONTAINERS, FUNCTIONS, element
+from .values import (
     EMPTY,
     FIXED,
     KEEPER,
@@ -368,7 +367,7 @@ class Calls(Attributes):
         return frozenset(Taken(name.obj) for name in names or ()) if sure else one(TAKEN)
 
     def _call_of_library(self, owner: Any, name: str, arguments: Arguments) -> Value:
-        from .sessiontemplates import keeps
+        from .templates import keeps
 
         self.give([one(owner), *arguments.all()])
         if type(owner) is Known:

@@ -15,11 +15,11 @@ from cherrypy.framework.request import Request
 from cherrypy.framework.response import Response
 from cherrypy.framework.serving import ThreadData, ThreadLocalProxy, serving
 
-from . import sessionlibraries as libraries
-from .sessionbase import Session
-from .sessionreads import ATOMS
-from .sessions import RamSession
-from .sessionvalues import (
+from ..sessionbase import Session
+from ..sessionreads import ATOMS
+from ..sessions import RamSession
+from . import libraries
+from .values import (
     ANY,
     ANYTHING,
     EMPTY,
@@ -246,7 +246,7 @@ class Reach:
             raise NotKnown(f"{kind} is given away")
         if whose == libraries.PROGRAM:
             self.back_class(kind, thing)
-        from .sessiontemplates import held_by_template
+        from .templates import held_by_template
 
         found = held_by_template(obj)
         return gc.get_referents(obj) if found is None else found

@@ -11,8 +11,8 @@ import stat
 import sys
 from typing import Any
 
-from . import sessionlibraries as libraries
-from .sessionvalues import NotKnown
+from . import libraries
+from .values import NotKnown
 
 __all__ = ("held_by_template", "keeps")
 

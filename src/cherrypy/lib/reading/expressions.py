@@ -9,9 +9,9 @@ import ast
 import builtins
 from typing import Any
 
-from .sessioncalls import Calls
-from .sessionreach import CONTAINERS, element
-from .sessionvalues import (
+from .calls import Calls
+from .reach import CONTAINERS, element
+from .values import (
     EMPTY,
     OTHER,
     SERVING,

@@ -10,10 +10,10 @@ import sys
 import types
 from typing import Any
 
-from .sessionexpressions import Expressions
-from .sessionreach import cells_of, element
-from .sessionsource import node_of
-from .sessionvalues import (
+from .expressions import Expressions
+from .reach import cells_of, element
+from .source import node_of
+from .values import (
     EMPTY,
     FIXED,
     OTHER,
