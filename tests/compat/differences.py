@@ -34,6 +34,7 @@ def body(text: str) -> Answer:
 STRICT = "framing that two parties could read differently is refused (RFC 9112)"
 COOKIES = "malformed cookie pairs are skipped one by one, never refused"
 MALFORMED = "a malformed body is the fault of the client: 400, not 500"
+TEXT = "fullvalue() of a body that no processor has read is its text"
 LOCATION = "Location holds a URI, not RFC 2047 words"
 BAD = ours(STRICT, {"status": 400})
 
@@ -290,6 +291,8 @@ DIFFERENCES: dict[str, Wanted] = {
         "a parameter that came twice is no single text: 400, not 500", {"status": 400}
     ),
     "app_bodies/raw get": ours("a request without a body has an empty one", body(" None None b''")),
+    "app_bodies/raw fullvalue": ours(TEXT, body("'é'")),
+    "app_bodies/raw fullvalue bad": ours(TEXT, body("'é'")),
     "app_tooledges/redirect_absolute": ours(
         LOCATION, {"status": 303, "headers": {"location": ["http://other.test/a%20b?c#d"]}}
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,6 +71,28 @@ def clean_slate():
 _STORES = ("Ram", "File", "Sqlite", "Redis", "Memcached", "Postgresql")
 _STORES = tuple(f"{one}Session" for one in _STORES)
 _pristine: dict[Any, dict[str, Any]] = {}
+
+
+@pytest.fixture
+def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
+    """What other tests have defined is no part of the program whose code is looked at."""
+    from cherrypy.lib.reading import libraries
+
+    own = (request.module.__name__, "session_kit", "session_pages", "session_writers")
+    tests = str(Path(__file__).parents[1])
+    every = libraries._all_classes
+
+    def of_others(cls: type) -> bool:
+        name = type.__getattribute__(cls, "__module__")
+        file = getattr(sys.modules.get(name), "__file__", None) if type(name) is str else None
+        return file is not None and file.startswith(tests) and name not in own
+
+    monkeypatch.setattr(
+        libraries, "_all_classes", lambda: {cls for cls in every() if not of_others(cls)}
+    )
+    libraries._counted = -1
+    yield
+    libraries._counted = -1
 
 
 @pytest.fixture(scope="session", autouse=True)

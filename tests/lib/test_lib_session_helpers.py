@@ -25,6 +25,8 @@ from cherrypy.framework.tools import HandlerWrapperTool, Tool, default_toolbox
 from cherrypy.lib import sessionreads
 from cherrypy.lib.reading import verdicts
 
+pytestmark = pytest.mark.usefixtures("program")
+
 
 @pytest.fixture(autouse=True)
 def nothing_is_known(monkeypatch):

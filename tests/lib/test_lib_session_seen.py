@@ -13,6 +13,8 @@ from cherrypy.framework.site import site as owner
 from cherrypy.lib import sessionreads
 from cherrypy.lib.reading import verdicts
 
+pytestmark = pytest.mark.usefixtures("program")
+
 
 @pytest.fixture(autouse=True)
 def nothing_is_known(monkeypatch):

@@ -16,6 +16,9 @@ from cherrypy.lib.reading import verdicts
 DATA = {"user": "zoe", "n": 5, "things": ["a", "b"], "roles": ["admin"]}
 
 
+pytestmark = pytest.mark.usefixtures("program")
+
+
 @pytest.fixture(autouse=True)
 def request_of_nobody(monkeypatch):
     """A request that is going on, with a session."""

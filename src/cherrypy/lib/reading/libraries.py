@@ -34,7 +34,7 @@ _HARMLESS = (
     *("cherrypy.framework.config", "cherrypy.framework.wiring", "cherrypy.framework.multipart"),
     "cherrypy.framework.body",
 )
-_PROGRAMS = ("cherrypy.tutorial", "cherrypy.test", "cherrypy.showcase", "cherrypy.scaffold")
+_PROGRAMS = ("cherrypy.tutorial", "cherrypy.showcase", "cherrypy.scaffold")
 
 _homes: dict[str, tuple[int, str]] = {}  # of names, and how many modules there were then
 _mentions: dict[str, bool] = {}  # files that have been looked through
