@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 import session_writers
 from session_pages import READERS, Readers
@@ -58,6 +60,18 @@ def test_pages_that_read(name):
     found = judged(page)
     assert found is not None, reason(page)
     assert verdicts.suits(found, DATA), reason(page)
+
+
+def test_a_page_with_a_logger_is_known_among_any_number_of_loggers():
+    known = logging.Logger.manager.loggerDict
+    names = [f"test_verdicts_{number}" for number in range(5000)]
+    for name in names:
+        logging.getLogger(name)
+    try:
+        assert judged(Readers().for_admins) is not None, reason(Readers().for_admins)
+    finally:
+        for name in names:
+            del known[name]
 
 
 @pytest.mark.parametrize("name", WRITERS)

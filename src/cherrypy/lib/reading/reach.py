@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import logging
 import types
 from collections import OrderedDict, defaultdict, deque
 from typing import Any
@@ -246,6 +247,10 @@ class Reach:
             raise NotKnown(f"{kind} is given away")
         if whose == libraries.PROGRAM:
             self.back_class(kind, thing)
+        if kind in (logging.Logger, logging.RootLogger):
+            # Its manager has all the others, of which it calls those above it.
+            state = object.__getattribute__(obj, "__dict__")
+            return [state.get(name) for name in ("filters", "handlers", "parent")]
         from .templates import held_by_template
 
         found = held_by_template(obj)
