@@ -49,7 +49,9 @@ class ServerAdapter:
     _given_up = False  # stop() has come while start() was waiting
     _thread: threading.Thread | None = None
     _over: threading.Thread | None = None  # The last one that has ended; read without a lock.
-    _ended: threading.Event | None = None  # Set when the server's thread has ended.
+    # The server's thread has it until it ends. No Event: the handler of a signal that ends the bus raises
+    # through whoever waits, and only a wait in C bears that.
+    _ended: Any = None
 
     def __init__(self, bus: Bus, httpserver: Any = None, bind_addr: Any = None) -> None:
         self.bus = bus
@@ -81,7 +83,8 @@ class ServerAdapter:
         self._given_up = False
         if not self.httpserver:
             raise ValueError("No HTTP server has been created.")
-        self._ended = threading.Event()
+        self._ended = threading.Lock()
+        self._ended.acquire()
         thread = threading.Thread(target=self._start_http_thread)
         thread.name = f"HTTPServer {thread.name}"
         self._thread = thread
@@ -138,7 +141,7 @@ class ServerAdapter:
         finally:
             self._over = threading.current_thread()
             if ended is not None:
-                ended.set()
+                ended.release()
 
     def _interrupted(self, exc: BaseException, message: str) -> None:
         self.interrupt = exc
@@ -155,7 +158,7 @@ class ServerAdapter:
         pause = 0.001
         ended = self._ended
         while not getattr(self.httpserver, "ready", False):
-            over = ended is not None and ended.is_set()
+            over = ended is not None and not ended.locked()
             if self.interrupt is not None:
                 raise self._named(self.interrupt)
             if getattr(self.httpserver, "ready", False):
@@ -171,8 +174,8 @@ class ServerAdapter:
                 )
             if ended is None:
                 time.sleep(pause)
-            else:
-                ended.wait(pause)
+            elif ended.acquire(timeout=pause):
+                ended.release()
             pause = min(pause * 2, 0.05)
 
     def _address(self) -> str:
