@@ -36,7 +36,7 @@ class Site:
     """An application that can be asked."""
 
     def __init__(self, root: Any, conf: Any = None, sections: Any = None, name: str = "") -> None:
-        import cherrypy.lib.toolbox  # noqa: F401 - registers the tools
+        import cherrypy.lib.toolbox  # noqa: F401 - imported because it registers the tools
         from cherrypy.framework.application import Application
         from cherrypy.framework.site import site
 

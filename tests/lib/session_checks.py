@@ -76,7 +76,7 @@ def logged() -> Iterator[list[str]]:
     """The lines of the error log that are written meanwhile."""
     lines: list[str] = []
     handler = logging.Handler()
-    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]  # of this one
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]  # this one handler only collects lines
     log = logging.getLogger("cherrypy.error")
     log.addHandler(handler)
     try:

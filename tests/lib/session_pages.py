@@ -263,7 +263,7 @@ class Readers(Base):
         since = cherrypy.session.get("since") or datetime.datetime.now(datetime.timezone.utc)
         names = list(map(str.upper, cherrypy.session["things"]))
         shown = string.Template("$user").substitute(user=cherrypy.session.get("user", {}))
-        return "%s %s %d" % (since.isoformat(), shown, len(names))  # noqa: UP031 as many write it
+        return "%s %s %d" % (since.isoformat(), shown, len(names))  # noqa: UP031 - what is tested is a page with % formatting
 
     @expose
     def rows(self):

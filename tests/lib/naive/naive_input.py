@@ -45,7 +45,7 @@ def split_at_boundaries(folder: Path) -> Any:
         for part in entity.fp.read().split(b"--" + boundary)[1:-1]:
             head, body = part.split(b"\r\n\r\n", 1)
             name = re.search(rb'name="(.*?)"', head)
-            entity.params[name[1].decode()] = body[:-2].decode()  # type: ignore[index]  # naive
+            entity.params[name[1].decode()] = body[:-2].decode()  # type: ignore[index]  # the naive way: that a part has a name is taken for granted
 
     return _reads_forms(process)
 
@@ -80,7 +80,7 @@ def a_file_for_each_part(folder: Path) -> Any:
     def process(entity: Any) -> None:
         files: list[Any] = []
         for part in entity.fp.read().split(b"--b\r\n")[1:]:
-            file = tempfile.TemporaryFile()  # noqa: SIM115 - naive
+            file = tempfile.TemporaryFile()  # noqa: SIM115 - left open: the naive way leaks it
             file.write(part.partition(b"\r\n\r\n")[2])
             files.append(file)
         entity.params["f"] = files
@@ -139,7 +139,7 @@ def _digest(parse: Callable[[str], dict[str, str]]) -> Any:
 
 def splits_credentials(folder: Path) -> Any:
     """`dict(pair.split('=') for pair in credentials.split(', '))`"""
-    return _digest(lambda text: dict(pair.split("=") for pair in text.split(", ")))  # type: ignore[misc]  # naive
+    return _digest(lambda text: dict(pair.split("=") for pair in text.split(", ")))  # type: ignore[misc]  # the naive way: pairs of any length
 
 
 def looks_ahead(folder: Path) -> Any:
@@ -218,7 +218,7 @@ def keeps_what_was_refused(folder: Path) -> Any:
     open_ones: list[Any] = []
 
     def process(entity: Entity) -> None:
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - naive
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - left open: the naive way leaks it
         open_ones.append(file)
         entity.read(fp_out=file)
         file.seek(0)
@@ -234,7 +234,7 @@ def _traced(made: Any) -> Any:
     inner = made.app
 
     def app(environ: dict[str, Any], start_response: Any) -> Any:
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - naive
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - left open: the naive way leaks it
         made.open_ones.append(file)
         file.write(repr(environ).encode())
         seen: list[str] = []
