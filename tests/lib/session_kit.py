@@ -418,12 +418,12 @@ def back(answer):
 class Slow:
     """A request that runs until it is let go."""
 
-    def __init__(self, site, path, headers, query=""):
+    def __init__(self, site, path, headers, query="", **how):
         self.root = site.app.root
         self.answer = None
 
         def ask():
-            self.answer = site(path, query, headers=headers)
+            self.answer = site(path, query, headers=headers, **how)
 
         self.thread = threading.Thread(target=ask)
 
@@ -510,9 +510,9 @@ class Pages(Root):
         return f"{session.get('n')} {session.locked}"
 
 
-def ask(site, path, headers, query=""):
+def ask(site, path, headers, query="", **how):
     """The answer, and whether it came soon."""
     began = time.monotonic()
-    answer = site(path, query, headers=headers)
+    answer = site(path, query, headers=headers, **how)
     assert answer.status == 200, answer.body
     return answer.text, time.monotonic() - began < SOON

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("program")
 def nothing_is_known(monkeypatch):
     monkeypatch.setattr(sessionreads, "_reads_only", {})
     # Nor is anything by its code.
-    monkeypatch.setattr(verdicts, "verdict", lambda *_: None)
+    monkeypatch.setattr(verdicts, "verdict", lambda *_: verdicts.WRITES)
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_changes_in_values_are_seen(value, change):
         threading.Lock(),
         Slotted(),
         iter([1]),
-        [1] * 1000,
+        [1] * 30_000,
         Thing(a=threading.Lock()),
         (n for n in ""),
     ],

@@ -498,7 +498,7 @@ def test_a_lock_is_held_until_the_response_is_closed(serve, conf, kept):
         @expose
         def hold(self):
             serving.request._sessionsaved = True  # so that nobody saves and unlocks
-            owner.session.load()
+            owner.session["held"] = True
             return "held"
 
     site = serve(Held(), conf)

@@ -26,6 +26,7 @@ from .serving import serving
 from .site import site
 
 __all__ = (
+    "Again",
     "CherryPyError",
     "CherryPyException",
     "HTTPError",
@@ -111,6 +112,20 @@ class InternalRedirect(CherryPyException):
             here = "/" + here.lstrip("/")
         self.path = _join(here, path)
         super().__init__(self.path, self.query_string)
+
+
+class Again(InternalRedirect):
+    """Begin this request anew, as if nothing of it had been done: what it has read holds no longer.
+
+    For requests with a safe method (RFC 9110, 9.2.1) of whose response nothing has been sent.
+    """
+
+    def __init__(self) -> None:
+        # Without the constructor before: nobody is to count this as a redirect.
+        self.request = serving.request
+        self.path = self.request.path_info
+        self.query_string = self.request.query_string
+        CherryPyException.__init__(self, self.path, self.query_string)
 
 
 #: What a redirect says to a person, by status.

@@ -11,7 +11,7 @@ from typing import Any
 
 from kirsch.http.hosts import Host, urljoin
 
-from .errors import InternalRedirect, Suspended, bare_error, format_exc
+from .errors import Again, InternalRedirect, Suspended, bare_error, format_exc
 from .request import Request
 from .response import bare_pairs, late, look_at_time
 from .serving import serving, witness
@@ -30,6 +30,8 @@ def redirected(
 
     Raises RuntimeError when a URL comes again.
     """
+    if type(redirect) is Again:
+        return {**environ, "wsgi.input": NoEntity(), "cherrypy.previous_request": redirect.request}
     script_name = environ.get("SCRIPT_NAME") or ""
     path = environ.get("PATH_INFO") or ""
     query = environ.get("QUERY_STRING") or ""
@@ -464,15 +466,20 @@ def _followed(
     fields = {**asked.fields, "CONTENT_LENGTH": "0"}
     protocol = PROTOCOLS[asked.minor]
     while True:
-        environ = redirected(environ, redirect, visited)
+        if type(redirect) is Again:
+            method = redirect.request.method
+            path, query = script_name + redirect.path, redirect.query_string
+        else:
+            environ = redirected(environ, redirect, visited)
+            method = "GET"
+            path, query = script_name + environ["PATH_INFO"], environ["QUERY_STRING"]
+            if not path.isascii():
+                path, query = recoded(app, path, query)
         _given_up(app, request, serving.response)
         request, response = _begun(app, origin, highest)
         request.prev = redirect.request
-        path, query = script_name + environ["PATH_INFO"], environ["QUERY_STRING"]
-        if not path.isascii():
-            path, query = recoded(app, path, query)
         try:
-            request.run("GET", path, query, protocol, fields, environ["wsgi.input"])
+            request.run(method, path, query, protocol, fields, NoEntity())
             return request, response
         except InternalRedirect as again:
             redirect = again

@@ -19,9 +19,11 @@ from cherrypy.framework.site import site
 
 from .locking import LockTimeout, NamedLocks
 
-__all__ = ("ADAPTIVE", "Session", "SessionLocked", "missing", "reads_freely")
+__all__ = ("ADAPTIVE", "ALL", "Session", "SessionLocked", "missing", "reads_freely")
 
 missing = object()
+
+ALL = object()  # stands for all keys of a session
 
 #: For `_lock_on_access`: not where the page only reads.
 ADAPTIVE = "adaptive"
@@ -111,6 +113,8 @@ class Session:
     # have written may insist on it.
     _deletes_unlocked = False
     _deleted = False
+    # The request is to be begun anew: nothing of it is saved.
+    _left = False
     _own_ways: tuple[Any, ...] | None = None
 
     def __init__(self, id: str | None = None, **kwargs: Any) -> None:
@@ -217,6 +221,21 @@ class Session:
         new = self._id != self.originalid
         if how and not self.locked and (new or how is True or not self._freely()):
             self.acquire_lock()
+        self._fetch()
+        reading = self._reading
+        if reading is not None and not reading.suits(self._data) and not self.locked:
+            # The code of its page says that it only reads, if nothing in the session can be changed.
+            if not reading.trial:
+                self.acquire_lock()
+            reading.anew()
+            self._fetch()
+        self.loaded = True
+        if self.clean_freq:
+            cls = type(self)
+            if cls.clean_thread is None:
+                self._start_cleaning(cls)
+
+    def _fetch(self) -> None:
         data = self._load()
         there = data is not None and data[1] >= self.now()
         self._data = data[0] if there else {}
@@ -224,22 +243,14 @@ class Session:
             # Else: expired, and not yet cleaned up.
             self._stored = True
         if self._reading is not None and not (there and self._watch()):
-            # Nobody will know what the page does: as ever, then.
-            self._reading, self._lock_on_access = None, True
+            if there and self._reading.trial and not self.locked:
+                self._reading.trial = self._reading.free = False  # with the lock, then
+            else:
+                # Nobody will know what the page does: as ever, then.
+                self._reading, self._lock_on_access = None, True
             if not self.locked:
-                self._access()
-                return
-        if self._reading is not None and not self._reading.suits(self._data) and not self.locked:
-            # The code of its page says that it only reads, if nothing in the session can be changed.
-            self.acquire_lock()
-            self._reading.anew()
-            self._access()
-            return
-        self.loaded = True
-        if self.clean_freq:
-            cls = type(self)
-            if cls.clean_thread is None:
-                self._start_cleaning(cls)
+                self.acquire_lock()
+                self._fetch()
 
     # -------------------------------------------------------------------- reading without the lock
 
@@ -272,7 +283,26 @@ class Session:
         self._reading.wrote()
         if self._lock_on_access and not self.locked:
             self.acquire_lock()
+        self._uphold()
         self._reading.overwrite(keys)
+
+    def _uphold(self) -> None:
+        """Begin the request anew if what it has looked at is not so any more, and that may be done."""
+        if self._reading.stale and self._lock_on_access:
+            from .sessionreads import begin_anew, may_begin_anew
+
+            if may_begin_anew():
+                self._left = True
+                begin_anew()
+
+    def _dropped(self) -> None:
+        line = getattr(serving.request, "request_line", None) or ""
+        site.log(
+            f"{line!r} has gone on when it was to begin anew, as another request had changed what it "
+            "had read of its session; what it has set is dropped.",
+            "SESSION",
+            severity=30,
+        )
 
     def _start_cleaning(self, cls: Any) -> None:
         from cherrypy.process.plugins import Monitor
@@ -293,6 +323,10 @@ class Session:
     def save(self) -> None:
         """Write the data to the store, if they were read, and give the lock back."""
         try:
+            if self._left:
+                self._uphold()  # somebody has caught what should have ended the request
+                self._dropped()
+                return
             if self._reading is not None and self.loaded:
                 self._reading.learn(self._changed_in_place)
             used = self._data or self._stored or self._keep
@@ -318,6 +352,8 @@ class Session:
     def __getitem__(self, key: Any) -> Any:
         if not self.loaded:
             self._access()
+        if self._reading is not None:
+            self._reading.look(key)
         return self._data[key]
 
     def __setitem__(self, key: Any, value: Any) -> None:
@@ -332,17 +368,22 @@ class Session:
         if not self.loaded:
             self._access()
         if self._reading is not None:
+            self._reading.look(key)
             self._change(key)
         del self._data[key]
 
     def __contains__(self, key: Any) -> bool:
         if not self.loaded:
             self._access()
+        if self._reading is not None:
+            self._reading.look(key)
         return key in self._data
 
     def __iter__(self) -> Iterator[Any]:
         if not self.loaded:
             self._access()
+        if self._reading is not None:
+            self._reading.look(ALL)
         return iter(self._data)
 
     def __bool__(self) -> bool:
@@ -352,14 +393,18 @@ class Session:
         """Remove a key and return its value, or `default`: programs count on the False."""
         if not self.loaded:
             self._access()
-        if self._reading is not None and key in self._data:
-            self._change(key)
+        if self._reading is not None:
+            self._reading.look(key)
+            if key in self._data:
+                self._change(key)
         return self._data.pop(key, default)
 
     def get(self, key: Any, default: Any = None) -> Any:
         """Return the value of `key`, or `default`."""
         if not self.loaded:
             self._access()
+        if self._reading is not None:
+            self._reading.look(key)
         return self._data.get(key, default)
 
     def update(self, d: Any) -> None:
@@ -376,8 +421,10 @@ class Session:
         """Return the value of `key`, which is set to `default` first if it is not there."""
         if not self.loaded:
             self._access()
-        if self._reading is not None and key not in self._data:
-            self._change(key)
+        if self._reading is not None:
+            self._reading.look(key)
+            if key not in self._data:
+                self._change(key)
         self._deleted = False
         return self._data.setdefault(key, default)
 
@@ -393,18 +440,24 @@ class Session:
         """Return a view of the keys."""
         if not self.loaded:
             self._access()
+        if self._reading is not None:
+            self._reading.look(ALL)
         return self._data.keys()
 
     def items(self) -> Any:
         """Return a view of the items."""
         if not self.loaded:
             self._access()
+        if self._reading is not None:
+            self._reading.look(ALL)
         return self._data.items()
 
     def values(self) -> Any:
         """Return a view of the values."""
         if not self.loaded:
             self._access()
+        if self._reading is not None:
+            self._reading.look(ALL)
         return self._data.values()
 
     # ------------------------------------------------------------------------------ locks

@@ -1,40 +1,55 @@
 """Which pages only read their sessions, learned from what they do; and what a request reads without the lock.
 
-Law: a page that is not known, or that has written once, takes the lock before it reads.
+Law: a page that has written once takes the lock before it reads; and a request that is found to have read
+what another one has changed since, and then writes, is begun anew, or the log says what it has overwritten.
 """
 
 from __future__ import annotations
 
 import datetime
+import functools
 import types
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NoReturn
 
+from cherrypy.framework.errors import Again
 from cherrypy.framework.serving import serving
 from cherrypy.framework.site import site
 
-__all__ = ("ATOMS", "Reading", "fingerprint", "reading_of")
+from .sessionbase import ALL
+
+__all__ = ("ATOMS", "Reading", "begin_anew", "fingerprint", "may_begin_anew", "reading_of")
 
 LIMIT = 5000  # pages that are remembered; then all are forgotten, and learned again
-NODES = 200  # parts of a session in memory that are looked at; more count as "cannot be known"
+NODES = 20_000  # parts of a session in memory that are looked at; more count as "cannot be known"
+
+#: RFC 9110, 9.2.1: who asks with these does not want anything changed; and they may be repeated (9.2.2).
+_SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
+
+#: Stages of a request after which something of the response may have been sent.
+_LATE = frozenset(("error", "done", "on_end_request", "close"))
 
 #: Pages, and whether they only read. What is not in it is not known.
 _reads_only: dict[tuple[Any, ...], bool] = {}
 
 
 def _page(handler: Any, request: Any) -> tuple[Any, ...] | None:
-    """Return what a page is known by; None for what may be another one each time.
+    """Return what a page is known by; None for what nobody could tell from another.
 
     One function may show a basket and fill it: by its method, or if it is given anything.
     """
     made = getattr(handler, "callable", handler)
+    if isinstance(made, functools.partial):
+        made = made.func
     function = getattr(made, "__func__", made)
     if type(function) is not types.FunctionType:
-        return None
+        function = type(made).__dict__.get("__call__")
+        if type(function) is not types.FunctionType:
+            return None
     args = getattr(request, "args", None)
     # What a function calls may be of the class of its object.
-    kind = type(getattr(made, "__self__", None))
+    kind = type(getattr(made, "__self__", made))
     return (
         *(function, kind, request.method, bool(request.query_string), bool(args)),
         request.script_name,  # where its tools may be others
@@ -48,40 +63,84 @@ def _remember(page: tuple[Any, ...]) -> None:
     _reads_only.setdefault(page, True)
 
 
+def _may_be_tried(request: Any) -> bool:
+    """Tell whether nothing is lost when a request is begun a second time: it is safe, and has no body."""
+    if request.method not in _SAFE or not issubclass(Again, tuple(request.throws)):
+        return False
+    headers = request.headers
+    return "Transfer-Encoding" not in headers and headers.get("Content-Length", "0") in ("", "0")
+
+
+def may_begin_anew() -> bool:
+    """Tell whether the present request may still be begun anew; once, and no other time."""
+    request = serving.request
+    if request.stage in _LATE or not _may_be_tried(request):
+        return False
+    return not getattr(request.prev, "_begun_anew", False)
+
+
+def begin_anew() -> NoReturn:
+    """Leave this request as it is, and begin it anew."""
+    serving.request._begun_anew = True
+    raise Again
+
+
 def reading_of(handler: Any) -> Reading | None:
-    """Return how this request reads its session; None if it is of a page that writes, or cannot be known.
+    """Return how this request reads its session; None if it is of a page that writes, or cannot be told from others.
 
     Args:
         handler: what the dispatcher has found, before tools have put theirs around it.
     """
-    page = _page(handler, serving.request)
+    request = serving.request
+    page = _page(handler, request)
     if page is None:
         return None
     known = _reads_only.get(page)
     if known is False:
         return None
-    found = None
-    if known is None:
-        from .reading.verdicts import verdict
-
-        found = verdict(page, getattr(handler, "callable", handler), serving.request)
-    return Reading(page, bool(known) or found is not None, found)
+    return Reading(page, getattr(handler, "callable", handler), bool(known))
 
 
 class Reading:
-    """How one request reads its session: without the lock, or with it to see what its page does."""
+    """How one request reads its session: without the lock, or with it to see what its page does.
 
-    __slots__ = ("_foreign", "_page", "_verdict", "_wrote", "free", "seen", "unchanged")
+    free
+        Without: the page is known to read only, or its code says so, or it is tried.
+    trial
+        It is tried: nothing is known of the page, but the request may be begun anew.
+    looked, stale
+        The keys that have been looked at, and those that others have changed since (`ALL` for all).
+    """
 
-    def __init__(self, page: tuple[Any, ...], free: bool, verdict: Any = None) -> None:
+    __slots__ = (
+        *("_foreign", "_made", "_page", "_verdict", "_wrote"),
+        *("free", "looked", "seen", "stale", "trial", "unchanged"),
+    )
+
+    def __init__(self, page: tuple[Any, ...], made: Any, known: bool) -> None:
         self._page = page
-        self._verdict = verdict
+        self._made = made
+        self._verdict: Any = None
         self._wrote = False
         # What others have written since it was read.
         self._foreign: set[Any] = set()
-        self.free = free
+        self.free = known
+        self.trial = False
+        self.looked: set[Any] = set()
+        self.stale: set[Any] = set()
         self.seen: list[Any] | None = None
         self.unchanged = False
+        if not known:
+            self._judge()
+
+    def _judge(self) -> None:
+        from .reading.verdicts import WRITES, verdict
+
+        found = verdict(self._page, self._made, serving.request)
+        if found is not None and found is not WRITES:
+            self._verdict, self.free = found, True
+        elif found is None:
+            self.free = self.trial = _may_be_tried(serving.request)
 
     def suits(self, data: dict[Any, Any]) -> bool:
         """Tell whether the page, if its code was judged, reads only with data like these; if not, it is not known."""
@@ -91,8 +150,24 @@ class Reading:
 
         if suits(self._verdict, data):
             return True
-        self._verdict, self.free = None, False
+        self._verdict = None
+        self.free = self.trial = _may_be_tried(serving.request)
         return False
+
+    def is_shown(self, data: dict[Any, Any]) -> bool:
+        """Tell whether the code of the page shows that it changes nothing in data like these."""
+        from .reading.verdicts import suits, verdict
+
+        found = self._verdict or verdict(self._page, self._made, serving.request)
+        return found is not None and suits(found, data)
+
+    def look(self, key: Any) -> None:
+        """Remember that a key is looked at, or `ALL`."""
+        self.looked.add(key)
+        if self.stale:  # as it is now, it is not
+            if key is ALL:
+                self.stale.clear()
+            self.stale.discard(key)
 
     def wrote(self) -> None:
         """Remember that this page writes."""
@@ -112,17 +187,20 @@ class Reading:
         self.unchanged = not self._wrote
         # One that failed, or sent its client away, may not have come to what it does.
         status = str(serving.response.status or 200)[:3]
-        new = not self.free or self._verdict is not None
+        new = not self.free or self.trial or self._verdict is not None
         if self.unchanged and new and (status.startswith("2") or status == "304"):
             _remember(self._page)
 
     def anew(self) -> None:
         """What others have written is about to be read: nothing of it is lost."""
         self._foreign.clear()
+        self.stale.clear()
 
     def others(self, keys: Iterable[Any]) -> None:
         """Take note of what others have written, now that there is the lock."""
-        self._foreign.update(keys)
+        foreign = set(keys)
+        self._foreign |= foreign
+        self.stale |= foreign if ALL in self.looked else foreign & self.looked
 
     def overwrite(self, keys: Iterable[Any]) -> None:
         """Say in the log what is written over a change that this request has not seen."""

@@ -231,6 +231,8 @@ class RecordSession(Session):
         others = self._differing(before, fresh[0])
         if self._reading is not None:
             self._reading.others(others)
+            if changes:
+                self._uphold()
             self._reading.overwrite(changes)
         # What nobody else has changed stays the very object that the request may have in hand, and change.
         for key in others:

@@ -81,6 +81,8 @@ class RamSession(Session):
     _ending = threading.Lock()
     # Whether the data are a copy of what is in the store, as those of a reader without the lock.
     _copied = False
+    # The copy all through that a page has which is not known.
+    _own: Any = None
 
     def clean_up(self) -> None:
         """Remove sessions that have expired."""
@@ -100,12 +102,21 @@ class RamSession(Session):
         if not self._stored:
             self.cache[self._id] = (self._data, expiration_time)  # type: ignore[index]  # an id is set by then
             return
+        if self._copied and not self._reading.unchanged and not self.locked:
+            self._hand_in()
         # Somebody may have logged out while this request ran: it must not come back.
         with self._ending:
             there = self.cache.get(self._id)  # type: ignore[arg-type]  # an id is set by then
             if there is not None:
                 data = there[0] if self._copied else self._data
                 self.cache[self._id] = (data, expiration_time)  # type: ignore[index]  # as above
+
+    def _hand_in(self) -> None:
+        """Have the others get what has been changed in place, without the lock."""
+        if self._changed_in_place():
+            self.acquire_lock()
+            self._uphold()
+            self._reading.overwrite(tuple(self._reading.stale))
 
     def _delete(self) -> None:
         with self._ending:
@@ -124,33 +135,58 @@ class RamSession(Session):
         if self.locked:
             self.locked = False
             self.locks.release(self._id)  # type: ignore[arg-type]  # an id is set by then
-        elif self._copied:
+        elif self._copied and self._own is None:
             self._take_up()
 
     def _watch(self) -> bool:
         from .sessionreads import fingerprint
 
+        if self._reading.trial and not self.locked:
+            return self._copy()
         # Whoever has the lock goes on with the dict itself, and it must not change under a reader.
         data = dict(self._data)
         self._reading.seen = fingerprint(data)
-        if self._reading.seen is None:
+        if self._reading.seen is None and not self._reading.is_shown(data):
             return False
         if not self.locked:
             self._data, self._copied = data, True
         return True
 
+    def _copy(self) -> bool:
+        from .sessioncopies import Copied
+
+        self._own = Copied.of(self._data)
+        if self._own is None:
+            return False
+        self._data, self._copied = self._own.data, True
+        return True
+
     def _changed_in_place(self) -> bool:
         from .sessionreads import fingerprint
 
+        if self._own is not None:
+            return bool(self._own.differing(self._data))
+        if self._reading.seen is None:  # its code says that it changes nothing
+            return False
         return bool(fingerprint(self._data) != self._reading.seen)
 
     def _take_up(self) -> None:
         """Go on with what is in the store; a copy was good enough for reading."""
         known, self._copied = self._data, False
+        own, self._own = self._own, None
         there = self._load()
         if there is None:
             return  # removed: `_save` leaves it at that
+        if own is not None:
+            foreign, changed = own.differing(there[0]), own.differing(own.data)
+            self._reading.others(foreign)
+            if changed:
+                self._uphold()
+                self._reading.overwrite(changed)
+            own.bring_into(there[0], foreign, changed)
         self._data = there[0]
+        if own is not None:
+            return
         now = dict(self._data)  # in which nobody sets anything meanwhile
         keys = {*known, *now}
         self._reading.others(

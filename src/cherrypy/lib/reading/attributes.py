@@ -39,6 +39,7 @@ from .values import (
     Taken,
     Tuple,
     Value,
+    Writes,
     one,
     untaken,
 )
@@ -115,6 +116,8 @@ class Attributes(Reach):
                 return one(TEXT)
             if name in tables.SESSION_METHODS:
                 return one(Method(SESSION, name))
+            if name in tables.SESSION_WRITERS:
+                raise Writes(f"{name} of a session")
         elif thing is SERVING:
             if name in _SERVED:
                 return one(_SERVED[name])

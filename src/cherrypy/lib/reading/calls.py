@@ -40,6 +40,7 @@ from .values import (
     Taken,
     Tuple,
     Value,
+    Writes,
     one,
     untaken,
 )
@@ -332,7 +333,7 @@ class Calls(Attributes):
             return one(TEXT)
         if kind is Taken:
             if name in tables.CHANGES:
-                raise NotKnown(f"{name} of a value of the session")
+                raise Writes(f"{name} of a value of the session")
             self.need(LOOKED if name in tables.VALUE_METHODS else FIXED, owner)
             self.names.add(name)
             self.give(arguments.all())
@@ -475,6 +476,8 @@ class Calls(Attributes):
         ):
             self.give([value])
             self.ask(owner, "__setitem__", _OTHERS, value)
+        elif owner is SESSION or type(owner) is Taken:
+            raise Writes(f"{owner} is changed")
         else:
             raise NotKnown(f"{owner} is changed")
 

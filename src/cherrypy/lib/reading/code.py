@@ -6,11 +6,14 @@ for the small ones, which look something up and say it.
 
 from __future__ import annotations
 
+import ast
 import sys
 import types
 from typing import Any
 
-__all__ = ("only_reads",)
+from .tables import SESSION_WRITERS
+
+__all__ = ("changes_a_session", "only_reads")
 
 MOST = 2000  # bytes of code that are looked at; a page of more is not simple
 
@@ -83,3 +86,24 @@ def _is_harmless_global(name: str, names: dict[str, Any]) -> bool:
     if not isinstance(value, types.ModuleType):
         return False
     return value is sys.modules.get("cherrypy") or value.__name__ in _MODULES
+
+
+def changes_a_session(node: ast.AST) -> bool:
+    """Tell whether it stands in a function that it changes something of what is called a session there."""
+    for one in ast.walk(node):
+        if isinstance(one, ast.Subscript):
+            if not isinstance(one.ctx, ast.Load) and _is_session(one.value):
+                return True
+        elif (
+            isinstance(one, ast.Call)
+            and isinstance(one.func, ast.Attribute)
+            and one.func.attr in SESSION_WRITERS
+            and _is_session(one.func.value)
+        ):
+            return True
+    return False
+
+
+def _is_session(node: ast.AST) -> bool:
+    name = getattr(node, "attr", None) or getattr(node, "id", None)
+    return name == "session"

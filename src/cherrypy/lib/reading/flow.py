@@ -29,6 +29,7 @@ from .values import (
     Taken,
     Tuple,
     Value,
+    Writes,
     names_in,
     one,
 )
@@ -204,7 +205,7 @@ class Flow(Expressions):
             if type(thing) is Taken:
                 self.need(FIXED, thing)  # a list would grow
             elif thing in (SESSION, SERVING):
-                raise NotKnown("an operator changes the session")
+                raise Writes("an operator changes the session")
             elif type(thing) is Box or (
                 type(thing) is Known and type(thing.obj) in (list, dict, set)
             ):

@@ -14,6 +14,7 @@ __all__ = (
     "SAYS",
     "SESSION_DATA",
     "SESSION_METHODS",
+    "SESSION_WRITERS",
     "VALUES",
     "VALUE_METHODS",
     "looks",
@@ -26,6 +27,7 @@ def _words(text: str) -> frozenset[str]:
 
 #: Of a session.
 SESSION_DATA = _words("id loaded locked missing originalid timeout regenerated")
+SESSION_WRITERS = _words("pop setdefault update clear regenerate delete __setitem__ __delitem__")
 SESSION_METHODS = _words("get items keys values __contains__ __getitem__ __iter__ __len__")
 
 #: Of the package: what may be called, and passed on.

@@ -38,6 +38,7 @@ __all__ = (
     "Taken",
     "Tuple",
     "Value",
+    "Writes",
     "names_in",
     "one",
     "untaken",
@@ -50,6 +51,10 @@ ANY, LOOKED, PLAIN, FIXED = range(4)
 
 class NotKnown(Exception):
     """Something in the code might write, for all that can be seen."""
+
+
+class Writes(NotKnown):
+    """Something in the code changes a session."""
 
 
 class Mark:

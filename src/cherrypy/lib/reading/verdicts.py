@@ -17,7 +17,7 @@ from cherrypy.framework.tools import HandlerTool, HandlerWrapperTool, Tool, defa
 
 from ..sessionauth import session_auth
 from ..sessionreads import ATOMS
-from .code import only_reads
+from .code import changes_a_session, only_reads
 from .flow import Flow
 from .reach import FUNCTIONS, element
 from .values import (
@@ -33,10 +33,11 @@ from .values import (
     Instance,
     Known,
     NotKnown,
+    Writes,
     one,
 )
 
-__all__ = ("Verdict", "suits", "verdict")
+__all__ = ("WRITES", "Verdict", "suits", "verdict")
 
 #: Of `session_auth`: what is called only where somebody logs in or out, which writes.
 _LOGINS = ("check_username_and_password", "on_login", "on_logout")
@@ -56,6 +57,9 @@ class Verdict:
         self.names = names
 
 
+#: Of code in which stands that it changes a session.
+WRITES = Verdict({}, frozenset())
+
 _known: dict[Any, tuple[Any, Any, Verdict | None]] = {}
 _judged: Counter[Any] = Counter()
 # Held by who judges: others that have come for the same page take what he finds.
@@ -63,7 +67,7 @@ _judging = threading.Lock()
 
 
 def verdict(page: Any, made: Any, request: Any) -> Verdict | None:
-    """Return what the code of a request shows; None if it may write.
+    """Return what the code of a request shows: that it only reads, or `WRITES`; None if it shows neither.
 
     Args:
         page: what the page is known by, and `made` what it is: a function, or a method.
@@ -71,7 +75,7 @@ def verdict(page: Any, made: Any, request: Any) -> Verdict | None:
     if request.path_info.endswith(("do_login", "do_logout")) and any(
         getattr(hook.callback, "__self__", None) is _session_auth() for hook in _callbacks(request)
     ):
-        return None  # it answers there itself, and writes
+        return WRITES  # it answers there itself
     owner = getattr(made, "__self__", None)
     key, about = (page, id(owner)), _about(request)
     known = _known.get(key)
@@ -136,10 +140,12 @@ def _judge(made: Any, request: Any) -> Verdict | None:
     flow = Flow()
     try:
         flow.settle(lambda: _go_through(flow, made, request))
-    except NotKnown:
-        return None
-    except Exception:  # whatever it is that we do not understand, it is no request's fault
-        return None
+    except Writes:
+        return WRITES
+    except (
+        Exception
+    ):  # not known; or whatever it is that we do not understand, it is no request's fault
+        return WRITES if any(map(changes_a_session, flow.nodes.values())) else None
     return Verdict(flow.levels, frozenset(flow.names))
 
 
@@ -218,6 +224,8 @@ _HARMLESS = frozenset(_HARMLESS_NAMES.split())
 
 def suits(found: Verdict, data: dict[Any, Any]) -> bool:
     """Tell whether the values in a session are such that the verdict holds."""
+    if found is WRITES:
+        return False
     levels, seen = found.levels, 0
     general = levels.get(None, ANY)
     left = (
