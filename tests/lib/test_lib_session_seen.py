@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import array
+import dataclasses
 import threading
 
 import pytest
@@ -39,7 +41,19 @@ class Thing:
 
 
 class Slotted:
-    __slots__ = ("a",)
+    __slots__ = ("a", "b")
+
+    def __init__(self, a=None):
+        self.a = a
+
+
+class Both(Slotted):
+    pass
+
+
+@dataclasses.dataclass(slots=True, weakref_slot=True)
+class Record:
+    a: list
 
 
 @pytest.mark.parametrize(
@@ -55,6 +69,12 @@ class Slotted:
         (Thing(a=1), lambda it: setattr(it, "a", 2)),
         (Thing(a=[]), lambda it: it.a.append(1)),
         (Thing(), lambda it: setattr(it, "b", 1)),
+        (Slotted(1), lambda it: setattr(it, "a", 2)),
+        (Slotted(), lambda it: setattr(it, "b", 1)),
+        (Slotted([]), lambda it: it.a.append(1)),
+        (Both(), lambda it: setattr(it, "a", 2)),
+        (Both(), lambda it: setattr(it, "c", 1)),
+        (Record([]), lambda it: it.a.append(1)),
     ],
 )
 def test_changes_in_values_are_seen(value, change):
@@ -70,7 +90,8 @@ def test_changes_in_values_are_seen(value, change):
     "value",
     [
         threading.Lock(),
-        Slotted(),
+        Slotted(threading.Lock()),
+        array.array("b"),
         iter([1]),
         [1] * 30_000,
         Thing(a=threading.Lock()),

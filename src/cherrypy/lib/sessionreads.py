@@ -234,10 +234,6 @@ _LISTS = frozenset((list, tuple, set, frozenset, deque))
 _DICTS = frozenset((dict, OrderedDict, defaultdict, Counter))
 
 
-class _Plain:
-    pass
-
-
 def fingerprint(data: dict[Any, Any]) -> list[Any] | None:
     """Return what is equal as long as nothing in `data` changes; None if that cannot be seen.
 
@@ -278,12 +274,32 @@ def _parts(value: Any, kind: Any) -> list[Any] | None:
             return []
         if isinstance(value, tuple):
             return list(tuple.__iter__(value))
-        # An object that is its `__dict__` and nothing else.
-        if (kind.__basicsize__, kind.__dictoffset__) == (
-            _Plain.__basicsize__,
-            _Plain.__dictoffset__,
-        ):
-            return _parts(object.__getattribute__(value, "__dict__"), dict)
+        slots = [
+            one
+            for cls in type.__getattribute__(kind, "__mro__")
+            for one in type.__getattribute__(cls, "__dict__").values()
+            if type(one) is types.MemberDescriptorType
+        ]
+        has_dict = bool(kind.__dictoffset__)
+        # An object that is its attributes and nothing else, by its size.
+        if kind.__basicsize__ == _size(len(slots), has_dict, bool(kind.__weakrefoffset__)):
+            own = object.__getattribute__(value, "__dict__") if has_dict else {}
+            return [*own.keys(), *own.values(), *(_slot(one, value) for one in slots)]
     except (RuntimeError, AttributeError):  # it changes while one looks; it has none
         pass
     return None
+
+
+@functools.cache
+def _size(slots: int, has_dict: bool, has_weakrefs: bool) -> int:
+    """Return the size of objects of a class that is written in Python, with so many slots."""
+    names = [f"_{number}" for number in range(slots)]
+    names += ["__dict__"] * has_dict + ["__weakref__"] * has_weakrefs
+    return type("", (), {"__slots__": names}).__basicsize__
+
+
+def _slot(slot: types.MemberDescriptorType, value: Any) -> Any:
+    try:
+        return slot.__get__(value)
+    except AttributeError:  # nothing is in it yet
+        return _slot
