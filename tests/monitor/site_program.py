@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import os
 import sys
 import time
@@ -14,6 +16,9 @@ def work_hard(until: float) -> int:
     while time.monotonic() < until:
         rounds += sum(range(1000)) > 0
     return rounds
+
+
+logging.getLogger("shop.orders").setLevel(logging.WARNING)
 
 
 class Root:
@@ -39,6 +44,19 @@ class Root:
     @cherrypy.expose
     def busy(self, seconds: str = "1") -> str:
         return str(work_hard(time.monotonic() + float(seconds)))
+
+    @cherrypy.expose
+    def held(self) -> str:
+        levels = [logging.getLogger(name).level for name in ("shop.orders", "shop.bills")]
+        return f"paused {cherrypy.engine.monitor.held.paused} levels {levels}"
+
+    @cherrypy.expose
+    def litter(self) -> str:
+        gc.disable()  # until somebody asks for it
+        for _ in range(500):
+            one: list[object] = []
+            one.append(one)
+        return "made"
 
     @cherrypy.expose
     def broken(self, words: str = "as it was asked") -> str:

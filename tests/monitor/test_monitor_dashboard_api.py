@@ -20,6 +20,8 @@ from cherrypy.monitor.dashboard.boards import BOARDS
 from cherrypy.monitor.dashboard.data import RANGES
 from cherrypy.monitor.history.history import History
 from cherrypy.monitor.metrics import METRICS
+from cherrypy.monitor.plugin import Monitor
+from cherrypy.process.wspbus import Bus
 
 
 @pytest.fixture(scope="module")
@@ -316,9 +318,7 @@ def test_a_pause() -> None:
 
 
 def test_a_pause_has_an_end() -> None:
-    from cherrypy.monitor.dashboard.pauses import Pause
-
-    pause = Pause()
-    pause.begin(0.05)
-    assert pause.on
-    until(lambda: not pause.on)
+    held = Monitor(Bus()).held
+    held.pause(0.05)
+    assert held.paused
+    until(lambda: not held.paused)

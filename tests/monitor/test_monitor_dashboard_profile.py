@@ -11,9 +11,10 @@ import pytest
 from dashboard_kit import opened, until
 
 from cherrypy.monitor import profiles
-from cherrypy.monitor.dashboard.actions import Levels
 from cherrypy.monitor.dashboard.flames import flame, tone
+from cherrypy.monitor.plugin import Monitor
 from cherrypy.monitor.profiles import Profile, Profiles, tree_of
+from cherrypy.process.wspbus import Bus
 
 
 class Worker(threading.Thread):
@@ -170,12 +171,12 @@ def test_asked_for_over_the_network() -> None:
 def test_the_level_of_a_logger_goes_back() -> None:
     logger = logging.getLogger("tests.monitor.levels")
     logger.setLevel(logging.ERROR)
-    levels = Levels()
-    levels.set(logger.name, "DEBUG", 60)
-    levels.set(logger.name, "INFO", 0.1)
+    held = Monitor(Bus()).held
+    held.level(logger.name, "DEBUG", 60)
+    held.level(logger.name, "INFO", 0.1)
     assert logger.level == logging.INFO
     until(lambda: logger.level == logging.ERROR)
-    levels.set(logger.name, "DEBUG", 60)
-    levels.end()
+    held.level(logger.name, "DEBUG", 60)
+    held.end()
     assert logger.level == logging.ERROR
     time.sleep(0)

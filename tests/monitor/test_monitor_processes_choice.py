@@ -106,19 +106,34 @@ def test_on_the_sites_own_port_and_in_a_pause_as_well(site: Monitored) -> None:
     site.monitor.level = 2
     site.ask()
     assert (timed(), dashboard()) == (1, 200)
-    pause = site.monitor.dashboard.front.pause
-    pause.begin(60)
+    site.monitor.held.pause(60)
     site.monitor.level = 1
     site.ask()
     site.monitor.level = 2
     assert (timed(), dashboard()) == (1, 200)
-    pause.end()
+    site.monitor.held.pause(0)
     site.ask()
     assert (timed(), dashboard()) == (2, 200)
     site.monitor.level = 1
     site.ask()
     assert (timed(), dashboard()) == (2, 200)
     assert number(site, "cherrypy.requests") == 3  # without that in the pause
+
+
+def test_a_server_that_is_seen_first_in_a_pause(site: Monitored) -> None:
+    site.mount(Root())
+    site.start(dashboard__listen=False)
+    site.ask()
+    site.monitor.held.pause(60)
+    for _ in range(2):
+        site.monitor.watch(cherrypy.server.httpserver)  # as each start does
+    assert len(site.monitor._watched) == 1
+    site.monitor._watched.clear()  # it was never seen
+    site.monitor.watch(cherrypy.server.httpserver)
+    site.ask()
+    site.monitor.held.pause(0)
+    site.ask()
+    site.becomes("cherrypy.requests", {("",): 2.0})
 
 
 def test_no_total_falls_and_no_second_has_what_was_counted_before(site: Monitored) -> None:

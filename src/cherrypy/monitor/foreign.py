@@ -42,13 +42,15 @@ class Foreign(Patches):
     def __init__(self, monitor: Monitor) -> None:
         super().__init__()
         self.recorder = monitor.recorder
+        held = monitor.held
         run, whole = AppResponse.run, AppResponse.whole
         step, close = AppResponse.__next__, AppResponse.close
         end = self.finish
 
         def watched_run(response: Any) -> None:
             trace = own.trace
-            if trace.live is not None:  # a server of ours sees it, or another response here
+            # A server of ours sees it, or another response here.
+            if trace.live is not None or held.paused:
                 run(response)
                 return
             trace.live = exchange = exchange_of(response.environ)

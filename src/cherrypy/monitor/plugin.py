@@ -18,6 +18,7 @@ from ..hosting.httpserver import HTTPServer
 from ..process.plugins.base import SimplePlugin
 from ..process.plugins.unix import Daemonizer, DropPrivileges
 from . import metrics, table
+from .held import Held
 from .recorder import Recorder
 from .routes import Route
 from .settings import AT_START, SETTINGS, SHARED, SITE, Settings
@@ -90,12 +91,16 @@ class Monitor(SimplePlugin):
         self.books: Any = None
         #: This process among the others of the site, when `socket` is set.
         self.processes: Any = None
+        #: What holds for a while: see `held`.
+        self.held = Held(self)
+        self.taker.details["held"] = self.held.told
         self.running = False
         self.subscribed = False
         self.draining = False
         self._failures: dict[str, int] = {}
         self._choosing = threading.RLock()  # guards: what is on is what the settings say last
-        # Servers that are watched: each with its own gateway, and ours around it.
+        # Servers that are watched: each with its own gateway, and ours around it; in a pause its own
+        # twice.
         self._watched: list[tuple[Any, Any, Any]] = []
         self._undo: list[Callable[[], object]] = []
         self._stop = threading.Event()
@@ -282,6 +287,7 @@ class Monitor(SimplePlugin):
             self.processes.abandon()
         else:
             self.processes = _Child()
+        self.held.forked()
         for part in self.parts.values():
             again = getattr(part, "forked", None)
             if again is not None:
@@ -325,22 +331,28 @@ class Monitor(SimplePlugin):
         if kirsch is None or hasattr(kirsch.gateway, "__wrapped__"):
             return
         plain = kirsch.gateway
-        watched = self._around(plain)
-        _answer_by(kirsch, watched)
+        with self._choosing:
+            if any(one is kirsch and now is plain for one, _, now in self._watched):
+                return  # in a pause
+            watched = self._around(plain)
+            if watched is not plain:
+                _answer_by(kirsch, watched)
+            self._watched.append((kirsch, plain, watched))
         if kirsch not in self.servers:
             self.servers.append(kirsch)
-        self._watched.append((kirsch, plain, watched))
         self._undo.append(lambda: _answer_by(kirsch, plain))
 
     def _around(self, plain: Any) -> Any:
-        """What answers as a gateway does, and is counted."""
+        """What answers as a gateway does, and is counted, but in a pause."""
+        if self.held.paused:
+            return plain
         inner = plain
         for wrap in self.gateways:
             inner = wrap(inner)
         return self.recorder.watched(inner)
 
     def rewatch(self) -> None:
-        """Have other `gateways` go round those of the servers, from their next requests on."""
+        """Have other `gateways` go round those of the servers, from their next requests on; or none."""
         with self._choosing:
             for place, (kirsch, plain, watched) in enumerate(self._watched):
                 fresh, outer = self._around(plain), kirsch.gateway
@@ -349,7 +361,7 @@ class Monitor(SimplePlugin):
                 elif getattr(outer, "__wrapped__", None) is watched and hasattr(outer, "mounted"):
                     outer.__wrapped__ = fresh
                 else:
-                    continue  # paused: `Pause.end` calls again
+                    continue  # somebody has put another one there
                 self._watched[place] = (kirsch, plain, fresh)
 
     def stop(self) -> None:
@@ -372,6 +384,7 @@ class Monitor(SimplePlugin):
                 part.end()
             except Exception as error:
                 self.broken(name, error)
+        self.held.end()
         while self._undo:
             self._undo.pop()()
         self._watched.clear()

@@ -54,7 +54,7 @@ class Dashboard:
                     "monitor.dashboard.auth = 'token:...', a secret of your own."
                 )
             path = check_path(settings["dashboard.mount"])
-            self.front.pause.mount = self.mounted = Mount(monitor, self.front, path)
+            self.mounted = Mount(monitor, self.front, path)
         if listen:
             self._open(listen)
         monitor.beats.append(self.front.live.beat)

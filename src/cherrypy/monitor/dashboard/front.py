@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 
 from ..profiles import Profiles
 from . import api, rooms
-from .actions import Levels
 from .asked import Answer, Asked, Refusal, as_json, see
 from .data import Data
 from .guard import FIELDS, Guard
+from .listing import Loggers
 from .live import Live
-from .pauses import Pause
 
 STATIC = os.path.join(os.path.dirname(os.path.abspath(__file__)), "static")
 KINDS = {
@@ -55,9 +54,7 @@ class Front:
         self.data = Data(monitor)
         self.live = Live(self)
         self.profiles = Profiles()
-        self.levels = Levels()
-        self.pause = Pause()
-        self.pause.over = getattr(monitor, "rewatch", self.pause.over)
+        self.loggers = Loggers(monitor)
 
     @property
     def service(self) -> str:
@@ -77,8 +74,6 @@ class Front:
         """End what was begun for people who look."""
         self.live.end()
         self.profiles.end()
-        self.levels.end()
-        self.pause.end()
 
     # -- the gateway -------------------------------------------------------------------------------
 

@@ -55,10 +55,10 @@ class Mount:
             if asked.startswith(below) or asked == path:
                 return respond(exchange, path)
             inner: Any = gateway
-            return inner.__wrapped__(exchange)  # `Monitor.rewatch` puts another one there
+            return inner.__wrapped__(exchange)  # `Monitor.rewatch` puts others there
 
         gateway.__wrapped__ = others  # type: ignore[attr-defined]  # as functools has it
-        gateway.mounted = True  # type: ignore[attr-defined]  # `pauses` looks for it
+        gateway.mounted = True  # type: ignore[attr-defined]  # `Monitor.rewatch` looks for it
         return gateway
 
     def end(self) -> None:

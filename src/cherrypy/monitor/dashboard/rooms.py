@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..held import read as read_held
+from ..loggers import LEVELS
+from ..loggers import NONE as NO_LEVEL
 from ..processes import asking
 from ..processes.questions import Unanswered
 from . import actions, api, sections, units
@@ -238,16 +241,38 @@ def processes(front: Front, asked: Asked, span: Span) -> Markup:
         if rows
         else empty("Nothing is known of any process yet.")
     )
-    collect = action(front, asked, "/runtime/collect", "Collect garbage", data_into="said")
-    if front.pause.on:
+    said = {"data_into": "said"}
+    collect = action(
+        front, asked, "/runtime/collect", "Collect garbage", *_processes(front), **said
+    )
+    if front.monitor.held.paused:
         do: tuple[Markup, ...] = (tag("input", type="hidden", name="do", value="resume"),)
-        pause = action(front, asked, "/runtime/pause", "Record again", *do, data_into="said")
+        pause = action(front, asked, "/runtime/pause", "Record again", *do, **said)
     else:
         minutes = tag("input", type="number", name="minutes", value="5", min="1", max="60")
         for_ = tag("label", "for ", minutes, " minutes")
-        pause = action(front, asked, "/runtime/pause", "Pause recording", for_, data_into="said")
+        pause = action(front, asked, "/runtime/pause", "Pause recording", for_, **said)
     acts = tag("div", collect, pause, class_="row")
-    return section("Processes", shown, acts, _choice(front, asked), name="processes")
+    more = _paused(front)
+    return section("Processes", more, shown, acts, _choice(front, asked), name="processes")
+
+
+def _paused(front: Front) -> Markup | None:
+    """That recording is paused, and in how many processes."""
+    now, many, paused = front.clock(), 0, []
+    for snapshot in front.monitor.site.workers():
+        many += 1
+        try:
+            until = read_held(snapshot.details.get("held")).left(now).pause
+        except ValueError:
+            continue
+        if until:
+            paused.append(until)
+    if not paused:
+        return None
+    which = f"{len(paused)} of {many} processes" if many > 1 else "this process"
+    words = f"Requests are not recorded by {which}, for {units.seconds(max(paused) - now)} more."
+    return tag("p", words, class_="hint", role="status")
 
 
 def _choice(front: Front, asked: Asked) -> Markup:
@@ -266,10 +291,10 @@ def _choice(front: Front, asked: Asked) -> Markup:
 
 
 def loggers(front: Front, asked: Asked, span: Span) -> Markup:
-    """The loggers of this process and their levels."""
-    found = front.levels.all()
-    names = [tag("option", name or "(root)", value=name, selected=None) for name, _, _ in found]
-    levels = [tag("option", one, selected=one == "DEBUG" or None) for one in actions.LEVELS]
+    """The loggers of all processes and their levels."""
+    found, silent = front.loggers.look()
+    names = [tag("option", name or "(root)", value=name, selected=None) for name in found]
+    levels = [tag("option", one, selected=one == "DEBUG" or None) for one in LEVELS]
     form = action(
         front,
         asked,
@@ -285,15 +310,16 @@ def loggers(front: Front, asked: Asked, span: Span) -> Markup:
         ),
         data_into="said",
     )
+    changed = {name for name, _, _ in front.monitor.held.state.left(front.clock()).levels}
     rows = [
-        [tag("code", name or "(root)"), tag("strong", level) if changed else level]
-        for name, level, changed in found
-        if level != "–" or changed
+        [tag("code", name or "(root)"), tag("strong", level) if name in changed else level]
+        for name, level in found.items()
+        if level != NO_LEVEL or name in changed
     ]
     shown = table(["Logger", "Level"], rows, caption="Levels")
-    return section(
-        "Levels", form, shown, name="loggers", hint="Loggers that have one of their own."
-    )
+    hints = [tag("p", words, class_="hint") for words in silent]
+    hint = "Loggers that have one of their own."
+    return section("Levels", form, *hints, shown, name="loggers", hint=hint)
 
 
 def statements(front: Front, asked: Asked, span: Span) -> Markup:
@@ -330,26 +356,27 @@ def statements(front: Front, asked: Asked, span: Span) -> Markup:
 # -- actions ---------------------------------------------------------------------------------------
 
 
-def _done(front: Front, asked: Asked, board: str, words: str) -> Answer:
+def _done(front: Front, asked: Asked, board: str, done: actions.Done) -> Answer:
     """What an action says: JSON to a script, a page to anybody else."""
     if "application/json" in asked.field("Accept"):
-        return as_json({"said": words})
+        return as_json({"said": done.words, "processes": done.processes})
     body = join(
         (
-            tag("p", words, class_="done", role="status"),
+            tag("p", done.words, class_="done", role="status"),
             tag("p", link(f"{asked.base}/{board}", "Back")),
         )
     )
     return _html(page(front, asked, BOARDS[board], body))
 
 
-def _act(board: str, do: Callable[[Front, dict[str, str]], str]) -> Any:
+def _act(board: str, do: Callable[[Front, dict[str, str]], actions.Done]) -> Any:
     def room(front: Front, asked: Asked) -> Answer:
         form = asked.form()
         front.guard.check_action(asked, form)
-        words = do(front, form)
-        front.monitor.bus.log(f"The dashboard, asked by {asked.peer or 'a local peer'}: {words}")
-        return _done(front, asked, board, words)
+        done = do(front, form)
+        by = asked.peer or "a local peer"
+        front.monitor.bus.log(f"The dashboard, asked by {by}: {done.words}")
+        return _done(front, asked, board, done)
 
     return room
 
@@ -470,7 +497,7 @@ PAGES: dict[str, Callable[[Front, Asked], Answer]] = {
 ACTIONS: dict[str, Callable[[Front, Asked], Answer]] = {
     "/profile/begin": begin_profile,
     "/live/stack": stack,
-    "/runtime/collect": _act("runtime", lambda front, form: actions.collect()),
+    "/runtime/collect": _act("runtime", actions.collect),
     "/runtime/pause": _act("runtime", actions.pause),
     "/runtime/choose": _act("runtime", actions.choose),
     "/logs/level": _act("logs", actions.set_level),

@@ -1,13 +1,18 @@
-"""Answers: what a process does for the collector: it tells a stack, looks at all threads, changes settings.
+"""Answers: what a process does for the collector: it tells a stack, looks at all threads, changes settings,
+collects garbage.
 
 Law: what is asked for takes a bounded time and has a bounded size, whoever asks.
 """
 
 from __future__ import annotations
 
+import gc
+import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .. import held, loggers
 from ..books.flights import stack_of
 from ..profiles import DEEPEST, LONGEST, Profile, Profiles
 
@@ -31,10 +36,14 @@ class Answers:
     def __init__(self, monitor: Monitor) -> None:
         self.monitor = monitor
         self.profiles = Profiles()
+        self._collecting = threading.Lock()  # guards: one at a time
         self._known: dict[str, Callable[[Answer, Reply], object]] = {
             "stack": self.stack,
             "profile": self.profile,
             "set": self.set,
+            "hold": self.hold,
+            "loggers": self.loggers,
+            "collect": self.collect,
         }
 
     def answer(self, question: Answer, reply: Reply) -> None:
@@ -76,9 +85,45 @@ class Answers:
         else:
             reply({})
 
+    def hold(self, question: Answer, reply: Reply) -> None:
+        """Hold what the site holds for a while."""
+        self.monitor.held.take(held.read(question["state"]))
+        reply({"at": self.monitor.held.state.at})
+
+    def loggers(self, question: Answer, reply: Reply) -> None:
+        """Say which loggers there are, and whether one is known."""
+        known = loggers.is_known(str(question.get("name", "")))
+        reply({"known": known, "loggers": loggers.all_of_them()})
+
+    def collect(self, question: Answer, reply: Reply) -> None:
+        """Collect garbage, in a thread of its own: this one has others to answer."""
+        if not self._collecting.acquire(blocking=False):
+            reply({"refused": "It is collecting already."})
+            return
+
+        def run() -> None:
+            try:
+                found, took = collect()
+            finally:
+                self._collecting.release()
+            reply({"collected": found, "seconds": took})
+
+        try:
+            threading.Thread(target=run, name="monitor-garbage", daemon=True).start()
+        except RuntimeError:  # the system has no more threads
+            self._collecting.release()
+            raise
+
     def end(self) -> None:
         """End what runs."""
         self.profiles.end()
+
+
+def collect() -> tuple[int, float]:
+    """Run the garbage collector of this process; return how many objects it took, and the seconds."""
+    began = time.perf_counter()
+    found = gc.collect()
+    return found, time.perf_counter() - began
 
 
 def told(profile: Profile) -> Answer:

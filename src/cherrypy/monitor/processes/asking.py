@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..books.flights import stack_of
 from ..profiles import Profile
-from .answers import read
+from .answers import Answer, read
 from .questions import Question, Unanswered
 
 if TYPE_CHECKING:
@@ -40,6 +40,30 @@ def ask(monitor: Monitor, worker: str, words: dict[str, Any]) -> Question:
         return question
     asked: Question = role.ask(worker, words)
     return asked
+
+
+def each(
+    monitor: Monitor, words: dict[str, Any], patience: float, workers: list[str] | None = None
+) -> tuple[dict[str, Answer], dict[str, str]]:
+    """Ask other processes the same, all at once.
+
+    patience
+        Seconds in which they are to answer.
+    workers
+        Their names; all by default.
+
+    Returns their answers by their names, and why the others have not answered: a sentence each.
+    """
+    deadline = time.monotonic() + patience
+    names = others(monitor) if workers is None else workers
+    answers: dict[str, Answer] = {}
+    silent: dict[str, str] = {}
+    for worker, question in {one: ask(monitor, one, words) for one in names}.items():
+        try:
+            answers[worker] = question.answer(deadline)
+        except Unanswered as error:
+            silent[worker] = str(error)
+    return answers, silent
 
 
 def stack(monitor: Monitor, worker: str, ident: int) -> str:

@@ -13,7 +13,8 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ..snapshots import unpack
+from ..held import State, read
+from ..snapshots import Snapshot, unpack
 from .frames import Frames, number_in
 from .peers import is_ours
 from .questions import Question, Questions
@@ -36,6 +37,7 @@ class Peer:
         self.worker = ""  # known with its first snapshot
         self.questions = Questions()
         self.behind = False  # it has not been told all that the site was told
+        self.held = 0.0  # of when is what it was last told to hold
 
 
 class Collector:
@@ -133,6 +135,18 @@ class Collector:
                 words = ordered(self._orders)
                 peer.behind = not peer.questions.put(peer.sock, Question(worker), words)
 
+    def _hold(self, peer: Peer, snapshot: Snapshot) -> None:
+        """What a process holds for a while, and what the site does, become the later of both."""
+        theirs, held = read(snapshot.details.get("held")), self.monitor.held
+        if theirs.at > held.state.at:
+            held.take(theirs)  # of a time before this process was here
+        with self._lock:
+            mine = held.state
+            if mine.at > max(theirs.at, peer.held) and peer.questions.put(
+                peer.sock, Question(peer.worker), holding(mine)
+            ):
+                peer.held = mine.at
+
     # -- taking: a thread of its own ---------------------------------------------------------------
 
     def _run(self) -> None:
@@ -183,6 +197,7 @@ class Collector:
                 snapshot.packed = packed
                 if peer.worker != snapshot.worker or peer.behind:
                     self._welcome(peer, snapshot.worker)
+                self._hold(peer, snapshot)
                 self.monitor.site.take(snapshot)
         except ValueError as error:
             self.monitor.broken("collector: a peer was dropped, which", error)
@@ -205,6 +220,11 @@ class Collector:
         mark: Any = getattr(getattr(self.monitor, "history", None), "mark", None)
         if died and mark is not None:
             mark("restart", words)
+
+
+def holding(state: State) -> dict[str, Any]:
+    """Return what holds for a while as a question to a process."""
+    return {"ask": "hold", "state": list(state)}
 
 
 def ordered(settings: dict[str, Any]) -> dict[str, Any]:
