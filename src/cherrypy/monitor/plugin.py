@@ -94,6 +94,8 @@ class Monitor(SimplePlugin):
         #: What holds for a while: see `held`.
         self.held = Held(self)
         self.taker.details["held"] = self.held.told
+        #: Whether this process does nothing but collect, and takes precedence: see `processes`.
+        self.only_collects = False
         self.running = False
         self.subscribed = False
         self.draining = False
@@ -270,6 +272,22 @@ class Monitor(SimplePlugin):
         for name in PARTS:
             if name in COLLECTING and name not in self.parts:
                 self._begin(name)
+        self.serve()  # a dashboard on the site's own port
+
+    def rest(self) -> None:
+        """Be no longer the one that collects."""
+        # Pages are shown for as long as can be, and need the history.
+        last = ("dashboard", "history")
+        for name in sorted(COLLECTING, key=lambda name: name in last and 1 + last.index(name)):
+            part = self.parts.pop(name, None)
+            if part is not None:
+                self._end(name, part)
+
+    def _end(self, name: str, part: Any) -> None:
+        try:
+            part.end()
+        except Exception as error:
+            self.broken(name, error)
 
     def forked(self) -> None:
         """In a child: count for ourselves, and send it to the collector if there is one.
@@ -379,11 +397,7 @@ class Monitor(SimplePlugin):
             self.processes.end()
             self.processes = None
         for name in reversed(list(self.parts)):
-            part = self.parts.pop(name)
-            try:
-                part.end()
-            except Exception as error:
-                self.broken(name, error)
+            self._end(name, self.parts.pop(name))
         self.held.end()
         while self._undo:
             self._undo.pop()()

@@ -97,6 +97,13 @@ class Site:
                 self.died += died
                 self._retire(snapshot)
 
+    def rest(self, worker: str) -> None:
+        """Hear of no other process from now on: another one collects. They might come back."""
+        with self._lock:
+            for name in [one for one in self._latest if one != worker]:
+                self._seen.pop(name, None)
+                self._retire(self._latest.pop(name))
+
     def sweep(self) -> None:
         """Retire processes of which nothing has been heard."""
         now = time.monotonic()

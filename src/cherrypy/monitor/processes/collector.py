@@ -11,11 +11,13 @@ import os
 import selectors
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from ..held import State, read
 from ..snapshots import Snapshot, unpack
-from .frames import Frames, number_in
+from . import handover
+from .frames import CLAIM, Frames, number_in
 from .peers import is_ours
 from .questions import Question, Questions
 
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 MOST_PEERS = 1000
 
 READ = 1 << 16
+
+#: Seconds in which what has been sent is read before somebody else takes over.
+DRAINING = 1.0
 
 
 class Peer:
@@ -55,6 +60,8 @@ class Collector:
         self.listener = listener
         self.lock = lock
         self.peers: set[Peer] = set()
+        #: Who wants to take over, and waits for that: see `handover`.
+        self.claimant: socket.socket | None = None
         self._orders: dict[str, Any] = {}  # settings that others are to have
         self._lock = threading.Lock()  # guards: nobody is asked who has been dropped
         self._selector = selectors.DefaultSelector()
@@ -64,6 +71,11 @@ class Collector:
         listener.setblocking(False)
         self._selector.register(listener, selectors.EVENT_READ, None)
         self._selector.register(self._woken, selectors.EVENT_READ, None)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Take what comes, in a thread of its own."""
+        self._ended = False
         self._thread = threading.Thread(target=self._run, name="monitor-collector", daemon=True)
         self._thread.start()
 
@@ -72,21 +84,37 @@ class Collector:
 
     def end(self) -> None:
         """Stop listening; senders look for another collector."""
+        self._stop()
+        self.release()
+
+    def _stop(self) -> None:
         self._ended = True
         with contextlib.suppress(OSError):
             self._wake.send(b".")
         self._thread.join(5.0)
-        self.release()
+
+    def hold_still(self) -> None:
+        """Take what has been sent until now, and nothing more until `go_on` or `let_go`."""
+        self._stop()
+        deadline = time.monotonic() + DRAINING
+        while (ready := self._selector.select(0)) and time.monotonic() < deadline:
+            self._take(ready)
 
     def release(self) -> None:
         """Let go of socket and lock, and of the path first: who comes next makes it anew."""
         with contextlib.suppress(OSError):
             os.unlink(self.path)
+        self.let_go()
+        if self.claimant is not None:
+            self.claimant.close()
+
+    def let_go(self) -> None:
+        """Let go of socket and lock, which another process may have now."""
         with self._lock:
             peers = list(self.peers)
             self.peers.clear()
         for peer in peers:
-            peer.questions.fail("was not heard any more: this process ends.")
+            peer.questions.fail("is not heard any more: this process collects no longer.")
             peer.sock.close()
         for sock in (self.listener, self._wake, self._woken):
             sock.close()
@@ -97,6 +125,8 @@ class Collector:
         """In a forked child: our copies are closed, the parent goes on with its own."""
         for sock in (self.listener, self._wake, self._woken, *(peer.sock for peer in self.peers)):
             sock.close()
+        if self.claimant is not None:
+            self.claimant.close()
         self._selector.close()
         os.close(self.lock)
 
@@ -151,14 +181,19 @@ class Collector:
 
     def _run(self) -> None:
         while not self._ended:
-            for key, _ in self._selector.select():
-                try:
-                    if key.fileobj is self.listener:
-                        self._accept()
-                    elif key.data is not None:
-                        self._read(key.data)
-                except Exception as error:
-                    self.monitor.broken("collector", error)
+            self._take(self._selector.select())
+
+    def _take(self, ready: list[tuple[selectors.SelectorKey, int]]) -> None:
+        for key, _ in ready:
+            try:
+                if key.fileobj is self.listener:
+                    self._accept()
+                elif key.fileobj is self._woken:
+                    self._woken.recv(READ)
+                elif key.data in self.peers:
+                    self._read(key.data)
+            except Exception as error:
+                self.monitor.broken("collector", error)
 
     def _accept(self) -> None:
         try:
@@ -189,6 +224,9 @@ class Collector:
                 if not packed:
                     self._drop(peer, died=False)
                     return
+                if packed.startswith(CLAIM):
+                    self._claimed(peer)
+                    return
                 number = number_in(packed)
                 if number >= 0:
                     peer.questions.answered(number, packed)
@@ -202,6 +240,21 @@ class Collector:
         except ValueError as error:
             self.monitor.broken("collector: a peer was dropped, which", error)
             self._drop(peer, died=True)
+
+    def _claimed(self, peer: Peer) -> None:
+        """A process that only collects has come: it takes over, unless this is one as well."""
+        with self._lock:
+            self.peers.remove(peer)
+            self._selector.unregister(peer.sock)
+        if self.monitor.only_collects:
+            mine = self.monitor.taker.worker
+            words = f"Another process that only collects ({mine}) collects at {self.path} already."
+        elif self.claimant is not None:
+            words = f"Another process that only collects takes over at {self.path} just now."
+        else:
+            self.claimant = peer.sock  # the monitor's thread hands over
+            return
+        handover.refuse(peer.sock, f"{words} End it first, or name another socket.")
 
     def _drop(self, peer: Peer, died: bool) -> None:
         if peer in self.peers:

@@ -21,6 +21,9 @@ MOST_ASKED = 64 * 1024
 #: A frame without a snapshot: the process ends, and says so.
 FAREWELL = LENGTH.pack(0)
 
+#: What the word of a process begins with that only collects, and would take over: see `handover`.
+CLAIM = b"C"
+
 #: What an answer begins with, which no snapshot does; then come the number of its question, and JSON.
 ANSWER = b"A"
 _NUMBER = struct.Struct("!I")

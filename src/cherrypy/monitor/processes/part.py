@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ..settings import SITE
 from .collector import Collector
-from .role import join
+from .handover import Handed, Refused, give
+from .role import claim, join
 from .sender import Sender
 from .totals import Totals
 
@@ -29,24 +30,44 @@ class Processes:
     def __init__(self, monitor: Monitor, path: str) -> None:
         self.monitor = monitor
         self.path = path
-        self.role = join(monitor, path)
+        #: Why a process that is to do nothing but collect cannot do it.
+        self.refusal = ""
+        self.role: Collector | Sender | None = None
+        handed: Handed | None = None
+        if monitor.only_collects:
+            try:
+                self.role, handed = claim(monitor, path)
+            except Refused as error:
+                self.refusal = str(error)
+        else:
+            self.role = join(monitor, path)
         self._again = 0.0
         #: What is kept for who collects next, where there is a file of the history.
         self.totals: Totals | None = None
-        self._lead()
+        self._lead(handed)
 
     @property
     def collects(self) -> bool:
         """Whether this process is the one that shows all the others."""
         return isinstance(self.role, Collector)
 
-    def _lead(self) -> None:
-        """If this process collects: go on where the last one ended, and tell others what the site was told."""
+    def _lead(self, handed: Handed | None = None) -> None:
+        """If this process collects: go on where the last one ended, and tell others what the site was told.
+
+        handed
+            What the last one has told of itself; otherwise its files are asked.
+        """
         if isinstance(self.role, Collector):
             store = self.monitor.settings["store.path"]
             self.totals = Totals(self.monitor, store) if store else None
             if self.totals is not None:
                 self.totals.load()
+            if handed is not None:
+                self.monitor.site.restore(handed.snapshots, handed.since)
+                try:
+                    self.monitor.order(handed.settings)
+                except ValueError as error:  # of another version
+                    self.monitor.broken("hand-over", error)
             self.role.order(self.monitor.settings.entries(SITE))
 
     def changed(self, name: str) -> None:
@@ -61,6 +82,8 @@ class Processes:
             role.abandon()
             self.role = None
             self._again = time.monotonic() + random.uniform(0.0, PAUSE)
+        if isinstance(role, Collector) and role.claimant is not None:
+            self._give(role)
         if self.totals is not None:
             self.totals.beat()
         if self.role is None and time.monotonic() >= self._again:
@@ -71,6 +94,11 @@ class Processes:
                 self.monitor.collect()
             elif self.role is not None:
                 self.role.beat()
+
+    def _give(self, role: Collector) -> None:
+        if give(self.monitor, role, self.totals):
+            self.role = self.totals = None
+            self._again = 0.0
 
     def end(self) -> None:
         """Leave."""

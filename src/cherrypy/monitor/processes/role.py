@@ -10,9 +10,12 @@ import contextlib
 import errno
 import os
 import socket
+import time
 from typing import TYPE_CHECKING
 
+from . import handover
 from .collector import Collector
+from .handover import Handed
 from .sender import Sender
 
 if TYPE_CHECKING:
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 
 #: Seconds to connect to a collector.
 PATIENCE = 1.0
+
+#: Seconds until somebody who claims the role tries again.
+AGAIN = 0.05
 
 
 def join(monitor: Monitor, path: str) -> Collector | Sender | None:
@@ -43,6 +49,38 @@ def join(monitor: Monitor, path: str) -> Collector | Sender | None:
         sock.close()  # it is about to listen, or to go
         return None
     return Sender(monitor, path, sock)
+
+
+def claim(monitor: Monitor, path: str) -> tuple[Collector, Handed | None]:
+    """Collect at a path, in the place of who does as long as nobody comes that does nothing else.
+
+    Returns what that one has told as well, if there was one.
+
+    Raises Refused, which says why it cannot be; OSError for a path where no socket can be.
+    """
+    path = os.path.abspath(path)
+    deadline = time.monotonic() + handover.PATIENCE
+    handed: Handed | None = None
+    while True:
+        lock = _take_lock(path + ".lock")
+        if lock is not None:
+            try:
+                return Collector(monitor, path, _bind(path), lock), handed
+            except BaseException:
+                os.close(lock)
+                raise
+        one = handover.Claim(monitor, path, deadline)
+        try:
+            descriptor, listener = one.take()
+            return Collector(monitor, path, listener, descriptor), one.handed
+        except (OSError, ValueError) as error:
+            if time.monotonic() >= deadline:
+                raise handover.Refused(
+                    f"The process that collects at {path} does not hand over: {error}. End it "
+                    "first, or name another socket."
+                ) from error
+        handed = one.handed or handed  # it has ended, or is about to listen
+        time.sleep(AGAIN)
 
 
 def _take_lock(path: str) -> int | None:

@@ -152,9 +152,16 @@ class Sender:
     def end(self) -> None:
         """Send the last snapshot and say farewell."""
         self._stop()
-        with contextlib.suppress(OSError, ValueError):
-            self.sock.settimeout(PATIENCE)
-            self.sock.sendall(bytes(self._rest) + frame(self._latest()) + FAREWELL)
+        try:
+            last = frame(self._latest()) + FAREWELL
+            if not _heard(self.sock, bytes(self._rest) + last):
+                # Another one collects since this moment, at the same path.
+                with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+                    sock.settimeout(PATIENCE)
+                    sock.connect(self.path)
+                    _heard(sock, last)
+        except (OSError, ValueError):
+            pass  # nobody is there, or what there is to say is too much
         self._close()
 
     def abandon(self) -> None:
@@ -174,3 +181,22 @@ class Sender:
         self._selector.close()
         for sock in (self.sock, self._wake, self._woken):
             sock.close()
+
+
+def _heard(sock: socket.socket, last: bytes) -> bool:
+    """Send the last of a connection; False if the other end was closed before it was read.
+
+    Raises OSError when it cannot be sent, or is not taken in time.
+    """
+    try:
+        sock.settimeout(PATIENCE)
+        sock.sendall(last)
+        while sock.recv(
+            READ
+        ):  # questions that nobody answers any more; then it has read the farewell
+            pass
+    except TimeoutError:
+        raise
+    except OSError:
+        return False
+    return True

@@ -26,15 +26,14 @@ def run() -> int:
         )
         return 2
     site.server.unsubscribe()
+    monitor.only_collects = True
     monitor.subscribe()
     engine.signals.subscribe()
     engine.start()
     if not monitor.collects:
+        refusal = monitor.processes.refusal
         engine.exit()
-        sys.stderr.write(
-            f"Another process collects at {monitor.settings['socket']} already. End it first, or "
-            "name another socket.\n"
-        )
+        sys.stderr.write(f"{refusal}\n")
         return 1
     engine.block()
     return 0
