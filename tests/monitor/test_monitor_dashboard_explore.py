@@ -6,6 +6,7 @@ import csv
 import html
 import io
 import re
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -17,12 +18,15 @@ from dashboard_kit import Open, Past, known, opened
 from cherrypy.monitor.dashboard import data, drawings
 from cherrypy.monitor.dashboard.boards import BOARDS, ROUTE
 from cherrypy.monitor.dashboard.charts import Chart, Drawn, Row
-from cherrypy.monitor.dashboard.data import Span
+from cherrypy.monitor.dashboard.data import Span, Wanted
 from cherrypy.monitor.dashboard.explore import MOST_VALUES
 from cherrypy.monitor.dashboard.questions import WORDS, questions, stats_of
+from cherrypy.monitor.histograms import Spread
+from cherrypy.monitor.history.frames import Frame, pack
 from cherrypy.monitor.history.history import History
-from cherrypy.monitor.history.query import labels_of
+from cherrypy.monitor.history.query import STEPS, labels_of
 from cherrypy.monitor.metrics import METRICS
+from cherrypy.monitor.snapshots import Snapshot
 from cherrypy.monitor.table import GROUPS
 
 DURATION = "http.server.request.duration"
@@ -320,7 +324,8 @@ def test_too_much_at_once_is_refused(past: Open, monkeypatch: pytest.MonkeyPatch
     # Two are answered at once; who comes meanwhile waits, but not for ever.
     monkeypatch.setattr(data, "PATIENCE", 0.05)
     known = past.monitor.dashboard.front.data
-    with known.turn(METRICS[DURATION], (), 1), known.turn(METRICS[DURATION], (), 1):
+    wanted = Wanted(METRICS[DURATION], now - 60, now, 60.0)
+    with known.turn(wanted), known.turn(wanted):
         for one in paths:
             answer = past.ask(one)
             assert answer.status == 503 and answer.headers["Retry-After"] == "10", one
@@ -362,3 +367,83 @@ def test_many_series_are_not_too_many() -> None:
         # In seconds that would be more than anybody reads.
         refused = one.ask("/api/series?metric=cherrypy.request.slow&by=http.route&step=2")
         assert refused.status == 400
+
+
+def test_what_takes_too_long_is_refused_with_what_to_ask(
+    past: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = int(time.time()) // 3600 * 3600
+    words = f"/api/series?metric={DURATION}&by=http.route&from={now - 7200}&to={now}"
+    monkeypatch.setattr(data, "MOST_WORK", 600)  # two hours of minutes are 120 frames of 3 series
+    refused = past.ask(words + "&step=10")
+    assert refused.status == 400
+    found = re.search(r"ask for a step of (\d+) s, ", refused.json["error"])
+    assert found and "where.LABEL=" in refused.json["error"]
+    assert past.ask(f"{words}&step={found[1]}").status == 200
+    smaller = [step for step in STEPS if step < int(found[1])]
+    assert past.ask(f"{words}&step={smaller[-1]}").status == 400
+    # One that reads less: of one route, for less time, or numbers instead of histograms.
+    assert past.ask(words + "&step=20&where.http.route=/").status == 200
+    assert past.ask(words.replace(str(now - 7200), str(now - 600)) + "&step=10").status == 200
+    number = words.replace(DURATION, "cherrypy.requests").replace("&by=http.route", "")
+    assert past.ask(number + "&step=10").status == 200
+    monkeypatch.setattr(data, "MOST_WORK", 1)
+    refused = past.ask(words + "&step=10")
+    assert refused.status == 400 and "for less time" in refused.json["error"]
+    assert "a step of" not in refused.json["error"]
+
+
+def test_what_a_query_reads_is_known_before(past: Open) -> None:
+    history, metric = past.monitor.history, METRICS[DURATION]
+    now = history.now()
+    frames, series, steps = history.effort(metric, now - 3600, now, 60.0, by=("http.route",))
+    read = list(history._parts(history.levels[2], now - 3600, now))
+    assert abs(frames - len(read)) <= 3
+    assert series == len(history.names.of(metric)) and steps == 60
+    assert history.effort(metric, now - 1e6, now, 600.0)[0] <= 181 * 6  # no more than there is
+    with pytest.raises(ValueError, match="no label"):
+        history.effort(metric, now - 60, now, where={"nobody": "x"})
+
+
+def long_past(one: Open, routes: int, frames: int) -> float:
+    """Fill the history with minutes of many routes; return when the last of them was."""
+    history, metric = History({"1m": "8d", "10m": "60d"}), METRICS[DURATION]
+    level = history.levels[1]
+    level.most = frames
+    now = time.time() // 3600 * 3600
+    spread = Spread(metric.scale, 1.0, 0.5, {200 + bucket: 3 for bucket in range(20)})
+    for minute in range(frames, 0, -1):
+        frame = Frame(now - 60.0 * minute, 60.0)
+        for route in range(routes):
+            frame.spreads[metric, ("GET", f"/r{route}", "200", "http", "1.1", "", "")] = spread
+        level.put(int(frame.at), pack(frame, history.names))
+    one.monitor.beats.clear()
+    last = Snapshot("site", 0.0, now)
+    last.details = {"7": {}}
+    history.add(last)
+    one.monitor.history = history
+    return now
+
+
+def test_others_are_answered_while_somebody_asks_for_much() -> None:
+    """Who asks for more than some seconds' work is refused at once; and what is allowed is no wall."""
+    with opened() as one:
+        now = long_past(one, 200, 1000)
+        words = f"/api/series?metric={DURATION}&by=http.route&to={now:.0f}"
+        began = time.monotonic()
+        refused = one.ask(f"{words}&from={now - 60_000:.0f}&step=60")
+        assert refused.status == 400 and time.monotonic() - began < 5
+        heavy = f"{words}&from={now - 18_000:.0f}&step=60"
+        found: list[int] = []
+        threads = [
+            threading.Thread(target=lambda: found.append(one.ask(heavy).status)) for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        meanwhile: list[float] = []
+        while any(thread.is_alive() for thread in threads):
+            began = time.monotonic()
+            assert one.ask("/api/now").status == 200
+            meanwhile.append(time.monotonic() - began)
+        assert len(found) == 8 and set(found) == {200, 503}
+        assert len(meanwhile) > 3 and sorted(meanwhile)[len(meanwhile) // 2] < 1.0

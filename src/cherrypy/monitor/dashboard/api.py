@@ -7,12 +7,11 @@ import io
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..history.query import POINTS
 from ..metrics import METRICS
 from .asked import Answer, Asked, Refusal, as_json
 from .boards import BOARDS, EXPLORE, ROUTE, Board
 from .charts import Drawn, draw
-from .data import Span
+from .data import Span, Wanted
 from .questions import USUAL, span_of
 from .questions import board_of as board_of_one
 from .ranking import ORDERS, standings
@@ -50,7 +49,7 @@ def series(front: Front, asked: Asked) -> Answer:
     found = None
     if front.data.history is not None:
         try:
-            with front.data.turn(metric, by, (end - start) / step if step else POINTS):
+            with front.data.turn(Wanted(metric, start, end, step, by, where)):
                 found = front.data.history.query(
                     metric.name, start, end, step, by=by, where=where, stat=stat
                 )

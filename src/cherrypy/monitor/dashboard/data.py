@@ -11,11 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from math import ceil, inf
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..derived import QUANTILES
-from ..history.query import STEPS, labels_of
-from ..metrics import METRICS, Metric
+from ..history.query import POINTS, STEPS, labels_of
+from ..metrics import HISTOGRAM, METRICS, Metric
 from ..table.requests import HTTP_SERVER_REQUEST_DURATION as REQUESTS
 from .asked import Asked, Refusal
 
@@ -43,10 +43,15 @@ WORDS = {
 }
 #: Steps of a stretch of time that was asked for by its ends.
 MOST_STEPS = 240
-#: Questions about any metric that are answered at once, and the seconds that others wait for their turn.
-TURNS, PATIENCE = 2, 10.0
+#: Questions about any metric that are answered at once, how many wait for their turn, and the seconds.
+#: The listener has more threads than these together.
+TURNS, WAITING, PATIENCE = 2, 2, 10.0
 #: Values that the answer to one has at most.
 MOST_CELLS = 2_000_000
+#: Histograms that are read out of frames for it, and figures of them, together: some seconds' work.
+MOST_WORK = 400_000
+#: What a number takes in terms of a histogram, and what a series of others in the same frames does.
+LIGHT, BESIDE = 0.1, 0.05
 #: Results that are kept for others who look.
 MOST_KEPT = 32
 #: What is laid over the present: name -> seconds ago.
@@ -183,6 +188,22 @@ class Span:
         return {name: value for name, value in self.where.items() if name in labels}
 
 
+class Wanted(NamedTuple):
+    """A question about one metric, from `start` to `end`, in steps of so many seconds, or the usual ones."""
+
+    metric: Metric
+    start: float
+    end: float
+    step: float | None = None
+    by: tuple[str, ...] = ()
+    where: Where = {}  # nobody puts anything into it
+
+    @property
+    def steps(self) -> float:
+        """How many steps that is."""
+        return (self.end - self.start) / self.step if self.step else float(POINTS)
+
+
 class Data:
     """What is asked: the history of a monitor, and its books."""
 
@@ -191,24 +212,71 @@ class Data:
         self._kept: dict[Any, tuple[float, Any, Any]] = {}
         # Guards: what takes seconds keeps no more threads than this from the rest of the pages.
         self._turns = threading.BoundedSemaphore(TURNS)
+        self._waiting = threading.BoundedSemaphore(WAITING)
 
     @contextlib.contextmanager
-    def turn(self, metric: Metric, by: tuple[str, ...], steps: float) -> Iterator[None]:
-        """Answer a question of so many steps, when it is its turn. Raises Refusal if that is too much."""
-        cells = self.rows(metric, by) * steps
+    def turn(self, wanted: Wanted) -> Iterator[None]:
+        """Answer a question when it is its turn. Raises Refusal if that is too much work."""
+        cells = self.rows(wanted.metric, wanted.by) * wanted.steps
         if cells > MOST_CELLS:
             raise Refusal(
                 "400 Bad Request",
                 f"That would be {cells:,.0f} values, more than {MOST_CELLS:,}: ask for longer steps, "
                 "fewer labels, or less time.",
             )
-        if not self._turns.acquire(timeout=PATIENCE):
+        if self.work(wanted) > MOST_WORK:
+            raise Refusal("400 Bad Request", self._instead(wanted))
+        if not self._turns.acquire(blocking=False) and not self._wait():
             words = "Other questions take long just now: ask again in a while."
             raise Refusal("503 Service Unavailable", words, ("Retry-After", "10"))
         try:
             yield
         finally:
             self._turns.release()
+
+    def _wait(self) -> bool:
+        """Wait for a turn, unless so many do that there would be no thread left for the other pages."""
+        if not self._waiting.acquire(blocking=False):
+            return False
+        try:
+            return self._turns.acquire(timeout=PATIENCE)
+        finally:
+            self._waiting.release()
+
+    def work(self, wanted: Wanted) -> float:
+        """Return what it takes to answer a question: histograms that are read, and worked out.
+
+        Raises Refusal for labels that there are not.
+        """
+        effort = getattr(self.history, "effort", None)
+        if effort is None:
+            return 0.0
+        metric, by, where = wanted.metric, wanted.by, wanted.where
+        if metric.derived:  # what it is worked out from is requests, for the most part
+            metric, by, where = REQUESTS, (), {}
+        try:
+            frames, series, long = effort(
+                metric, wanted.start, wanted.end, wanted.step, by=by, where=where
+            )
+        except ValueError as error:
+            raise Refusal("400 Bad Request", str(error)) from None
+        cells = min(series, self.rows(metric, by)) * long
+        worth = 1.0 if metric.kind == HISTOGRAM else LIGHT
+        return float(worth * (frames * (series + len(self.history.names) * BESIDE) + cells))
+
+    def _instead(self, wanted: Wanted) -> str:
+        """What to ask in the place of a question that is too much: the least step that is not."""
+        for nice in STEPS:
+            longer = wanted._replace(step=float(nice))
+            if nice > (wanted.step or 0.0) and longer.steps >= 1 and self.work(longer) <= MOST_WORK:
+                better = f"for a step of {nice} s, "
+                break
+        else:
+            better = ""
+        return (
+            f"Too much would have to be read for that: ask {better}with a condition "
+            "(where.LABEL=...), by fewer labels, or for less time."
+        )
 
     def rows(self, metric: Metric, by: tuple[str, ...]) -> int:
         """How many rows a metric has by some labels, as far as is known."""

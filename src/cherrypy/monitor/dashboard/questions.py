@@ -12,7 +12,7 @@ from ..metrics import COUNTER, GAUGE, HISTOGRAM, METRICS, Metric
 from .asked import Refusal
 from .boards import EXPLORE, Board
 from .charts import CLASSES, LEVELS, Chart, Row, line, split
-from .data import Data, Span, Where
+from .data import Data, Span, Wanted, Where
 
 if TYPE_CHECKING:
     from .asked import Asked
@@ -133,7 +133,7 @@ def chart_of(question: Question) -> Chart:
         source = line(WORDS[stat].partition(" (")[0], metric.name, stat, where=where)
 
     def rows(span: Span) -> list[Row]:
-        with span.data.turn(metric, by, len(span.times)):
+        with span.data.turn(Wanted(metric, span.start, span.end, span.step, by, where)):
             return source(span)
 
     words = stat if not by else f"{stat} by {', '.join(by)}"

@@ -258,6 +258,27 @@ class History:
                 self.broken("history", error)
         return gathering, times, step, seen
 
+    def effort(
+        self,
+        metric: Metric,
+        start: float,
+        end: float,
+        step: float | None = None,
+        *,
+        by: tuple[str, ...] = (),
+        where: dict[str, str] | None = None,
+    ) -> tuple[float, int, float]:
+        """Return how many frames a query reads, how many series of each, and how many steps there are.
+
+        Raises ValueError as `query` does.
+        """
+        series = len(Gathering(metric, self.names, by, where or {}).wanted)
+        _, step = steps(start, end, step)
+        level, step = self._level(step, start)
+        first, last = self.span()
+        known = max(0.0, min(end, last) - max(start, first))
+        return known / level.step, series, (end - start) / step
+
     def _there(self, oldest: float) -> list[Level]:
         """The levels that are kept for so long, the finest first; the last one always is."""
         ago = self.now() - oldest
