@@ -14,9 +14,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 from urllib.parse import urlencode
+
+from site_program import MOMENT, PULSE
 
 HERE = Path(__file__).parent
 PROGRAM = HERE / "site_program.py"
@@ -57,6 +61,20 @@ def ask(port: int, path: str = "/", patience: float = 30.0) -> str:
         return ""
     finally:
         connection.close()
+
+
+def lateness(pulse: Path, ended: float) -> float:
+    """The seconds by which the system has kept a process waiting at worst, until its end.
+
+    pulse
+        What it has written: see `site_program`.
+    ended
+        When it was killed.
+    """
+    moments = [moment for (moment,) in MOMENT.iter_unpack(pulse.read_bytes())]
+    assert len(moments) > 100
+    gaps = [after - before for before, after in pairwise([*moments, max(ended, moments[-1])])]
+    return max(0.0, max(gaps) - PULSE)
 
 
 def suspend(process: subprocess.Popen[str]) -> None:
@@ -159,6 +177,19 @@ class Processes:
             ):
                 found = max(found, 0.0) + float(match[2])
         return found
+
+    def told(self, process: subprocess.Popen[str], number: int) -> tuple[float, float]:
+        """Wait for so many snapshots of a process; how far apart they were taken, and when the last was seen."""
+        ages: list[float] = []
+
+        def another() -> bool:
+            age = self.count("cherrypy_server_worker_uptime_seconds", worker=str(process.pid))
+            if age >= 0 and age not in ages:
+                ages.append(age)
+            return len(ages) >= number
+
+        until(another)
+        return median(after - before for before, after in pairwise(ages)), time.monotonic()
 
     def becomes(self, number: float) -> None:
         """Wait until so many requests are counted."""

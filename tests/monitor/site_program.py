@@ -1,14 +1,24 @@
-"""The site whose processes the tests of several processes start: python site_program.py PORT SOCKET DASHBOARD."""
+"""The site whose processes the tests of several processes start: python site_program.py PORT SOCKET DASHBOARD.
+
+With a file named by SITE_PULSE, a thread writes the time there, PULSE seconds apart as long as the system
+lets it: where they are further apart, the system had not run the process.
+"""
 
 from __future__ import annotations
 
 import gc
 import logging
 import os
+import struct
 import sys
+import threading
 import time
 
 import cherrypy
+
+#: Seconds between two pulses, and what each is: a monotonic time, the same clock in all processes.
+PULSE = 0.01
+MOMENT = struct.Struct("!d")
 
 
 def work_hard(until: float) -> int:
@@ -70,6 +80,13 @@ class Root:
     stream._cp_config = {"response.stream": True}
 
 
+def pulse(path: str) -> None:
+    with open(path, "wb", buffering=0) as file:
+        while True:
+            file.write(MOMENT.pack(time.monotonic()))
+            time.sleep(PULSE)
+
+
 def configure(socket: str, dashboard: str) -> None:
     cherrypy.config.update(
         {
@@ -86,6 +103,8 @@ if __name__ == "__main__":
     port, socket, dashboard = sys.argv[1:4]
     configure(socket, dashboard)
     cherrypy.config.update({"server.socket_port": int(port), "server.socket_host": "127.0.0.1"})
+    if "SITE_PULSE" in os.environ:
+        threading.Thread(target=pulse, args=[os.environ["SITE_PULSE"]], daemon=True).start()
     cherrypy.engine.signals.subscribe()
     cherrypy.tree.mount(Root())
     cherrypy.engine.start()
