@@ -188,7 +188,7 @@ def test_a_level_is_of_all_though_only_others_have_the_logger(site: Processes) -
     # One that is stopped hears of the last of several when it goes on, and the first ends with it.
     suspend(stopped)
     for level in ("INFO", "ERROR"):
-        site.act("/logs/level", logger="shop.orders", level=level, minutes="0.2")
+        site.act("/logs/level", logger="shop.orders", level=level, minutes="0.3")
     holds(one, "paused False levels [40, 0]")
     stopped.send_signal(signal.SIGCONT)
     for port in (one, two, three):
