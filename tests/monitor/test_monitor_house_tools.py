@@ -147,18 +147,18 @@ def test_waiting_for_a_session(site: Monitored, storage: str) -> None:
     first = threading.Thread(target=site.ask, args=("/hold",), kwargs={"Cookie": cookie})
     first.start()
     until(lambda: root.made == 1)
-    second = threading.Thread(target=site.ask, args=("/get",), kwargs={"Cookie": cookie})
+    second = threading.Thread(target=site.ask, args=("/put?value=2",), kwargs={"Cookie": cookie})
     second.start()
     until(lambda: site.monitor.books.inflight()[1:])
     time.sleep(0.3)
     phases = {entry["path"]: entry["phase"] for entry in site.monitor.books.inflight()}
-    assert phases == {"/hold": "app", "/get": "session"}
+    assert phases == {"/hold": "app", "/put": "session"}
     root.gate.set()
     first.join(5)
     second.join(5)
     waited = site.series("cherrypy.session.lock.wait")[(storage,)]
     assert 0.25 < waited.most < 5
-    assert site.series("cherrypy.time.session")["", "/get"].most > 0.25
+    assert site.series("cherrypy.time.session")["", "/put"].most > 0.25
 
 
 def test_a_session_that_is_not_to_be_had(site: Monitored, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_session_that_is_not_to_be_had(site: Monitored, tmp_path: Path) -> Non
     first = threading.Thread(target=site.ask, args=("/hold",), kwargs={"Cookie": cookie})
     first.start()
     until(lambda: root.made == 1)
-    assert site.ask("/get", Cookie=cookie)[0] == 503
+    assert site.ask("/put?value=2", Cookie=cookie)[0] == 503
     root.gate.set()
     first.join(5)
     assert site.counts("cherrypy.session.lock.timeouts") == {("ram",): 1}

@@ -117,7 +117,8 @@ class InternalRedirect(CherryPyException):
 class Again(InternalRedirect):
     """Begin this request anew, as if nothing of it had been done: what it has read holds no longer.
 
-    For requests with a safe method (RFC 9110, 9.2.1) of whose response nothing has been sent.
+    For requests with a safe method (RFC 9110, 9.2.1) of whose response nothing has been sent. Who has made
+    the request makes another one, which knows it as `_anew`; nobody else sees it, but who catches everything.
     """
 
     def __init__(self) -> None:

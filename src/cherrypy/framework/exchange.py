@@ -30,8 +30,6 @@ def redirected(
 
     Raises RuntimeError when a URL comes again.
     """
-    if type(redirect) is Again:
-        return {**environ, "wsgi.input": NoEntity(), "cherrypy.previous_request": redirect.request}
     script_name = environ.get("SCRIPT_NAME") or ""
     path = environ.get("PATH_INFO") or ""
     query = environ.get("QUERY_STRING") or ""
@@ -452,7 +450,7 @@ def _given_up(app: Any, request: Any, response: Any) -> None:
 def _followed(
     app: Any, asked: Any, origin: Any, highest: str, request: Any, redirect: InternalRedirect
 ) -> tuple[Any, Any]:
-    """Go on where InternalRedirect says, as the `InternalRedirector` of WSGI does.
+    """Go on where InternalRedirect says, as the `InternalRedirector` of WSGI does; or once more with the same.
 
     Returns the last request and its response.
     """
@@ -463,21 +461,26 @@ def _followed(
         "PATH_INFO": request.path_info,
         "QUERY_STRING": request.query_string,
     }
-    fields = {**asked.fields, "CONTENT_LENGTH": "0"}
+    # As it was asked, whatever the program has made of it; it may have been redirected and suspended before.
+    method, fields, path, query = asked.method, asked.fields, request._target, asked.query
+    if request.prev is not None:
+        method, fields = "GET", {**fields, "CONTENT_LENGTH": "0"}
+    if request.prev is not None or not path.isascii():
+        query = request.query_string
     protocol = PROTOCOLS[asked.minor]
     while True:
+        before, anew = redirect.request, None
         if type(redirect) is Again:
-            method = redirect.request.method
-            path, query = script_name + redirect.path, redirect.query_string
+            before, anew = before.prev, before
         else:
             environ = redirected(environ, redirect, visited)
-            method = "GET"
+            method, fields = "GET", {**asked.fields, "CONTENT_LENGTH": "0"}
             path, query = script_name + environ["PATH_INFO"], environ["QUERY_STRING"]
             if not path.isascii():
                 path, query = recoded(app, path, query)
         _given_up(app, request, serving.response)
         request, response = _begun(app, origin, highest)
-        request.prev = redirect.request
+        request.prev, request._anew = before, anew
         try:
             request.run(method, path, query, protocol, fields, NoEntity())
             return request, response

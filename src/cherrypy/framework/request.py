@@ -180,6 +180,9 @@ class Request:
     _configured = False
     _timed_out = False  # TimeoutError has been raised
     _logs: Any = None  # whether this thread writes the line of the access log
+    _anew: Any = (
+        None  # the request that was left so that this one begins anew; it was never there to others
+    )
     _plan: Any = None
     _config: Any = None
     _template: Any = None

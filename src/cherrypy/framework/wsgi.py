@@ -11,7 +11,7 @@ from typing import Any
 
 from kirsch.http.hosts import Host, urljoin
 
-from .errors import InternalRedirect
+from .errors import Again, InternalRedirect
 from .exchange import Served, recoded, redirected, status_text, trapped
 from .facts import field_title
 from .request import Request
@@ -209,7 +209,16 @@ class AppResponse(Served):
             raise
 
     def run(self) -> None:
-        """Make the request of the environment and run it."""
+        """Make the request of the environment and run it; once more if it is to be begun anew."""
+        try:
+            self._run()
+            return
+        except Again as again:
+            first = again.request
+        self.close()
+        self._run(first)
+
+    def _run(self, anew: Any = None) -> None:
         environ = self.environ
         cpapp = self.cpapp
         get = environ.get
@@ -229,6 +238,8 @@ class AppResponse(Served):
         self._request = request
         self._response = response
         request._wsgi_environ = environ
+        if anew is not None:
+            request._anew = anew
         path = get("PATH_INFO") or ""
         script_name = get("SCRIPT_NAME")
         if script_name or "//" in path:

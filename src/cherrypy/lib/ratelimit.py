@@ -192,9 +192,10 @@ def rate_limit(
     """
     request = serving.request
     policy = Policy(name, limit, window, max(1, int(burst or limit)), max_keys)
-    before = request.prev
+    before = request._anew or request.prev
     if before is not None and getattr(before, "_rate_policy", None) == policy:
-        return  # redirected internally: one request to the client
+        request._rate_policy = policy
+        return  # redirected internally, or begun anew: one request to the client
     who = _key_of(request, key)
     if who is None:
         return

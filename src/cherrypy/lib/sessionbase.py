@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +19,7 @@ from cherrypy.framework.site import site
 
 from .locking import LockTimeout, NamedLocks
 
-__all__ = ("ADAPTIVE", "ALL", "Session", "SessionLocked", "missing", "reads_freely")
+__all__ = ("ADAPTIVE", "ALL", "Session", "SessionLocked", "missing", "reads_freely", "ways")
 
 missing = object()
 
@@ -45,7 +45,8 @@ class SessionLocked(HTTPError, LockTimeout):
         serving.response.headers["Retry-After"] = "1"
 
 
-def _ways(cls: Any) -> tuple[Any, ...]:
+def ways(cls: Any) -> tuple[Any, ...]:
+    """Return the methods by which sessions of a class are stored."""
     return cls.acquire_lock, cls.release_lock, cls._load, cls._save, cls.save
 
 
@@ -55,7 +56,7 @@ def reads_freely(cls: Any) -> Any:
     Whoever has ways of their own, by a subclass or by a method put in place of ours, counts on
     what was always so.
     """
-    cls._own_ways = _ways(cls)
+    cls._own_ways = ways(cls)
     return cls
 
 
@@ -212,7 +213,14 @@ class Session:
     def load(self) -> None:
         """Read the data from the store; a session that is asked for like this is kept."""
         self._keep = True
+        if self._reading is None or self.locked or not self.loaded:
+            self._access()
+            return
+        self._settle()
+        known = self._known()
         self._access()
+        if self._reading is not None:
+            self._reading.reread(self._differing_from(known))
 
     def _access(self) -> None:
         """Read the data from the store, under the lock if the tool says so."""
@@ -256,11 +264,12 @@ class Session:
 
     def _freely(self) -> bool:
         """Tell whether the page is known to read only; see to it that one learns of it if it is not."""
-        if self._own_ways is None or _ways(type(self)) != self._own_ways:
+        if self._own_ways is None or ways(type(self)) != self._own_ways:
             return False
         from .sessionreads import reading_of
 
-        self._reading = reading_of(self._handler)
+        if self._reading is None:
+            self._reading = reading_of(self._handler)
         return self._reading is not None and bool(self._reading.free)
 
     def _watch(self) -> bool:
@@ -271,10 +280,28 @@ class Session:
         """Tell whether a value is another one than was read, though nobody has set it."""
         return True
 
+    def _known(self) -> Any:
+        """Return what has been read, for `_differing_from`."""
+        return None
+
+    def _differing_from(self, known: Any) -> Iterable[Any]:
+        """Return the keys of what has been read that differ from what had been read before."""
+        return (ALL,)
+
+    def _settle(self) -> None:
+        """Have the lock if something has been changed in place; for who is not going to ask for it later."""
+        free = self._reading is not None and self.loaded and not self.locked
+        if free and self._lock_on_access and self._changed_in_place():
+            self._change()
+
     def _same(self, key: Any, value: Any) -> bool:
         """Tell whether setting this changes nothing."""
         from .sessionreads import ATOMS
 
+        if (
+            self._reading.stale
+        ):  # what others have changed may happen to be what was made of what was before
+            return False
         known = self._data.get(key, missing)
         return type(value) is type(known) and type(value) in ATOMS and bool(known == value)
 
@@ -288,7 +315,7 @@ class Session:
 
     def _uphold(self) -> None:
         """Begin the request anew if what it has looked at is not so any more, and that may be done."""
-        if self._reading.stale and self._lock_on_access:
+        if self._left or (self._reading.stale and self._lock_on_access):
             from .sessionreads import begin_anew, may_begin_anew
 
             if may_begin_anew():

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from cherrypy.framework.errors import Again
+from cherrypy.framework.response import look_at_time
 from cherrypy.framework.serving import serving
 from cherrypy.framework.site import site
 
@@ -65,8 +66,11 @@ def _remember(page: tuple[Any, ...]) -> None:
 
 def _may_be_tried(request: Any) -> bool:
     """Tell whether nothing is lost when a request is begun a second time: it is safe, and has no body."""
-    if request.method not in _SAFE or not issubclass(Again, tuple(request.throws)):
+    throws = request.throws
+    if request.method not in _SAFE or type(throws) is not tuple or not issubclass(Again, throws):
         return False
+    if request._origin is None and request._wsgi_environ is None:
+        return False  # made by somebody who would not make it once more
     headers = request.headers
     return "Transfer-Encoding" not in headers and headers.get("Content-Length", "0") in ("", "0")
 
@@ -74,25 +78,25 @@ def _may_be_tried(request: Any) -> bool:
 def may_begin_anew() -> bool:
     """Tell whether the present request may still be begun anew; once, and no other time."""
     request = serving.request
-    if request.stage in _LATE or not _may_be_tried(request):
-        return False
-    return not getattr(request.prev, "_begun_anew", False)
+    return request._anew is None and request.stage not in _LATE and _may_be_tried(request)
 
 
 def begin_anew() -> NoReturn:
-    """Leave this request as it is, and begin it anew."""
-    serving.request._begun_anew = True
+    """Leave this request as it is, and begin it anew. Raises TimeoutError if its client has been answered."""
+    look_at_time(serving.request)
     raise Again
 
 
 def reading_of(handler: Any) -> Reading | None:
-    """Return how this request reads its session; None if it is of a page that writes, or cannot be told from others.
+    """Return how this request reads its session; None if it has been begun anew, or is of a page that writes, or that
+    cannot be told from others.
 
     Args:
         handler: what the dispatcher has found, before tools have put theirs around it.
     """
     request = serving.request
-    page = _page(handler, request)
+    # Who begins anew takes the lock, though the page be another function each time, which nobody knows.
+    page = _page(handler, request) if request._anew is None else None
     if page is None:
         return None
     known = _reads_only.get(page)
@@ -201,6 +205,10 @@ class Reading:
         foreign = set(keys)
         self._foreign |= foreign
         self.stale |= foreign if ALL in self.looked else foreign & self.looked
+
+    def reread(self, keys: Iterable[Any]) -> None:
+        """Take note of what is another one now that it has been read once more, without the lock."""
+        self.stale |= set(keys) if ALL in self.looked else self.looked.intersection(keys)
 
     def overwrite(self, keys: Iterable[Any]) -> None:
         """Say in the log what is written over a change that this request has not seen."""

@@ -254,6 +254,13 @@ class RecordSession(Session):
     def _watch(self) -> bool:
         return self._raw is not None
 
+    def _known(self) -> Any:
+        return self._raw
+
+    def _differing_from(self, known: Any) -> list[Any]:
+        record = None if known is None or known == self._raw else self._parse(known)
+        return [] if record is None else self._differing(record[0], self._data)
+
     def _changed_in_place(self) -> bool:
         from .sessionreads import ATOMS
 
@@ -285,6 +292,7 @@ class RecordSession(Session):
 
     def release_lock(self) -> None:
         """Give the lock back; what has been changed is written before."""
+        self._settle()
         self._lock_on_access = False
         if not self.locked:
             return

@@ -131,6 +131,7 @@ class RamSession(Session):
 
     def release_lock(self) -> None:
         """Give the lock back; from now on access does not take it again."""
+        self._settle()
         self._lock_on_access = False
         if self.locked:
             self.locked = False
@@ -161,6 +162,25 @@ class RamSession(Session):
         self._data, self._copied = self._own.data, True
         return True
 
+    def _known(self) -> Any:
+        return self._own or dict(self._data)
+
+    def _differing_from(self, known: Any) -> list[Any]:
+        if type(known) is not dict:
+            return list(known.differing(self._data))
+        return _exchanged(known, self._data)
+
+    def hand_in(self) -> None:
+        """Keep what a request has changed in place that does not come to save its session, as what it sets is kept."""
+        if self._reading is None or self._left or not self._changed_in_place():
+            return
+        self._reading.wrote()
+        try:
+            self.acquire_lock()
+        except SessionLocked:  # the log says so
+            return
+        self.release_lock()
+
     def _changed_in_place(self) -> bool:
         from .sessionreads import fingerprint
 
@@ -187,15 +207,17 @@ class RamSession(Session):
         self._data = there[0]
         if own is not None:
             return
-        now = dict(self._data)  # in which nobody sets anything meanwhile
-        keys = {*known, *now}
-        self._reading.others(
-            key for key in keys if known.get(key, missing) is not now.get(key, missing)
-        )
+        self._reading.others(_exchanged(known, dict(self._data)))
 
     def __len__(self) -> int:
         """Return the number of sessions."""
         return len(self.cache)
+
+
+def _exchanged(known: dict[Any, Any], now: dict[Any, Any]) -> list[Any]:
+    """Return the keys of which two dicts do not have the same object."""
+    keys = {*known, *now}
+    return [key for key in keys if known.get(key, missing) is not now.get(key, missing)]
 
 
 #: Stores whose modules are imported when somebody first asks for them.
@@ -228,10 +250,14 @@ def save() -> None:
         return
     request, response = serving.request, serving.response
     # The hook runs again for an error page.
-    if getattr(request, "_sessionsaved", False):
+    if _is_saved():
         return
     request._sessionsaved = True
     if response.stream:
+        # What has been changed by now can still be found to have been read too early.
+        settle = getattr(session, "_settle", None)
+        if settle is not None:
+            settle()
         # What yields the body may still change the session.
         request.hooks.attach("on_end_request", session.save)
     else:
@@ -246,7 +272,9 @@ save.failsafe = True  # type: ignore[attr-defined]  # read by hooks
 
 def close() -> None:
     """Give back the lock of a request that has not saved its session."""
-    session = serving.__dict__.get("session")
+    session: Any = serving.__dict__.get("session")
+    if getattr(session, "_own", None) is not None and not _is_saved():
+        session.hand_in()
     if session is not None and getattr(session, "locked", False):
         # Nobody has saved it: so be it.
         getattr(session, "abandon_lock", session.release_lock)()
@@ -255,7 +283,15 @@ def close() -> None:
 def is_locked(request: Any) -> bool:
     """Tell whether `close` has anything to do."""
     session = serving.__dict__.get("session")
-    return session is not None and bool(getattr(session, "locked", False))
+    if session is None:
+        return False
+    if getattr(session, "_own", None) is not None and not _is_saved():
+        return True
+    return bool(getattr(session, "locked", False))
+
+
+def _is_saved() -> bool:
+    return bool(getattr(serving.request, "_sessionsaved", False))
 
 
 close.failsafe = True  # type: ignore[attr-defined]  # read by hooks

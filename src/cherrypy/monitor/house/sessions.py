@@ -12,6 +12,7 @@ from typing import Any
 
 from ...lib import sessions
 from ...lib.locking import LockTimeout
+from ...lib.sessionbase import ways
 from ..metrics import Labels
 from ..shards import own
 from ..table import toolbox as b
@@ -37,12 +38,15 @@ class Storage:
         self._counted = (-GOOD_FOR, 0.0)
         self._one: Any = None  # a session to ask how many there are
         replace = house.patches.replace
+        ours = cls._own_ways is not None and cls._own_ways == ways(cls)
         for name, metric in (
             ("_load", b.SESSION_LOAD_DURATION),
             ("_save", b.SESSION_SAVE_DURATION),
             ("acquire_lock", b.SESSION_LOCK_WAIT),
         ):
             replace(cls, name, self.timed(getattr(cls, name), metric))
+        if ours:  # as before: what is timed is stored in no other way
+            house.patches.put(cls, "_own_ways", ways(cls))
         replace(cls, "__init__", self.opening(cls.__init__))
         replace(cls, "_regenerate", self.regenerating(cls._regenerate))
         replace(cls, "delete", self.deleting(cls.delete))
