@@ -9,11 +9,13 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from typing import Any
 
+from .sessionbase import ALL
 from .sessionreads import ATOMS, NODES
 
 __all__ = ("Copied",)
 
 DEPTH = 50  # containers within containers
+TRIES = 3  # to copy what changes meanwhile
 
 #: How an empty one of its kind is made.
 _EMPTY: dict[Any, Callable[[Any], Any]] = {
@@ -27,6 +29,7 @@ _EMPTY: dict[Any, Callable[[Any], Any]] = {
 }
 _DICTS = frozenset((dict, OrderedDict, Counter, defaultdict))
 _FROZEN = frozenset((tuple, frozenset))
+_SETS = frozenset((set, frozenset))
 
 
 class _NotPlain(Exception):
@@ -41,18 +44,23 @@ class Copied:
     """
 
     def __init__(self, data: dict[Any, Any]) -> None:
-        copies: dict[int, Any] = {}
-        self.data = {key: _copy(value, copies, 0) for key, value in list(data.items())}
+        copying = _Copying()
+        self.data = {key: copying.of(key, value) for key, value in list(data.items())}
+        self._tied = copying.tied
         # Of the copy: what it was made of may be another one by now.
         self._looks = {key: _look(value) for key, value in self.data.items()}
 
     @classmethod
     def of(cls, data: dict[Any, Any]) -> Copied | None:
         """Return a copy; None if something in it cannot be copied."""
-        try:
-            return cls(data)
-        except (_NotPlain, RuntimeError):  # the latter: it changes while one looks
-            return None
+        for _ in range(TRIES):
+            try:
+                return cls(data)
+            except _NotPlain:
+                return None
+            except RuntimeError:  # it changes while one looks
+                continue
+        return None
 
     def differing(self, data: dict[Any, Any]) -> list[Any]:
         """Return the keys that have been set, removed or changed in place since this was made."""
@@ -68,45 +76,89 @@ class Copied:
         except (_NotPlain, RuntimeError):
             return False
 
-    def bring_into(self, now: dict[Any, Any], foreign: list[Any], changed: list[Any]) -> None:
-        """Put the copy in the place of what it was made of, but for what only others have changed.
+    def bring_into(
+        self, now: dict[Any, Any], foreign: list[Any], changed: list[Any], looked: set[Any]
+    ) -> None:
+        """Put what has been looked at or changed in the place of what it was made of.
 
-        What the request has in hand thus goes on being what is in its session.
+        What the request has in hand thus goes on being what is in its session; what only others have changed stays, and
+        so does what a thread of the program may have in hand and nobody has looked at.
         """
-        for key in {*self._looks, *self.data}.difference(set(foreign).difference(changed)):
+        left = set(foreign).difference(changed)
+        keys = {*changed, *looked}
+        for key in dict.fromkeys(
+            [*self._looks, *self.data]
+        ):  # new ones in the order in which they came
+            if key in left or not (self._tied or ALL in looked or key in keys):
+                continue
             if key in self.data:
                 now[key] = self.data[key]
             else:
                 now.pop(key, None)
 
 
-def _copy(value: Any, copies: dict[int, Any], depth: int) -> Any:
-    """Return a copy of what is plain; what is in it twice is in the copy twice. Raises _NotPlain."""
+class _Copying:
+    """Makes the copies of one session.
+
+    tied
+        Whether something is in it under two keys.
+    """
+
+    def __init__(self) -> None:
+        # Of what has been copied, by its id: itself, as while it lives nothing else has its id; the copy; the key.
+        self._copies: dict[int, tuple[Any, Any, Any]] = {}
+        self._key: Any = None
+        self._parts = 0
+        self.tied = False
+
+    def of(self, key: Any, value: Any) -> Any:
+        """Return a copy of what is under a key."""
+        self._key = key
+        return self._copy(value, 0)
+
+    def _copy(self, value: Any, depth: int) -> Any:
+        """Return a copy of what is plain; what is in it twice is in the copy twice. Raises _NotPlain."""
+        kind = type(value)
+        if kind in ATOMS:
+            return value
+        known = self._copies.get(id(value))
+        if known is not None:
+            self.tied = self.tied or known[2] is not self._key
+            return known[1]
+        if kind not in _FROZEN and kind not in _EMPTY and kind is not bytearray:
+            raise _NotPlain
+        self._parts += 1 if kind is bytearray else len(value)
+        if depth > DEPTH or self._parts > NODES:
+            raise _NotPlain
+        if kind in _EMPTY:
+            return self._filled(value, self._made(value, _EMPTY[kind](value)), depth + 1)
+        if kind is bytearray:
+            return self._made(value, bytearray(value))
+        return self._made(value, kind([self._copy(part, depth + 1) for part in value]))
+
+    def _made(self, value: Any, copy: Any) -> Any:
+        self._copies[id(value)] = value, copy, self._key
+        return copy
+
+    def _filled(self, value: Any, copy: Any, depth: int) -> Any:
+        if type(value) in _DICTS:
+            for key, part in list(value.items()):
+                copy[self._copy(key, depth)] = self._copy(part, depth)
+        else:
+            add = copy.add if type(value) is set else copy.append
+            for part in list(value):
+                add(self._copy(part, depth))
+        return copy
+
+
+def _shape(value: Any) -> Any:
+    """Return what is equal for what looks the same, of what can be in a set. Raises _NotPlain."""
     kind = type(value)
     if kind in ATOMS:
-        return value
-    if id(value) in copies:
-        return copies[id(value)][1]
-    if depth > DEPTH:
+        return kind, value
+    if kind not in _FROZEN:
         raise _NotPlain
-    if kind in _FROZEN:
-        made = kind([_copy(part, copies, depth + 1) for part in value])
-    elif kind is bytearray:
-        made = bytearray(value)
-    elif kind in _EMPTY:
-        made = _EMPTY[kind](value)
-        copies[id(value)] = value, made  # the first: as long as it lives nothing else has its id
-        if kind in _DICTS:
-            for key, part in list(value.items()):
-                made[_copy(key, copies, depth + 1)] = _copy(part, copies, depth + 1)
-        else:
-            add = made.add if kind is set else made.append
-            for part in list(value):
-                add(_copy(part, copies, depth + 1))
-    else:
-        raise _NotPlain
-    copies[id(value)] = value, made
-    return made
+    return kind, kind([_shape(part) for part in value])
 
 
 def _look(value: Any) -> list[Any]:
@@ -130,6 +182,9 @@ def _look(value: Any) -> list[Any]:
             continue
         if kind not in _FROZEN and kind not in _EMPTY:
             raise _NotPlain
+        if kind in _SETS:  # in which order they come depends on how they came into it
+            look.append(frozenset(map(_shape, list(value))))
+            continue
         parts = [*value.keys(), *value.values()] if kind in _DICTS else list(value)
         look.append(len(parts))
         if len(look) + len(left) + len(parts) > 2 * NODES:

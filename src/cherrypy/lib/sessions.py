@@ -203,7 +203,7 @@ class RamSession(Session):
             if changed:
                 self._uphold()
                 self._reading.overwrite(changed)
-            own.bring_into(there[0], foreign, changed)
+            own.bring_into(there[0], foreign, changed, self._reading.looked)
         self._data = there[0]
         if own is not None:
             return
