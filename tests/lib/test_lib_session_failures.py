@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -413,3 +414,10 @@ def test_what_is_in_use_while_the_store_closes_is_closed_after_it(tmp_path):
     again.save()
     assert again._store is store
     assert len(store._idle) == 1
+
+
+def test_a_lock_while_another_thread_imports_asyncio(serve, conf, monkeypatch):
+    site = serve(Root(), conf)
+    first = site("/count")
+    monkeypatch.setitem(sys.modules, "asyncio.events", types.ModuleType("asyncio.events"))
+    assert site("/count", headers=back(first)).body == b"2"

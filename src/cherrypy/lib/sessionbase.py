@@ -490,8 +490,9 @@ class Session:
     # ------------------------------------------------------------------------------ locks
 
     def _lock_limit(self) -> float | None:
-        events = sys.modules.get("asyncio.events")
-        if events is not None and events._get_running_loop() is not None:
+        # Another thread may be just importing it.
+        loop_here = getattr(sys.modules.get("asyncio.events"), "_get_running_loop", None)
+        if loop_here is not None and loop_here() is not None:
             return 0.0  # who waits here stops all coroutines, perhaps the one that has the lock
         limit = self.lock_timeout
         if isinstance(limit, datetime.timedelta):
