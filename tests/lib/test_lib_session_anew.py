@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import session_kit
+from security_kit import served
 from session_kit import Pages, Slow, ask, back
 
 from cherrypy.framework.application import Application
@@ -14,6 +15,7 @@ from cherrypy.framework.errors import HTTPError, InternalRedirect
 from cherrypy.framework.helpers import expose
 from cherrypy.framework.serving import serving
 from cherrypy.framework.site import site as owner
+from cherrypy.framework.tools import Tool, Toolbox
 from cherrypy.framework.wsgi import ExceptionTrapper
 from cherrypy.lib import sessionreads
 from cherrypy.lib.reading import verdicts
@@ -108,6 +110,23 @@ class Shop(Pages):
         return str(n + 1)
 
     @expose
+    def too_late(self):
+        n = owner.session["n"]
+        self.pause()
+        serving.response.timed_out = True
+        owner.session["n"] = n + 1
+
+    @expose
+    def parts(self):
+        """Change something in place before the body begins."""
+        n = owner.session["d"]["n"]
+        self.pause()
+        owner.session["d"]["n"] = n + 1
+        return iter([b"x", b"y"])
+
+    parts._cp_config = {"response.stream": True}
+
+    @expose
     def in_place_twice(self):
         owner.session["d"]["n"] += 1
         owner.session.load()
@@ -193,6 +212,22 @@ def test_who_gives_a_lock_back_that_he_never_took(site):
     assert begun_anew(site, "/done_soon", headers, "/deep").text == "2"
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_body_that_is_sent_piece_by_piece(site):
+    """What was changed before it begins is not too late to be done once more."""
+    headers = back(site("/start"))
+    assert begun_anew(site, "/parts", headers, "/deep").text == "xy"
+    assert site("/look", "key=d", headers=headers).text.startswith("{'n': 2}")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_has_timed_out_is_not_begun_anew(site):
+    headers = back(site("/start"))
+    assert begun_anew(site, "/too_late", headers).status == 503
+    assert site.app.root.runs == 1
+    assert ask(site, "/look", headers)[0].startswith("1 ")
+
+
 @pytest.mark.parametrize("path", ["/moved", "/broken", "/refused"])
 def test_what_was_changed_in_place_by_who_does_not_come_to_the_end(site, path):
     headers = back(site("/start"))
@@ -231,3 +266,75 @@ def test_without_the_middleware_of_redirects(serve, conf):
     site = serve(app)
     headers = back(site("/start"))
     assert begun_anew(site, "/raise_n", headers, "/stubborn").text == "2"
+
+
+# ----------------------------------------------------------------------------- what is left of it
+
+
+class Watched(Shop):
+    """Notes what happens to its requests."""
+
+    def __init__(self):
+        super().__init__()
+        self.ended = []
+        self.resources = 0
+
+    @expose
+    def told(self, a):
+        request, response = serving.request, serving.response
+        n = owner.session["n"]
+        self.runs += 1
+        if self.runs == 1:
+            response.headers["X-First"] = "1"
+            response.cookie["first"] = "1"
+            response.status = 201
+            request.path_info, request.query_string = "/elsewhere", "x=1"
+            self.entered.set()
+            assert self.go.wait(20)
+        owner.session["n"] = n + 1
+        return f"{n + 1} {request.path_info} {request.query_string} {request.prev}"
+
+    def end(self):
+        self.ended.append((serving.request, owner.session.locked))
+
+    def resource(self):
+        self.resources += 1
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    root = Watched()
+    box = Toolbox("watching")
+    box.end = Tool("on_end_request", root.end, priority=99)
+    box.resource = Tool("on_end_resource", root.resource)
+    return root, {"watching.end.on": True, "watching.resource.on": True}, {"watching": box}
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_nothing_of_the_first_one_is_left(conf, watched, native, caplog):
+    root, more, toolboxes = watched
+    caplog.set_level("INFO")
+    limit = {"on": True, "limit": 4, "window": 3600, "name": f"anew {native}"}
+    conf.update({f"tools.rate_limit.{name}": value for name, value in limit.items()})
+    with served(root, {"/": conf}, native) as get:
+        app = owner.tree.apps[""]
+        app.toolboxes.update(toolboxes)
+        app.merge({"/": more})
+        cookie = get("/start").cookies
+        session_kit.until(lambda: root.ended)
+        with ThreadPoolExecutor(1) as pool:
+            slow = pool.submit(get, "/told?a=%20b", cookie=cookie)
+            assert root.entered.wait(10)
+            assert get("/raise_n", cookie=cookie).text == "1"
+            root.go.set()
+            answer = slow.result(20)
+        session_kit.until(lambda: len(root.ended) == 4)
+        assert (answer.status, answer.text) == (200, "2 /told a=%20b None")
+        assert answer["X-First"] is None
+        assert "first=" not in answer.cookies
+        assert get("/look", cookie=cookie).status == 200  # the fourth
+    assert len({request for request, _ in root.ended}) == 5
+    assert [locked for _, locked in root.ended] == [False] * 5
+    assert root.resources == 5
+    lines = [line for line in caplog.text.splitlines() if "GET /told" in line]
+    assert len(lines) == 1
