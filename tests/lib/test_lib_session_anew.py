@@ -110,6 +110,19 @@ class Shop(Pages):
         return str(n + 1)
 
     @expose
+    def renew(self):
+        owner.session.get("n")
+        self.pause()
+        owner.session.regenerate()
+        owner.session["user"] = "bob"
+        return owner.session.id
+
+    @expose
+    def renew_locked(self):
+        owner.session.acquire_lock()
+        return self.renew()
+
+    @expose
     def too_late(self):
         n = owner.session["n"]
         self.pause()
@@ -226,6 +239,16 @@ def test_what_has_timed_out_is_not_begun_anew(site):
     assert begun_anew(site, "/too_late", headers).status == 503
     assert site.app.root.runs == 1
     assert ask(site, "/look", headers)[0].startswith("1 ")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("path", ["/renew", "/renew_locked"])
+def test_what_was_removed_meanwhile_does_not_come_back_under_another_id(site, path):
+    headers = back(site("/start"))
+    id = begun_anew(site, path, headers, "/delete").text
+    renewed = {"Cookie": f"session_id={id}"}
+    assert ask(site, "/look", renewed, "key=user")[0].startswith("'bob' ")
+    assert ask(site, "/look", renewed, "key=n")[0].startswith("None ")
 
 
 @pytest.mark.parametrize("path", ["/moved", "/broken", "/refused"])

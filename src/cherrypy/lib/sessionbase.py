@@ -182,6 +182,8 @@ class Session:
             self._access()
         if self._reading is not None:
             self._change()
+        if self.loaded and self._stored and not self._exists():
+            self._data = {}  # removed while this request ran: it does not come back under another id
         self.regenerated = True
         self._keep = True  # empty or not: the client is given its id, and finds it the next time
         self._regenerate()
