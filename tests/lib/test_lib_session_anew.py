@@ -166,6 +166,10 @@ class Shop(Pages):
         raise RuntimeError
 
     @expose
+    def plainly_broken(self):
+        raise RuntimeError
+
+    @expose
     def refused(self):
         owner.session["d"]["n"] += 1
         raise HTTPError(409)
@@ -249,6 +253,18 @@ def test_what_was_removed_meanwhile_does_not_come_back_under_another_id(site, pa
     renewed = {"Cookie": f"session_id={id}"}
     assert ask(site, "/look", renewed, "key=user")[0].startswith("'bob' ")
     assert ask(site, "/look", renewed, "key=n")[0].startswith("None ")
+
+
+@pytest.mark.parametrize("path", ["/no_such_page", "/plainly_broken"])
+def test_an_error_page_that_writes(serve, conf, path):
+    root = Shop()
+    conf["error_page.default"] = lambda **_: root.raise_n()
+    site = serve(root, conf)
+    headers = back(site("/start"))
+    with Slow(site, path, {**headers, **WRITE}) as slow:
+        site("/raise_n", headers=headers)
+        assert slow.end().text.strip() == "2"
+    assert ask(site, "/look", headers)[0].startswith("2 ")
 
 
 @pytest.mark.parametrize("path", ["/moved", "/broken", "/refused"])

@@ -135,6 +135,10 @@ def get_error_page(status: int | str, **kwargs: Any) -> Any:
             headers["Content-Type"] = "text/html;charset=utf-8"
             return text.encode("utf-8")
         except Exception as exc:
+            from .errors import Again
+
+            if isinstance(exc, Again):  # which is no failure of the page
+                raise
             site.log("The custom error page failed.", "HTTP", traceback=True)
             if kwargs["message"]:
                 kwargs["message"] += "<br />"

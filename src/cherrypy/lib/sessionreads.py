@@ -45,7 +45,8 @@ def _page(handler: Any, request: Any) -> tuple[Any, ...] | None:
         made = made.func
     function = getattr(made, "__func__", made)
     if type(function) is not types.FunctionType:
-        function = type(made).__dict__.get("__call__")
+        # Inherited too, as that of NotFound.
+        function = getattr(type(made), "__call__", None)  # noqa: B004 - the function is wanted
         if type(function) is not types.FunctionType:
             return None
     args = getattr(request, "args", None)
