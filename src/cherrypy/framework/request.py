@@ -180,9 +180,8 @@ class Request:
     _configured = False
     _timed_out = False  # TimeoutError has been raised
     _logs: Any = None  # whether this thread writes the line of the access log
-    _anew: Any = (
-        None  # the request that was left so that this one begins anew; it was never there to others
-    )
+    # The request that was left so that this one begins anew; it was never there to others.
+    _anew: Any = None
     _plan: Any = None
     _config: Any = None
     _template: Any = None

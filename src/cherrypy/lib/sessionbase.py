@@ -300,9 +300,8 @@ class Session:
         """Tell whether setting this changes nothing."""
         from .sessionreads import ATOMS
 
-        if (
-            self._reading.stale
-        ):  # what others have changed may happen to be what was made of what was before
+        # What others have changed may happen to be what was made of what was before.
+        if self._reading.stale:
             return False
         known = self._data.get(key, missing)
         return type(value) is type(known) and type(value) in ATOMS and bool(known == value)

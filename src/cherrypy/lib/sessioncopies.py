@@ -86,9 +86,8 @@ class Copied:
         """
         left = set(foreign).difference(changed)
         keys = {*changed, *looked}
-        for key in dict.fromkeys(
-            [*self._looks, *self.data]
-        ):  # new ones in the order in which they came
+        # New ones in the order in which they came.
+        for key in dict.fromkeys([*self._looks, *self.data]):
             if key in left or not (self._tied or ALL in looked or key in keys):
                 continue
             if key in self.data:
