@@ -10,7 +10,7 @@ from .data import Span, Values
 from .markup import Markup, join, tag
 
 WIDTH, HEIGHT = 600, 150
-LEFT, BOTTOM = 46, 18
+LEFT, BOTTOM = 60, 18
 #: Steps by which a row ends before others, if what it is of is no more.
 ENDED = 3
 
