@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter, OrderedDict, defaultdict, deque
+from decimal import Decimal
 from fractions import Fraction
+from uuid import UUID
 
 import pytest
 
@@ -35,6 +37,8 @@ PLAIN = [
     bytearray(b"x"),
     frozenset([1, (2, 3), frozenset([4])]),
     {(1, "a"), (2, "b"), ("c", (3.0, None))},
+    [Decimal("1.10"), Decimal("sNaN"), UUID(int=7), Fraction(1, 3)],
+    {Decimal("1.1"), UUID(int=7)},
     math.nan,
     [math.nan, -0.0, True, 1, 1.0],
     {1: "int", "1": "str", None: "none"},
@@ -75,7 +79,7 @@ class Sub(dict):
 
 @pytest.mark.parametrize(
     "value",
-    [object(), Sub(), [Sub()], {Fraction(1)}, nested(DEPTH + 1), [1] * (NODES + 1), iter(())],
+    [object(), Sub(), [Sub()], {1, object()}, nested(DEPTH + 1), [1] * (NODES + 1), iter(())],
     ids=lambda value: type(value).__name__,
 )
 def test_what_is_not_plain_or_too_much_is_not_copied(value):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .sessionbase import ALL
-from .sessionreads import ATOMS, NODES
+from .sessionreads import ATOMS, NODES, is_fixed
 
 __all__ = ("Copied",)
 
@@ -118,7 +118,7 @@ class _Copying:
     def _copy(self, value: Any, depth: int) -> Any:
         """Return a copy of what is plain; what is in it twice is in the copy twice. Raises _NotPlain."""
         kind = type(value)
-        if kind in ATOMS:
+        if is_fixed(kind):
             return value
         known = self._copies.get(id(value))
         if known is not None:
@@ -153,8 +153,8 @@ class _Copying:
 def _shape(value: Any) -> Any:
     """Return what is equal for what looks the same, of what can be in a set. Raises _NotPlain."""
     kind = type(value)
-    if kind in ATOMS:
-        return kind, value
+    if is_fixed(kind):
+        return kind, value if kind in ATOMS else str(value)
     if kind not in _FROZEN:
         raise _NotPlain
     return kind, kind([_shape(part) for part in value])
@@ -169,8 +169,9 @@ def _look(value: Any) -> list[Any]:
         value = left.pop()
         kind = type(value)
         look.append(kind)
-        if kind in ATOMS:
-            look.append(value)
+        if is_fixed(kind):
+            # A number that is none may refuse to be compared.
+            look.append(value if kind in ATOMS else str(value))
             continue
         if id(value) in met:
             look.append(met[id(value)])

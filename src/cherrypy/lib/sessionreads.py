@@ -20,7 +20,15 @@ from cherrypy.framework.site import site
 
 from .sessionbase import ALL
 
-__all__ = ("ATOMS", "Reading", "begin_anew", "fingerprint", "may_begin_anew", "reading_of")
+__all__ = (
+    "ATOMS",
+    "Reading",
+    "begin_anew",
+    "fingerprint",
+    "is_fixed",
+    "may_begin_anew",
+    "reading_of",
+)
 
 LIMIT = 5000  # pages that are remembered; then all are forgotten, and learned again
 NODES = 20_000  # parts of a session in memory that are looked at; more count as "cannot be known"
@@ -239,6 +247,15 @@ ATOMS = frozenset(
     )
 )
 
+#: The same, of modules that need not be there.
+_FIXED = frozenset((("decimal", "Decimal"), ("uuid", "UUID"), ("fractions", "Fraction")))
+
+
+def is_fixed(kind: type) -> bool:
+    """Tell whether objects of a class cannot change, and nothing is in them that could."""
+    return kind in ATOMS or (kind.__module__, kind.__name__) in _FIXED
+
+
 _LISTS = frozenset((list, tuple, set, frozenset, deque))
 _DICTS = frozenset((dict, OrderedDict, defaultdict, Counter))
 
@@ -279,7 +296,7 @@ def _parts(value: Any, kind: Any) -> list[Any] | None:
             return [*value.keys(), *value.values()]
         if kind is bytearray:
             return [bytes(value)]
-        if isinstance(value, (str, int, float, bytes)):
+        if isinstance(value, (str, int, float, bytes)) or is_fixed(kind):
             return []
         if isinstance(value, tuple):
             return list(tuple.__iter__(value))

@@ -16,7 +16,7 @@ from cherrypy.framework.request import Request
 from cherrypy.framework.tools import HandlerTool, HandlerWrapperTool, Tool, default_toolbox
 
 from ..sessionauth import session_auth
-from ..sessionreads import ATOMS
+from ..sessionreads import ATOMS, is_fixed
 from .code import changes_a_session, only_reads
 from .flow import Flow
 from .reach import FUNCTIONS, element
@@ -210,8 +210,6 @@ def _is_ours(callback: Any) -> bool:
 
 # ----------------------------------------------------------------------- what is in a session
 
-#: What cannot change, of modules that need not be there.
-_FIXED_CLASSES = frozenset((("decimal", "Decimal"), ("uuid", "UUID"), ("fractions", "Fraction")))
 _NESTED = frozenset((list, dict, set, deque, OrderedDict, Counter))
 #: What a class may have without its objects doing anything when they are looked at.
 _HARMLESS_NAMES = """
@@ -237,7 +235,7 @@ def suits(found: Verdict, data: dict[Any, Any]) -> bool:
         value, level = left.pop()
         seen += 1
         kind = type(value)
-        if level == ANY or kind in ATOMS or (kind.__module__, kind.__name__) in _FIXED_CLASSES:
+        if level == ANY or is_fixed(kind):
             continue
         parts: Any = ()
         if kind in (tuple, frozenset):
