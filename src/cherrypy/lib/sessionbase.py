@@ -377,6 +377,14 @@ class Session:
 
     # ------------------------------------------------------------------------ like a dict
 
+    def _whole(self) -> dict[Any, Any]:
+        """Return the data, for who looks at all of them."""
+        if not self.loaded:
+            self._access()
+        if self._reading is not None:
+            self._reading.look(ALL)
+        return self._data
+
     def __getitem__(self, key: Any) -> Any:
         if not self.loaded:
             self._access()
@@ -408,11 +416,7 @@ class Session:
         return key in self._data
 
     def __iter__(self) -> Iterator[Any]:
-        if not self.loaded:
-            self._access()
-        if self._reading is not None:
-            self._reading.look(ALL)
-        return iter(self._data)
+        return iter(self._whole())
 
     def __bool__(self) -> bool:
         return True
@@ -466,27 +470,15 @@ class Session:
 
     def keys(self) -> Any:
         """Return a view of the keys."""
-        if not self.loaded:
-            self._access()
-        if self._reading is not None:
-            self._reading.look(ALL)
-        return self._data.keys()
+        return self._whole().keys()
 
     def items(self) -> Any:
         """Return a view of the items."""
-        if not self.loaded:
-            self._access()
-        if self._reading is not None:
-            self._reading.look(ALL)
-        return self._data.items()
+        return self._whole().items()
 
     def values(self) -> Any:
         """Return a view of the values."""
-        if not self.loaded:
-            self._access()
-        if self._reading is not None:
-            self._reading.look(ALL)
-        return self._data.values()
+        return self._whole().values()
 
     # ------------------------------------------------------------------------------ locks
 
