@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -14,7 +15,7 @@ from session_kit import KINDS, Pages, Slow, ask, back
 from cherrypy.framework.helpers import expose
 from cherrypy.framework.serving import serving
 from cherrypy.framework.site import site as owner
-from cherrypy.lib import sessionreads
+from cherrypy.lib import sessionreads, sessions
 from cherrypy.lib.reading import verdicts
 
 pytestmark = pytest.mark.usefixtures("program")
@@ -346,3 +347,30 @@ def test_no_count_is_lost_whoever_comes_first(serve, conf, path):
         wanted = str(40 * round_) if path == "/raise_n" else f"{{'plums': {40 * round_}}}"
         assert site("/look", f"key={key}", headers=headers).text.rpartition(" ")[0] == wanted
         start.reset()
+
+
+def test_one_thread_cleans_up_though_many_come_first(serve, conf, monkeypatch):
+    started = []
+    own = sessions.RamSession._start_cleaning
+
+    def start(session, cls):
+        started.append(cls)
+        time.sleep(0.05)  # others come meanwhile
+        own(session, cls)
+
+    monkeypatch.setattr(sessions.RamSession, "_start_cleaning", start)
+    site = serve(Shop(), conf)
+    together = threading.Barrier(8)
+
+    def first():
+        together.wait(10)
+        site("/count")
+
+    threads = [threading.Thread(target=first) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert started == [sessions.RamSession]
+    janitor = sessions.RamSession.clean_thread.callback.__self__
+    assert (janitor._reading, janitor._own, janitor._data, janitor.id) == (None, None, {}, None)

@@ -350,7 +350,8 @@ class Response:
 
         A `timeout` of None is none at all.
         """
-        if self.timeout is not None and time() > self.time + self.timeout:
+        timeout = self.timeout  # the program may be just setting it
+        if timeout is not None and time() > self.time + timeout:
             self.timed_out = True
 
     def finalize(self) -> None:

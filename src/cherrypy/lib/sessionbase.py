@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import os
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
@@ -27,6 +28,9 @@ ALL = object()  # stands for all keys of a session
 
 #: For `_lock_on_access`: not where the page only reads.
 ADAPTIVE = "adaptive"
+
+# Guards that a class has one thread that cleans up, when the first requests come together.
+_starting = threading.Lock()
 
 _minutes = lru_cache(100)(lambda minutes: datetime.timedelta(seconds=minutes * 60))
 
@@ -243,7 +247,9 @@ class Session:
         if self.clean_freq:
             cls = type(self)
             if cls.clean_thread is None:
-                self._start_cleaning(cls)
+                with _starting:
+                    if cls.clean_thread is None:
+                        self._start_cleaning(cls)
 
     def _fetch(self) -> None:
         data = self._load()
@@ -340,7 +346,7 @@ class Session:
         janitor.__dict__.update(self.__dict__)
         janitor.id_observers = []
         janitor._data = {}
-        janitor._id = None
+        janitor._id = janitor._reading = janitor._own = None
         thread = Monitor(
             site.engine, janitor.clean_up, self.clean_freq * 60, name="Session cleanup"
         )
