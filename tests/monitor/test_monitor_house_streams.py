@@ -36,6 +36,11 @@ class Root:
 
         return made()
 
+    @cherrypy.expose
+    @cherrypy.tools.caching(delay=5)
+    def kept(self) -> str:
+        return "x" * 3000
+
     stream._cp_config = flood._cp_config = {"response.stream": True}
 
     @cherrypy.expose
@@ -88,6 +93,14 @@ def test_a_client_that_leaves_a_stream(site: Monitored, root: Root) -> None:
     assert site.counts("cherrypy.requests") == {("",): 1}
     assert site.counts("cherrypy.exceptions") == {}
     assert site.monitor.books.errors() == []
+
+
+def test_who_reads_what_was_promised_has_not_left(site: Monitored, root: Root) -> None:
+    """What the cache keeps is made while it is sent, with its length: nobody asks for its end."""
+    for keep in (False, True):
+        assert site.ask("/kept")[1] == b"x" * 3000
+        site.becomes("cherrypy.requests", {("",): 1 + keep})
+    assert site.counts("cherrypy.request.aborted") == {}
 
 
 def test_a_page_that_waits_without_a_thread_is_in_flight(site: Monitored, root: Root) -> None:

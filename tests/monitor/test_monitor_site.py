@@ -11,6 +11,7 @@ from cherrypy.monitor import site as module
 from cherrypy.monitor import table
 from cherrypy.monitor.books.estate import MOST_ERRORS, MOST_SLOW
 from cherrypy.monitor.histograms import Spread
+from cherrypy.monitor.history.frames import between
 from cherrypy.monitor.metrics import METRICS
 from cherrypy.monitor.site import Site
 from cherrypy.monitor.snapshots import Snapshot
@@ -172,6 +173,48 @@ def test_what_was_counted_before_it_was_heard_of_is_of_no_second() -> None:
     ended = module.MOST_GONE + 50
     assert totals(site)[:2] == (1017 + 1001 * ended,) * 2
     assert seen(site) == (17 + ended,) * 2
+
+
+def test_what_a_process_had_counted_does_not_happen_when_it_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its series by worker do not become those of the ended with a leap, nor come back with one."""
+    site, processor, last = Site(), METRICS["process.cpu.time"], Snapshot()
+
+    def told(worker: str, number: int, seconds: float, born: float = 1.0) -> None:
+        made = snapshot(worker, number, number + 1, born)
+        made.counts[processor, ("user",)] = seconds
+        site.take(made)
+
+    def grown() -> dict[str, float]:
+        nonlocal last
+        before, last = last, site.merged(seen=True)
+        found = between(before, last).counts
+        return {key[1]: value for (metric, key), value in found.items() if metric is processor}
+
+    told("1", 0, 5.0)
+    told("2", 0, 70.0)
+    assert grown() == {"1": 5.0, "2": 70.0}
+    told("1", 1, 6.0)
+    site.leave("2", died=True)
+    assert grown() == {"1": 1.0}
+    told("2", 1, 70.5)  # it was only silent
+    assert grown() == {"2": 0.5}
+    told("2", 0, 3.0, born=2.0)  # and began anew
+    assert grown() == {"2": 3.0}
+    for number in range(2 * module.MOST_GONE):
+        site.leave("2")
+        assert grown() == {}
+        told("2", 0, 4.0, born=3.0 + number)
+        grown()
+    told("2", 1, 9.0, born=2.0 + 2 * module.MOST_GONE)
+    assert grown() == {"2": 5.0}
+    silence(site, monkeypatch)
+    assert grown() == {}
+    spent = {
+        key: value for (metric, key), value in site.merged().counts.items() if metric is processor
+    }
+    assert spent == {("user", "ended"): 6.0 + 70.5 + 3.0 + 4.0 * (2 * module.MOST_GONE - 1) + 9.0}
 
 
 def test_what_is_switched_off_and_on_does_not_fall_and_has_no_peak() -> None:

@@ -64,12 +64,14 @@ class WatchedBody:
         trace: Trace,
         exchange: Any,
         status: str,
+        headers: Any,
         body: Any,
         queue: float,
     ) -> None:
         self._recorder = recorder
         self._trace = trace
         self._facts = (exchange, status, queue)
+        self._headers = headers
         self._body = body
         self._parts: Any = None
         self._first = 0.0
@@ -109,10 +111,17 @@ class WatchedBody:
             if trace is not None:
                 self._trace = None  # type: ignore[assignment]  # once
                 exchange, status, queue = self._facts
-                aborted = not self._done and exchange.head.method != "HEAD"
+                aborted = not self._whole() and exchange.head.method != "HEAD"
                 recorder.record(
                     trace, exchange, status, self._size, clock(), queue, self._first, aborted
                 )
+
+    def _whole(self) -> bool:
+        """Whether all of it was asked for: a server that has what was promised asks for no more."""
+        if self._done:
+            return True
+        promised = [value for name, value in self._headers if name.lower() == "content-length"]
+        return bool(promised) and str(self._size) == promised[-1].strip()
 
 
 class SizedBody(WatchedBody):

@@ -357,7 +357,7 @@ class Recorder:
             return answer
         trace.enter(WRITE)
         wrapper = SizedBody if hasattr(kind, "__len__") else WatchedBody
-        return status, headers, wrapper(self, trace, exchange, status, body, queue)
+        return status, headers, wrapper(self, trace, exchange, status, headers, body, queue)
 
     def away(self, trace: Trace, exchange: Any, status: str, body: Handover, queue: float) -> None:
         """The response is made elsewhere: by a feed, or by a worker that goes on with the request."""

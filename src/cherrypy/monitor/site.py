@@ -124,7 +124,8 @@ class Site:
 
         seen
             Without what had been counted before it was heard of here: for who asks what has happened
-            since the last look.
+            since the last look. Series by worker keep their names then, and none is of several
+            lives: what one had counted until it ended has not happened when it did.
         """
         with self._lock:
             whole = Snapshot("site", 0.0, time.time())
@@ -132,7 +133,9 @@ class Site:
             whole.spreads = {key: spread.copy() for key, spread in self._spreads.items()}
             less = Snapshot()
             _add(less.counts, less.spreads, self._before)
-            for snapshot, name in self._named():
+            if seen:
+                _forget_workers(whole)
+            for snapshot, name in self._named(seen):
                 _add(whole.counts, whole.spreads, snapshot, name)
                 if snapshot.kept is not None:
                     _add(whole.counts, whole.spreads, snapshot.kept, name)
@@ -148,10 +151,15 @@ class Site:
             }
         return whole
 
-    def _named(self) -> Iterator[tuple[Snapshot, str]]:
-        """Those that are kept apart, and what each is called in series by worker."""
+    def _named(self, seen: bool) -> Iterator[tuple[Snapshot, str | None]]:
+        """Those that are kept apart, and what each is called in series by worker; None: in none."""
+        last = {name: born for name, born in self._gone if name not in self._latest}
         for snapshot in self._gone.values():
-            yield snapshot, ENDED
+            if not seen:
+                yield snapshot, ENDED
+            else:
+                name = snapshot.worker
+                yield snapshot, name if last.get(name) == snapshot.born else None
         for snapshot in self._latest.values():
             yield snapshot, snapshot.worker
 
@@ -281,12 +289,22 @@ def _take_off(whole: Snapshot, less: Snapshot) -> None:
             whole.spreads[key] = whole.spreads[key].since(spread)
 
 
-def _add(counts: Numbers, spreads: Spreads, snapshot: Snapshot, worker: str = "") -> None:
-    """Add a snapshot; without a name its series by worker have one already."""
+def _forget_workers(whole: Snapshot) -> None:
+    """Leave out the series by worker."""
+    whole.counts = {key: one for key, one in whole.counts.items() if key[0].merge != "each"}
+    whole.spreads = {key: one for key, one in whole.spreads.items() if key[0].merge != "each"}
+
+
+def _add(counts: Numbers, spreads: Spreads, snapshot: Snapshot, worker: str | None = "") -> None:
+    """Add a snapshot; with "" its series by worker have a name already, with None they are left out."""
     for (metric, labels), value in snapshot.counts.items():
+        if worker is None and metric.merge == "each":
+            continue
         key = (metric, _labels(metric, labels, worker))
         counts[key] = counts.get(key, 0) + value
     for (metric, labels), spread in snapshot.spreads.items():
+        if worker is None and metric.merge == "each":
+            continue
         key = (metric, _labels(metric, labels, worker))
         known = spreads.get(key)
         if known is None:
@@ -295,7 +313,7 @@ def _add(counts: Numbers, spreads: Spreads, snapshot: Snapshot, worker: str = ""
             known.add(spread)
 
 
-def _labels(metric: Metric, labels: Labels, worker: str) -> Labels:
+def _labels(metric: Metric, labels: Labels, worker: str | None) -> Labels:
     return (*labels, worker) if worker and metric.merge == "each" else labels
 
 
