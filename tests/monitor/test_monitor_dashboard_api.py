@@ -107,7 +107,7 @@ def test_routes(past: Open) -> None:
 def test_transactions_are_sorted_by_links(past: Open) -> None:
     for query, first in (("sort=requests", "/"), ("sort=p95", "/report/{year}")):
         page = past.ask(f"/transactions?range=1h&{query}").text
-        rows = page.partition("<tbody>")[2]
+        rows = page.partition("<tbody>")[2].replace("<wbr>", "")
         assert rows.index(f">{first}</a>") == rows.index("</a>") - len(first) - 1
         assert 'aria-sort="descending"' in page
     rising = past.ask("/transactions?range=1h&sort=p95&order=rising").text

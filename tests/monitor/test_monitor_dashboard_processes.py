@@ -30,9 +30,14 @@ def test_two_processes_of_which_one_is_killed() -> None:
                 for _ in range(4):
                     one.ask("/")
                     two.ask("/item/1")
+                one.ask("/item/2")
                 two.ask("/broken")
-                wanted = {"/": 4, "/item/{number}": 4, "/broken": 1}
+                wanted = {"/": 4, "/item/{number}": 5, "/broken": 1}
                 until(lambda: counted() == wanted)
+                # One statement of two processes is one.
+                found = {e["statement"]: e["count"] for e in one.look("/api/statements").json}
+                assert found["SELECT name FROM items WHERE number = ?"] == 5
+                assert one.look("/data").text.count("SELECT name FROM items WHERE") == 1
                 pids = [str(each.process.pid) for each in (one, two)]
                 page = one.look("/runtime").text
                 assert all(f">{pid}</th>" in page for pid in pids)
@@ -61,3 +66,9 @@ def test_two_processes_of_which_one_is_killed() -> None:
                 table = one.look("/runtime").text.partition(">Processes</h2>")[2]
                 table = table.partition("</table>")[0]
                 assert f">{pids[0]}</th>" in table and f">{pids[1]}</th>" not in table
+                said = one.look("/runtime").text.partition("Processes that ended")[2]
+                assert f"The process {pids[1]} has died." in said.partition("</ul>")[0]
+                # What it had spent in its life was not spent when it ended.
+                words = "metric=process.cpu.time&by=worker&stat=delta&step=10&range=5m"
+                spent = one.look(f"/api/series?{words}").json["rows"]
+                assert "ended" not in {row["labels"][0] for row in spent}

@@ -27,14 +27,14 @@ KEPT = 60.0
 
 
 def series(front: Front, asked: Asked) -> Answer:
-    """Any metric: ?metric=&from=&to=&step=&stat=&by=&where.LABEL=&format=json|csv."""
+    """Any metric: ?metric=&range=&from=&to=&step=&stat=&by=&where.LABEL=&format=json|csv."""
     params = asked.params
     metric = METRICS.get(params.get("metric", ""))
     if metric is None:
         raise Refusal("404 Not Found", "metric must be one that /api/metrics lists.")
     now = time.time()
     end = asked.number("to", now, 0, 1e11)
-    start = asked.number("from", end - 3600, 0, 1e11)
+    start = asked.number("from", end - front.data.length(asked), 0, 1e11)
     if not start < end:
         raise Refusal("400 Bad Request", "from must be before to.")
     step = asked.number("step", 0.0, 0.1, 1e9) or None
@@ -140,7 +140,7 @@ def inflight(front: Front, asked: Asked) -> Answer:
 
 def statements(front: Front, asked: Asked) -> Answer:
     """The statements of databases that were kept, without their values."""
-    return as_json(front.data.book("statements"))
+    return as_json(front.data.statements())
 
 
 def marks(front: Front, asked: Asked) -> Answer:

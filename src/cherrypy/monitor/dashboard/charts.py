@@ -24,6 +24,11 @@ LEVELS = {
 }
 
 
+def layer_name(layer: str) -> str:
+    """What a layer is called on the pages."""
+    return "framework" if layer == "wsgi" else layer
+
+
 class Row(NamedTuple):
     """One line of a chart.
 
@@ -317,7 +322,7 @@ def layers(span: Span) -> list[Row]:
             continue  # those are not counted by route
         values = span.row(metric, "sum")
         if values is not None and any(values):
-            result.append(Row(layer, divided(values, requests), f"l-{layer}"))
+            result.append(Row(layer_name(layer), divided(values, requests), f"l-{layer}"))
     return result
 
 

@@ -317,6 +317,14 @@ class Data:
             raise Refusal("400 Bad Request", f"range must be one of {', '.join(RANGES)}.")
         return Span(self, name, where=where)
 
+    @staticmethod
+    def length(asked: Asked) -> float:
+        """Return how many seconds are asked for by a range; an hour without one. Raises Refusal."""
+        name = asked.params.get("range", "") or "1h"
+        if name not in RANGES:
+            raise Refusal("400 Bad Request", f"range must be one of {', '.join(RANGES)}.")
+        return float(RANGES[name][0])
+
     def fitting(self) -> str:
         """The name of the range to begin with."""
         known = self.known()
@@ -403,6 +411,21 @@ class Data:
                 "first": min(float(newer.get("first") or 0), float(older.get("first") or 0)),
             }
         return sorted(merged.values(), key=lambda one: -float(one.get("last") or 0))
+
+    def statements(self) -> list[dict[str, Any]]:
+        """Return each statement of a database once, as all processes know it; those that took most first."""
+        merged: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for entry in self.book("statements"):
+            key = (str(entry.get("system")), str(entry.get("statement")))
+            fresh = {name: value for name, value in entry.items() if name != "worker"}
+            known = merged.get(key)
+            if known is not None:
+                for name in ("count", "total", "errors"):
+                    fresh[name] = (known.get(name) or 0) + (fresh.get(name) or 0)
+                for name in ("longest", "last"):
+                    fresh[name] = max(known.get(name) or 0, fresh.get(name) or 0)
+            merged[key] = fresh
+        return sorted(merged.values(), key=lambda one: -float(one.get("total") or 0))
 
     def slow(self) -> list[dict[str, Any]]:
         """Return the slow requests that were kept, the slowest first."""

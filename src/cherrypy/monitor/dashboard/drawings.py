@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log10
+from math import floor, log10
 
 from . import moments, units
 from .charts import Drawn, Row
@@ -10,7 +10,7 @@ from .data import Span, Values
 from .markup import Markup, join, tag
 
 WIDTH, HEIGHT = 600, 150
-LEFT, BOTTOM = 60, 18
+LEFT, BOTTOM = 84, 22
 #: Steps by which a row ends before others, if what it is of is no more.
 ENDED = 3
 
@@ -22,7 +22,7 @@ def chart(drawn: Drawn) -> Markup:
     stacked = _stacked(rows) if drawn.chart.kind == "stack" else [row.values for row in rows]
     every = [value for values in stacked for value in values if value is not None]
     every += [value for row in ghosts for value in row.values if value is not None]
-    top = max([drawn.chart.top, *every]) or usual_top(drawn.chart.unit)
+    top = max(drawn.chart.top, nice(max(every, default=0.0))) or usual_top(drawn.chart.unit)
     parts: list[Markup] = [_axes(drawn, top)]
     if drawn.chart.kind == "stack":
         below: Values = [0.0] * len(drawn.span.times)
@@ -43,6 +43,14 @@ def chart(drawn: Drawn) -> Markup:
         aria_label=_words(drawn),
         class_="drawing",
     )
+
+
+def nice(value: float) -> float:
+    """Return the next figure above that people like to read, half of it as well; 0 for none."""
+    if value <= 0:
+        return 0.0
+    power = 10.0 ** floor(log10(value))
+    return float(next(one for one in (1, 2, 3, 4, 5, 6, 8, 10, 20) if one * power >= value) * power)
 
 
 def usual_top(unit: str) -> float:
@@ -96,7 +104,7 @@ def _x(index: int, count: int) -> float:
 
 
 def _y(value: float, top: float) -> float:
-    return round((HEIGHT - BOTTOM) - (HEIGHT - BOTTOM - 8) * max(0.0, value) / top, 1)
+    return round((HEIGHT - BOTTOM) - (HEIGHT - BOTTOM - 14) * max(0.0, value) / top, 1)
 
 
 def _runs(values: Values) -> list[list[tuple[int, float]]]:
@@ -150,7 +158,7 @@ def _axes(drawn: Drawn, top: float) -> Markup:
                 "text",
                 units.show(top * share, unit),
                 x=LEFT - 5,
-                y=y + 3,
+                y=y + 4,
                 text_anchor="end",
             )
         )
@@ -177,7 +185,7 @@ def _marks(drawn: Drawn) -> list[Markup]:
         tag(
             "path",
             tag("title", f"{mark['kind']}: {mark['text']}"),
-            d=f"M{_x(0, 2) + (_x(1, 2) - _x(0, 2)) * (mark['at'] - start) / length:.1f} 8V{HEIGHT - BOTTOM}",
+            d=f"M{_x(0, 2) + (_x(1, 2) - _x(0, 2)) * (mark['at'] - start) / length:.1f} 14V{HEIGHT - BOTTOM}",
             class_="mark",
         )
         for mark in drawn.marks
@@ -245,7 +253,7 @@ def bar(parts: list[tuple[str, float, str]], whole: float) -> Markup:
 
 # -- heat maps -------------------------------------------------------------------------------------
 
-HEAT_WIDTH, HEAT_HEIGHT, HEAT_LEFT = 1100, 240, 54
+HEAT_WIDTH, HEAT_HEIGHT, HEAT_LEFT = 1100, 240, 64
 BANDS = 26  # rows of a heat map at most
 
 

@@ -284,7 +284,7 @@ def _heat(question: Question, span: Span) -> Markup:
         f"All values of {metric.name}",
         picture if picture is not None else empty("Nothing of this was recorded in this time."),
         name="heat",
-        hint="Each column is a while, each row a size: the darker, the more values.",
+        hint="Each column is a while, each row a size: the stronger the colour, the more values.",
     )
 
 

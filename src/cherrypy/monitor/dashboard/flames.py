@@ -1,4 +1,4 @@
-"""Flame graphs: the stacks of a profile as SVG. Each box is a link that shows what is above it, larger."""
+"""Flame graphs: the stacks of a profile as SVG. Each box is a link that shows it alone, larger."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlencode
 
-_VOID = frozenset(("br", "img", "input", "link", "meta"))
+_VOID = frozenset(("br", "img", "input", "link", "meta", "wbr"))
 
 
 class Markup(str):
@@ -86,6 +86,13 @@ def _cell(name: str, value: object, **attributes: Any) -> Markup:
     if isinstance(value, Markup) and value.startswith(("<td", "<th")):
         return value
     return tag(name, value, **attributes)
+
+
+def path(text: str) -> Markup:
+    """Return a path that is broken between its parts rather than within one."""
+    begin, slash, rest = text.partition("/")
+    parts = [part for one in rest.split("/") for part in (one, "/", tag("wbr"))]
+    return join((begin + slash, *parts[:-2]))
 
 
 def number(text: object, **attributes: Any) -> Markup:

@@ -172,7 +172,7 @@ def _footer(front: Front) -> Markup:
     known = front.data.known()
     said = f"A history of {units.seconds(known)}" if known else "No history yet"
     count = len(front.data.workers())
-    of = f" of {count} processes" if count > 1 else ""
+    of = f" · {count} processes" if count > 1 else ""
     zone = tag("span", "times are those of the server", id="zone")
     return tag("footer", tag("span", said, of, " · ", zone))
 

@@ -176,7 +176,7 @@ def _profile(asked: Asked, chosen: Any) -> Markup:
                 tag(
                     "p",
                     link(f"{asked.base}/profile/stacks?id={chosen.number}", "Collapsed stacks"),
-                    " · a click on a box shows what is above it",
+                    " · a click on a box shows it alone, with all that it called",
                     class_="more",
                 ),
                 hint=join((said, ", at ", when(chosen.began))),
@@ -253,8 +253,21 @@ def processes(front: Front, asked: Asked, span: Span) -> Markup:
         for_ = tag("label", "for ", minutes, " minutes")
         pause = action(front, asked, "/runtime/pause", "Pause recording", for_, **said)
     acts = tag("div", collect, pause, class_="row")
-    more = _paused(front)
-    return section("Processes", more, shown, acts, _choice(front, asked), name="processes")
+    parts = (_paused(front), shown, _came_and_went(front, span), acts, _choice(front, asked))
+    return section("Processes", *parts, name="processes")
+
+
+def _came_and_went(front: Front, span: Span) -> Markup | None:
+    """Which processes have ended in this time, or died."""
+    marks = front.data.marks(span, max(span.end, span.now) if span.name else span.end)
+    rows = [
+        tag("li", when(float(mark["at"]), "moment"), f" {mark['text']}")
+        for mark in marks
+        if mark["kind"] == "restart" and mark["text"].startswith("The process ")
+    ]
+    return (
+        tag("ul", *rows[-8:], class_="marks", aria_label="Processes that ended") if rows else None
+    )
 
 
 def _paused(front: Front) -> Markup | None:
@@ -324,7 +337,7 @@ def loggers(front: Front, asked: Asked, span: Span) -> Markup:
 
 def statements(front: Front, asked: Asked, span: Span) -> Markup:
     """Statements of databases, without their values."""
-    found = front.data.book("statements")
+    found = front.data.statements()
     if not found:
         return section(
             "Statements",

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from . import drawings, units
 from .asked import Asked
-from .charts import heat
+from .charts import heat, layer_name
 from .data import Span
-from .markup import Markup, address, empty, head, join, link, number, table, tag
+from .markup import Markup, address, empty, head, join, link, number, path, table, tag
 from .moments import when
 from .pages import action, section
 from .ranking import ORDERS, Standing, parts_of, standings
@@ -23,7 +23,7 @@ Entry = dict[str, Any]
 def route_link(asked: Asked, route: object, span: Span | None = None) -> Markup:
     """Return a link to a route's page."""
     chosen = span.name if span is not None else asked.params.get("range")
-    return link(address(asked.base + "/route", route=route, range=chosen), str(route))
+    return link(address(asked.base + "/route", route=route, range=chosen), path(str(route)))
 
 
 # -- overview --------------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ def route(front: Front, asked: Asked, span: Span) -> Markup:
                 "Response times",
                 picture if picture is not None else empty("No requests in this range."),
                 name="heat",
-                hint="Each column is a while, each row a time: the darker, the more requests.",
+                hint="Each column is a while, each row a time: the stronger the colour, the more requests.",
             ),
             section("Slow requests", _slow_table(asked, slow), name="slow"),
             section("Errors", *_error_list(front, asked, errors), name="errors"),
@@ -322,8 +322,13 @@ def _slow_table(asked: Asked, found: list[Entry]) -> Markup:
                 address(asked.base + "/slow/one", id=key_of(entry)),
                 when(float(entry.get("at") or 0), "moment"),
             ),
-            tag("td", f"{entry.get('method', '')} ", route_link(asked, entry.get("route", ""))),
-            number(entry.get("status", "")),
+            tag(
+                "td",
+                f"{entry.get('method', '')} ",
+                route_link(asked, entry.get("route", "")),
+                class_="request",
+            ),
+            number(entry.get("status", ""), data_mood=_failed(entry)),
             number(units.show(entry.get("duration"), "s")),
             tag("td", _entry_bar(entry, longest), class_="bars"),
         ]
@@ -333,10 +338,14 @@ def _slow_table(asked: Asked, found: list[Entry]) -> Markup:
     return table(heads, rows, caption="Slow requests")
 
 
+def _failed(entry: Entry) -> str | None:
+    return "bad" if str(entry.get("status", "")).startswith("5") else None
+
+
 def _entry_bar(entry: Entry, longest: float) -> Markup:
     layers = entry.get("layers") or {}
     parts = [
-        (f"{name} {units.seconds(float(took))}", float(took), f"l-{name}")
+        (f"{layer_name(name)} {units.seconds(float(took))}", float(took), f"l-{name}")
         for name, took in layers.items()
         if took
     ]
@@ -354,7 +363,7 @@ def slow_one(front: Front, asked: Asked) -> Markup | None:
     stack = entry.get("stack")
     layers = [
         [
-            join((tag("span", class_=f"swatch tone-l-{name}"), f" {name}")),
+            join((tag("span", class_=f"swatch tone-l-{name}"), f" {layer_name(name)}")),
             number(units.show(took, "s")),
             number(units.show(100 * took / max(1e-9, float(entry["duration"])), "%")),
         ]
@@ -407,7 +416,7 @@ def live(front: Front, asked: Asked) -> Markup:
                 tag("code", entry.get("path") or entry.get("route", "")),
                 str(entry.get("route", "")),
                 number(units.show(entry.get("age"), "s")),
-                str(entry.get("phase", "")),
+                layer_name(str(entry.get("phase", ""))),
                 tag("td", f"{entry.get('thread', '')} ({entry.get('worker', '')})", class_="whole"),
                 action(
                     front,
@@ -423,7 +432,11 @@ def live(front: Front, asked: Asked) -> Markup:
         ]
         heads = ["Path", "Route", head("for"), "Phase", "Thread", "Look"]
         table_ = table(heads, rows, caption="Requests in flight")
-    return section("In flight", table_, name="inflight", hint=f"{len(found)} requests")
+    return section("In flight", table_, name="inflight", hint=_many(len(found)))
+
+
+def _many(count: int) -> str:
+    return "1 request" if count == 1 else f"{count} requests"
 
 
 def stack_card(words: object, stack: str) -> Markup:

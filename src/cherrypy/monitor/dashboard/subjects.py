@@ -205,7 +205,13 @@ RUNTIME = (
         "load",
         "Load of the machine",
         "",
-        split("system.cpu.load_average", "window", "value", added=False),
+        split(
+            "system.cpu.load_average",
+            "window",
+            "value",
+            added=False,
+            tones={"1m": "c1", "5m": "c2", "15m": "c3"},
+        ),
     ),
     latency("lag", "Lag of the event loop", "cherrypy.runtime.loop_lag"),
 )

@@ -29,7 +29,7 @@ def show(value: Any, unit: str = "") -> str:
     if unit in ("By", "By/s"):
         return scaled(value, _BYTES, "B") + unit[2:]
     if unit == "%":
-        return f"<{SPACE}0.01{SPACE}%" if 0 < value < 0.005 else f"{digits(value)}{SPACE}%"
+        return f"<{SPACE}0.01{SPACE}%" if 0 < value < 0.01 else f"{digits(value)}{SPACE}%"
     text = scaled(value, _COUNTS, "") if abs(value) >= 10_000 else digits(value)
     return f"{text}{SPACE}{unit}" if unit else text
 

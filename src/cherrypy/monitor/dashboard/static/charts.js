@@ -127,7 +127,8 @@ function axes(chart, look) {
       ...common,
       grid: { show: false },
       space: 70,
-      size: 24,
+      size: 28,
+      gap: 9,
       values: (plot, splits, axis, space, step) =>
         splits.map((at) => said(at, step >= 86400 ? "day" : step >= 60 ? "short" : "clock")),
     },

@@ -43,7 +43,7 @@ export function show(value, unit) {
   if (value === null || value === undefined || Number.isNaN(value)) return NONE;
   if (unit === "s") return seconds(value);
   if (unit === "By" || unit === "By/s") return scaled(value, BYTES, "B") + unit.slice(2);
-  if (unit === "%") return (value > 0 && value < 0.005 ? `<${SPACE}0.01` : digits(value)) + SPACE + "%";
+  if (unit === "%") return (value > 0 && value < 0.01 ? `<${SPACE}0.01` : digits(value)) + SPACE + "%";
   const text = Math.abs(value) >= 10000 ? scaled(value, COUNTS, "") : digits(value);
   return unit ? text + SPACE + unit : text;
 }

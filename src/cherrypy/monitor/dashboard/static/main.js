@@ -131,6 +131,7 @@ document.addEventListener("submit", async (event) => {
   event.preventDefault();
   const button = form.querySelector("button");
   button.disabled = true;
+  say("Waiting for an answer …");
   try {
     const answer = await fetch(form.action, {
       method: "POST",
@@ -175,6 +176,8 @@ localise(document);
 const strip = document.querySelector("nav");
 const current = strip.querySelector("[aria-current]");
 if (current) strip.scrollLeft = current.offsetLeft - (strip.clientWidth - current.clientWidth) / 2;
+// Of what is wider than the screen the last is what matters.
+for (const one of document.querySelectorAll(".heat-map")) one.parentElement.scrollLeft = one.parentElement.scrollWidth;
 search(say);
 watchSize();
 listen();
