@@ -27,6 +27,9 @@ import chromium  # noqa: E402  the browser of the tests
 #: Bytes that a picture has at most.
 MOST = 150_000
 
+#: Processes that serve the shop; the last is killed after a while.
+PROCESSES = 3
+
 
 class Picture(NamedTuple):
     """What is shown, and how large."""
@@ -59,6 +62,7 @@ PICTURES = (
         1160,
         790,
     ),
+    Picture("dashboard-runtime", "/runtime?range=15m", 1200, 790),
     Picture("dashboard-profile", "(profile)", 1200, 760),
 )
 
@@ -81,28 +85,33 @@ def ask(port: int, path: str, method: str = "GET", body: str = "", **headers: st
 
 
 @contextlib.contextmanager
-def shop(folder: Path) -> Iterator[tuple[int, int]]:
-    """The shop, with its past; its port and that of its dashboard."""
+def shop(folder: Path) -> Iterator[tuple[dict[int, subprocess.Popen[bytes]], int]]:
+    """The shop, with its past: its processes by their ports, and the port of its dashboard."""
     Past(folder / "monitor.sqlite3", time.time()).write()
-    port, dashboard = free_port(), free_port()
-    process = subprocess.Popen(
-        [sys.executable, TOP / "scripts" / "pictures_shop.py"]
-        + [str(port), f"127.0.0.1:{dashboard}", folder],
-    )
+    dashboard = free_port()
+    processes: dict[int, subprocess.Popen[bytes]] = {}
     try:
-        until = time.monotonic() + 30
-        while True:
-            with contextlib.suppress(OSError):
-                ask(dashboard, "/api/now")
-                ask(port, "/")
-                break
-            if process.poll() is not None or time.monotonic() > until:
-                raise SystemExit("The shop did not start.")
-            time.sleep(0.1)
-        yield port, dashboard
+        for _ in range(PROCESSES):
+            port = free_port()
+            processes[port] = process = subprocess.Popen(
+                [sys.executable, TOP / "scripts" / "pictures_shop.py"]
+                + [str(port), f"127.0.0.1:{dashboard}", folder],
+            )
+            until = time.monotonic() + 30
+            while True:  # the first collects
+                with contextlib.suppress(OSError):
+                    ask(dashboard, "/api/now")
+                    ask(port, "/")
+                    break
+                if process.poll() is not None or time.monotonic() > until:
+                    raise SystemExit("The shop did not start.")
+                time.sleep(0.1)
+        yield processes, dashboard
     finally:
-        process.terminate()
-        process.wait(10)
+        for process in processes.values():
+            process.terminate()
+        for process in processes.values():
+            process.wait(10)
 
 
 class Visitors:
@@ -119,8 +128,8 @@ class Visitors:
         ("/report/2026", 0.12),
     )
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, ports: list[int]) -> None:
+        self.ports = ports
         self.over = threading.Event()
         self.threads = [threading.Thread(target=self.visit, daemon=True) for _ in range(8)]
         for thread in self.threads:
@@ -132,7 +141,7 @@ class Visitors:
         while not self.over.wait(chance.expovariate(6.5)):
             path = chance.choices(paths, weights)[0].format(chance.randrange(60))
             with contextlib.suppress(OSError, http.client.HTTPException):
-                ask(self.port, path)
+                ask(chance.choice(self.ports), path)
 
     def end(self) -> None:
         self.over.set()
@@ -180,11 +189,14 @@ def main() -> None:
     parser.add_argument("--wait", type=float, default=75.0, help="seconds of visits (%(default)s)")
     chosen = parser.parse_args()
     wanted = [one for one in PICTURES if not chosen.names or one.name in chosen.names]
-    with tempfile.TemporaryDirectory() as folder, shop(Path(folder)) as (port, dashboard):
+    with tempfile.TemporaryDirectory() as folder, shop(Path(folder)) as (processes, dashboard):
         print(f"The dashboard is at http://127.0.0.1:{dashboard}/")
-        visitors = Visitors(port)
+        ports = list(processes)
+        visitors = Visitors(ports)
         try:
-            time.sleep(chosen.wait)
+            time.sleep(chosen.wait * 0.6)
+            processes[ports.pop()].kill()
+            time.sleep(chosen.wait * 0.4)
             with chromium.browser() as browser:
                 browser.call("Emulation.setScrollbarsHidden", hidden=True)
                 for picture in wanted:

@@ -69,7 +69,6 @@ class Past:
         now = Snapshot("site", 0.0, at)
         now.counts = dict(self.whole.counts)
         now.spreads = {key: one.copy() for key, one in self.whole.spreads.items()}
-        now.gauges[METRICS["process.memory.usage"], ("4711",)] = 4.6e7 + 4e6 * busy
         self.history.add(now)
 
     def route(
@@ -98,6 +97,12 @@ class Past:
             kind = ("GET", route, code, "http", "1.1", "500" if code == "500" else "", "")
             total = self.observe("http.server.request.duration", kind, middle, wide, number)
             self.count("cherrypy.responses", number, code[0] + "xx")
+            kinds = {"404": "cherrypy.HTTPError", "500": "__main__.OutOfStock"}
+            if code in kinds:
+                handled = "true" if code == "404" else "false"
+                self.count("cherrypy.exceptions", number, kinds[code], route, handled)
+            if code == "404":
+                self.count("cherrypy.http_errors", number, code, "framework")
             group = "frustrated" if code == "500" else "satisfied" if middle < 0.4 else "tolerating"
             self.count("cherrypy.apdex.requests", number, "", route, group)
             rest = total

@@ -1,4 +1,6 @@
-"""The shop of the pictures: pages that are quick, slow and broken. pictures_shop.py PORT DASHBOARD FOLDER"""
+"""The shop of the pictures: pages that are quick, slow and broken. pictures_shop.py PORT DASHBOARD FOLDER
+
+Several of them with one folder are one site."""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ LOG = logging.getLogger("shop.stock")
 
 def rows(statement: str, *values: object) -> list[tuple[object, ...]]:
     """What a database says."""
-    with sqlite3.connect(BASE) as base:
+    with sqlite3.connect(BASE, timeout=30) as base:
         base.create_function("wait", 1, lambda seconds: time.sleep(seconds) or 0)
         found = base.execute(statement, values).fetchall()
     base.close()
@@ -88,10 +90,10 @@ class Shop:
         return sum(number * number % 7 for number in range(count))
 
 
-with sqlite3.connect(BASE) as base:
-    base.execute("CREATE TABLE items (number INTEGER PRIMARY KEY, name, price, left)")
+with sqlite3.connect(BASE, timeout=30) as base:
+    base.execute("CREATE TABLE IF NOT EXISTS items (number INTEGER PRIMARY KEY, name, price, left)")
     base.executemany(
-        "INSERT INTO items VALUES (?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?)",
         [(number, f"cherry {number}", number % 9 + 1, 100) for number in range(60)],
     )
 base.close()
@@ -103,6 +105,7 @@ cherrypy.config.update(
         "log.screen": False,
         "monitor.service": "cherry-shop",
         "monitor.app_version": "2.4.1",
+        "monitor.socket": str(FOLDER / "monitor.sock"),
         "monitor.store.path": str(FOLDER / "monitor.sqlite3"),
         "monitor.dashboard.listen": DASHBOARD,
         "monitor.on": True,

@@ -135,7 +135,7 @@ function axes(chart, look) {
     {
       ...common,
       grid: { stroke: look.grid, width: 1 },
-      space: 34,
+      space: 27,
       size: 62,
       gap: 4,
       values: (plot, splits) => splits.map((value) => show(value, chart.unit)),
