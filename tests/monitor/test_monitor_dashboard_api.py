@@ -110,7 +110,7 @@ def test_transactions_are_sorted_by_links(past: Open) -> None:
         rows = page.partition("<tbody>")[2].replace("<wbr>", "")
         assert rows.index(f">{first}</a>") == rows.index("</a>") - len(first) - 1
         assert 'aria-sort="descending"' in page
-    rising = past.ask("/transactions?range=1h&sort=p95&order=rising").text
+    rising = past.ask("/transactions?range=1h&sort=p95&order=rising").text.replace("<wbr>", "")
     assert 'aria-sort="ascending"' in rising
     assert rising.index(">/</a>") < rising.index(">/report/{year}</a>")
 
@@ -322,3 +322,26 @@ def test_a_pause_has_an_end() -> None:
     held.pause(0.05)
     assert held.paused
     until(lambda: not held.paused)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/api/series?metric=cherrypy.requests&format=xml", 400, "json or csv"),
+        ("/api/chart?board=server&chart=threads&format=xml", 400, "json or csv"),
+        ("/api/board?board=nothing", 404, "board must be one of overview, route, explore"),
+        ("/api/chart?board=server&chart=nothing", 404, "chart must be one of connections"),
+        ("/api/chart?board=live&chart=x", 404, "that board has no charts"),
+        ("/api/series?metric=cherrypy.requests&from=0&to=1e11", 400, "less than 1e+11 seconds"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_answered_with_what_can(
+    past: Open, path: str, status: int, words: str
+) -> None:
+    answer = past.ask(path)
+    assert answer.status == status and words in answer.json["error"]
+
+
+def test_who_goes_to_where_a_login_was_sent_to_finds_the_pages(past: Open) -> None:
+    answer = past.ask("/login", headers={"Accept": "text/html"})
+    assert (answer.status, answer.headers["Location"]) == (303, "/")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import sys
 from collections.abc import Iterator
 
 import pytest
 from dashboard_kit import BROWSER, Site, loaded, served, until
 
-from cherrypy.monitor.dashboard import drawings, markup
+from cherrypy.monitor.dashboard import drawings, live, markup
 
 sys.path.append(BROWSER)
 
@@ -211,3 +213,31 @@ def test_a_series_is_asked_for_by_a_range_as_pages_are(site: Site) -> None:
     assert found["times"][-1] - found["times"][0] <= 300
     answer = site.look("/api/series?metric=cherrypy.requests&range=9y")
     assert answer.status == 400 and "range must be one of 5m" in answer.json["error"]
+
+
+def test_one_page_more_than_may_listen_has_figures_still(
+    browser: chromium.Browser, site: Site
+) -> None:
+    browser.open("about:blank")
+    asked = b"GET /live HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        heard = 0
+
+        def another() -> bytes:
+            peer = stack.enter_context(socket.create_connection(("127.0.0.1", site.dashboard), 10))
+            peer.sendall(asked)
+            return peer.recv(4096)
+
+        def full() -> bool:  # the page before may have left its place meanwhile
+            nonlocal heard
+            first = another()
+            heard += first.startswith(b"HTTP/1.1 200")
+            assert heard or b"close some, or ask for /api/now" in first
+            return heard == live.MOST
+
+        until(full)
+        assert another().startswith(b"HTTP/1.1 503")
+        browser.open(site.url + "/?range=5m")
+        browser.until("document.getElementById('said').textContent.startsWith('Too many pages')")
+        browser.until("Number(document.body.dataset.beats) >= 2")
+    browser.until("document.getElementById('said').textContent === ''")

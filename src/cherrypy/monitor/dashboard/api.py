@@ -43,7 +43,7 @@ def series(front: Front, asked: Asked) -> Answer:
     stat = params.get("stat", USUAL[metric.kind])
     by = tuple(name for name in params.get("by", "").split(",") if name)
     where = {key[6:]: value for key, value in params.items() if key.startswith("where.")}
-    as_text = params.get("format") == "csv"
+    as_text = wants_csv(asked)
     if as_text and stat == "buckets":
         raise Refusal("400 Bad Request", "Buckets do not fit into CSV: ask for JSON.")
     found = None
@@ -71,6 +71,14 @@ def series(front: Front, asked: Asked) -> Answer:
             "left_out": len(found.rows) - len(rows) if found is not None else 0,
         }
     )
+
+
+def wants_csv(asked: Asked) -> bool:
+    """Whether CSV is asked for, rather than JSON. Raises Refusal for anything else."""
+    form = asked.params.get("format", "json")
+    if form not in ("json", "csv"):
+        raise Refusal("400 Bad Request", "format must be json or csv.")
+    return form == "csv"
 
 
 def as_csv(name: str, times: list[float], heads: list[str], rows: list[list[Any]]) -> Answer:
@@ -167,7 +175,15 @@ def board_of(asked: Asked) -> tuple[Board, dict[str, str]]:
         return board_of_one(asked), {}
     board = BOARDS.get("" if name == "overview" else name)
     if board is None:
-        raise Refusal("404 Not Found", "There is no such board.")
+        names = ", ".join(
+            [
+                "overview",
+                "route",
+                EXPLORE.name,
+                *(one for one in BOARDS if one and BOARDS[one].charts),
+            ]
+        )
+        raise Refusal("404 Not Found", f"board must be one of {names}.")
     return board, {}
 
 
@@ -212,10 +228,11 @@ def chart(front: Front, asked: Asked) -> Answer:
     wanted = asked.params.get("chart", "")
     found = next((one for one in which.charts if one.name == wanted), None)
     if found is None:
-        raise Refusal("404 Not Found", "There is no such chart.")
+        names = ", ".join(one.name for one in which.charts) or "none: that board has no charts"
+        raise Refusal("404 Not Found", f"chart must be one of {names}.")
     span = span_for(front, asked, which, where)
     values = draw(found, span, front.data.marks(span))
-    if asked.params.get("format") == "csv":
+    if wants_csv(asked):
         rows = [row.values for row in values.rows]
         heads = [row.label for row in values.rows]
         return as_csv(f"{which.name or 'overview'}-{found.name}", span.times, heads, rows)

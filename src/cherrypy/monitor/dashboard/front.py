@@ -121,6 +121,8 @@ class Front:
         if found is None:
             raise Refusal("404 Not Found", "The dashboard has no such page.")
         method = "GET" if asked.method == "HEAD" else asked.method
+        if method == "GET" and asked.path == "/login":
+            return see(asked.base + "/")  # whoever goes to where a form was sent to
         if method != found.method:
             allowed = "GET, HEAD" if found.method == "GET" else found.method
             words = f"This is asked for by {found.method}."

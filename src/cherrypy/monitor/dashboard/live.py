@@ -48,7 +48,8 @@ class Live:
         with self._lock:
             if len(self._feeds) >= MOST:
                 after = ("Retry-After", "10")
-                raise Refusal("503 Service Unavailable", "Too many pages are listening.", after)
+                words = f"{MOST} pages are listening already: close some, or ask for /api/now."
+                raise Refusal("503 Service Unavailable", words, after)
 
             def began() -> None:
                 feed.send(b"retry: 2000\n\n" + event(self.now()))

@@ -87,7 +87,8 @@ def steps(start: float, end: float, step: float | None) -> tuple[list[float], fl
     Raises ValueError for a stretch that ends before it begins, or has too many steps.
     """
     if not (start < end and end - start < 1e11):  # nan is not less than anything
-        raise ValueError(f"A query from {start!r} to {end!r}: the end must be after the start.")
+        words = f"A query from {start:g} to {end:g}: the end must be after the start"
+        raise ValueError(f"{words}, and by less than 1e+11 seconds.")
     if step == inf:
         return [start], end - start
     if step is None:

@@ -11,7 +11,8 @@ const said = document.getElementById("said");
 const state = document.getElementById("state");
 const dot = document.querySelector(".dot");
 let paused = false;
-let listening = true;
+let listening = true; // the server answers
+let live = true; // and tells each second
 
 function say(words) {
   said.textContent = words;
@@ -44,18 +45,35 @@ function figures(now) {
   document.body.dataset.beats = String(Number(document.body.dataset.beats ?? 0) + 1);
 }
 
+// As many pages listen as may, or nobody is let in any more: there are figures still, or a place to log in.
+async function askOnce() {
+  try {
+    const answer = await fetch(`${base}/api/now`, { headers: { Accept: "application/json" } });
+    if (answer.status === 401) location.reload();
+    if (!answer.ok) return;
+    listening = true;
+    say("Too many pages are open: the figures come every five seconds here.");
+    if (!paused) figures(await answer.json());
+  } catch {
+    // The connection is lost, as is said.
+  }
+}
+
 function listen() {
   const source = new EventSource(`${base}/live`);
   source.addEventListener("now", (event) => {
-    if (!listening) say("");
-    listening = true;
+    if (!live) say("");
+    live = listening = true;
     if (!paused) figures(JSON.parse(event.data));
   });
   source.addEventListener("error", () => {
     dot.className = "dot off";
-    if (listening) say("The connection is lost; trying again.");
-    listening = false;
-    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
+    if (live) say("The connection is lost; trying again.");
+    live = listening = false;
+    if (source.readyState === EventSource.CLOSED) {
+      setTimeout(listen, 5000);
+      askOnce();
+    }
   });
 }
 
