@@ -13,6 +13,7 @@ import pytest
 from cherrypy.monitor.dashboard.boards import BOARDS, ROUTE
 from cherrypy.monitor.dashboard.charts import Chart
 from cherrypy.monitor.dashboard.front import DOORS
+from cherrypy.monitor.dashboard.guard import tokens_of
 from cherrypy.monitor.dashboard.questions import Heard
 from cherrypy.monitor.dashboard.rooms import ACTIONS
 from cherrypy.monitor.history.query import check, check_stat, metric_of
@@ -56,11 +57,17 @@ def test_the_actions_are_named() -> None:
     assert all(word in line for word in words.values())
 
 
+def test_tokens_of_the_samples_are_taken() -> None:
+    found = re.findall(r'"((?:token|view):[^"]+)"', page("monitoring/dashboard"))
+    assert len(found) >= 3 and len(tokens_of(found)) == len(found)
+
+
 def test_pictures_are_small() -> None:
-    named = set(
-        re.findall(r"pictures/([\w-]+\.png)", page("monitoring") + page("monitoring/dashboard"))
+    pages = "".join(
+        page(name) for name in ("monitoring", "monitoring/dashboard", "monitoring/processes")
     )
-    assert len(named) >= 5
+    named = set(re.findall(r"pictures/([\w-]+\.png)", pages))
+    assert named == {path.name for path in PICTURES.glob("dashboard*.png")}
     for name in named:
         assert (PICTURES / name).stat().st_size <= 150_000, name
 

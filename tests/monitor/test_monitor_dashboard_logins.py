@@ -117,7 +117,10 @@ def test_guessing_has_a_rate() -> None:
         assert found[0] == 401 and found[-1] == 429
         # By the other door neither, and not even with what is right.
         right = {"Authorization": f"Bearer {TOKEN}"}
-        assert one.ask("/api/now", headers=right).status == 429
+        answer = one.ask("/api/now", headers=right)
+        assert answer.status == 429
+        wait = answer.headers["Retry-After"]
+        assert answer.json["error"].endswith(f"try again in {wait} s.")
 
 
 def test_a_callable_decides() -> None:

@@ -175,8 +175,10 @@ class Guard:
         with self.tries._lock:
             wait = self.tries._due.get(asked.peer, 0.0) - time.monotonic()
         if wait > 0:
-            after = ("Retry-After", str(int(wait) + 1))
-            raise Refusal("429 Too Many Requests", "Too many wrong tokens.", after)
+            seconds = int(wait) + 1
+            words = f"Too many wrong tokens came from your address: try again in {seconds} s."
+            after = ("Retry-After", str(seconds))
+            raise Refusal("429 Too Many Requests", words, after)
 
     def failed(self, asked: Asked) -> None:
         """Remember that somebody has tried a wrong token."""
