@@ -37,6 +37,20 @@ def test_echo_and_the_fields_of_the_101(bench: Bench) -> None:
     assert until(lambda: site.server.counters["open"] == 0)
 
 
+class Greeter(Echo):
+    """A handler that is in a list of those who get news before the peer knows that it is one."""
+
+    def attach(self, ws: Any) -> None:
+        super().attach(ws)
+        ws.text("welcome")
+
+
+def test_what_is_sent_as_soon_as_there_is_a_websocket_comes_behind_the_101(bench: Bench) -> None:
+    client = Site(bench, Greeter).client(Protocol(client=True).text("early"))
+    assert client.status == 101
+    assert [client.next(), client.next()] == ["welcome", "early"]
+
+
 def test_frames_right_behind_the_handshake(bench: Bench) -> None:
     """They may come in the same segment; ws4py lost its way (its issue #230)."""
     core = Protocol(client=True)
@@ -218,9 +232,10 @@ def test_numbers_of_closed_sockets_are_not_mixed_up(bench: Bench) -> None:
 
     def shout() -> None:
         while not stop.is_set():
-            for handler in list(site.handlers):
+            for ws in [handler.ws for handler in list(site.handlers)]:
                 try:
-                    handler.ws.text("news")
+                    if ws is not None:  # else its handshake is still under way
+                        ws.text("news")
                 except ConnectionClosed:
                     pass
                 except Exception as error:

@@ -110,7 +110,7 @@ def upgrade(
 ) -> Upgrade:
     """Return what a gateway returns in place of a body to open a WebSocket.
 
-    :param attach: called with the WebSocket before anything happens on it.
+    :param attach: called with the WebSocket before anything happens on it. Who hears of it may send at once.
     :param more: further fields of the 101. Raises ValueError for those that cannot be sent.
     :param kind: how its handler is served: see `Detached`.
     """
@@ -122,13 +122,18 @@ def upgrade(
         core = Protocol(max_message=options.max_message, agreement=acceptance.agreement)
         ws = kind(conn, core, handler, options, acceptance.agreement is not None)
         conn.upgraded = ws
+        with ws._lock:
+            ws._add(OPENED)
+            # Whoever gets to know of it may send at once, also in another thread: behind the 101.
+            ws._held = head
+            ws._paused = True
         attach(ws)
         worker.counts[SOCKETS] += 1
         ws._heard = time.monotonic()
         events = core.feed(rest) if rest else []
         with ws._lock:
-            ws._add(OPENED)
-            ws._put(head)
+            ws._release()
+            ws._paused = False
             ws._sort(events, worker)
             ended = core.ending is not None and not ws._deferred()
             if not ws._over:
