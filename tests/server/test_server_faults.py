@@ -10,6 +10,9 @@ import time
 import pytest
 from server_kit import Owned, Peer, hello, until
 
+from kirsch.server.link import READING
+from kirsch.server.poller import IN
+
 # -- applications -------------------------------------------------------------------------------
 
 
@@ -136,6 +139,17 @@ def test_theft_at_the_moment_of_return(bench):
     for thread in crowd:
         thread.join(30)
     assert failed == [] and server.counters["baton_takes"] > 0
+
+
+def test_an_event_that_finds_its_connection_given_back_just_now(bench):
+    """The holder saw it run; by now it reads again, and the poller repeats what has come."""
+    server = bench.server()
+    peer = bench.peer(server)
+    assert peer.get()[2] == b"hello"
+    (conn,) = server.groups[0].conns.values()
+    assert until(lambda: conn.state == READING)
+    assert conn.on_event(IN, server.groups[0].leader)
+    assert peer.get()[2] == b"hello"
 
 
 def test_thousands_of_paths(bench):

@@ -242,7 +242,7 @@ class Connection(Replies):
         return True
 
     def on_nothing(self, mask: int, worker: Worker) -> bool:
-        """READY or closed: its turn comes, or never."""
+        """READY or closed: its turn comes, or never. READING: given back just now, and reported again."""
         return True
 
     def retire(self, worker: Worker) -> None:
@@ -283,6 +283,7 @@ class Connection(Replies):
 
 
 STEPS = {
+    READING: Connection.on_nothing,
     READY: Connection.on_nothing,
     BODY: Connection.on_body,
     QUEUED: Connection.on_running,
