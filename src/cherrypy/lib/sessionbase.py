@@ -259,11 +259,8 @@ class Session:
             # Else: expired, and not yet cleaned up.
             self._stored = True
         if self._reading is not None and not (there and self._watch()):
-            if there and self._reading.trial and not self.locked:
-                self._reading.trial = self._reading.free = False  # with the lock, then
-            else:
-                # Nobody will know what the page does: as ever, then.
-                self._reading, self._lock_on_access = None, True
+            # Nobody will know what the page does: as ever, then.
+            self._reading, self._lock_on_access = None, True
             if not self.locked:
                 self.acquire_lock()
                 self._fetch()
@@ -288,6 +285,10 @@ class Session:
         """Tell whether a value is another one than was read, though nobody has set it."""
         return True
 
+    def _hold(self, key: Any) -> None:
+        """Before a value is given out (`ALL`: all of them): remember that it is looked at."""
+        self._reading.look(key)
+
     def _known(self) -> Any:
         """Return what has been read, for `_differing_from`."""
         return None
@@ -304,7 +305,7 @@ class Session:
 
     def _same(self, key: Any, value: Any) -> bool:
         """Tell whether setting this changes nothing."""
-        from .sessionreads import ATOMS
+        from .sessionvalues import ATOMS
 
         # What others have changed may happen to be what was made of what was before.
         if self._reading.stale:
@@ -314,15 +315,15 @@ class Session:
 
     def _change(self, *keys: Any) -> None:
         """Before keys are set: have the lock, though the page was thought to read only."""
-        self._reading.wrote()
+        self._reading.write()
         if self._lock_on_access and not self.locked:
             self.acquire_lock()
         self._uphold()
         self._reading.overwrite(keys)
 
-    def _uphold(self) -> None:
-        """Begin the request anew if what it has looked at is not so any more, and that may be done."""
-        if self._left or (self._reading.stale and self._lock_on_access):
+    def _uphold(self, at_all: bool = False) -> None:
+        """Begin the request anew if what it has looked at is not so any more (or `at_all`), and that may be done."""
+        if self._left or ((at_all or self._reading.stale) and self._lock_on_access):
             from .sessionreads import begin_anew, may_begin_anew
 
             if may_begin_anew():
@@ -376,26 +377,34 @@ class Session:
         if self._lock_on_access and not self.locked and not self._deletes_unlocked:
             self.acquire_lock()  # `save` gives it back
         if self._reading is not None:
-            self._reading.wrote()
+            self._reading.write()
         self._delete()
         self._stored = False
         self._deleted = True
 
     # ------------------------------------------------------------------------ like a dict
 
-    def _whole(self) -> dict[Any, Any]:
-        """Return the data, for who looks at all of them."""
+    def _keys(self) -> dict[Any, Any]:
+        """Return the data, for who looks at all the keys."""
         if not self.loaded:
             self._access()
         if self._reading is not None:
             self._reading.look(ALL)
         return self._data
 
+    def _whole(self) -> dict[Any, Any]:
+        """Return the data, for who looks at all of them."""
+        if not self.loaded:
+            self._access()
+        if self._reading is not None:
+            self._hold(ALL)
+        return self._data
+
     def __getitem__(self, key: Any) -> Any:
         if not self.loaded:
             self._access()
         if self._reading is not None:
-            self._reading.look(key)
+            self._hold(key)
         return self._data[key]
 
     def __setitem__(self, key: Any, value: Any) -> None:
@@ -422,7 +431,7 @@ class Session:
         return key in self._data
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._whole())
+        return iter(self._keys())
 
     def __bool__(self) -> bool:
         return True
@@ -442,7 +451,7 @@ class Session:
         if not self.loaded:
             self._access()
         if self._reading is not None:
-            self._reading.look(key)
+            self._hold(key)
         return self._data.get(key, default)
 
     def update(self, d: Any) -> None:
@@ -460,7 +469,7 @@ class Session:
         if not self.loaded:
             self._access()
         if self._reading is not None:
-            self._reading.look(key)
+            self._hold(key)
             if key not in self._data:
                 self._change(key)
         self._deleted = False
@@ -476,7 +485,7 @@ class Session:
 
     def keys(self) -> Any:
         """Return a view of the keys."""
-        return self._whole().keys()
+        return self._keys().keys()
 
     def items(self) -> Any:
         """Return a view of the items."""

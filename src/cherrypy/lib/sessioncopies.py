@@ -1,6 +1,7 @@
 """A session in memory for a page that is not known: a copy, so that nothing it does reaches others before it has the lock.
 
-Law: only what is plain all through is copied; the objects of a program are what they are, and there once.
+Law: only what is plain all through is copied, and handles are shared; the objects of a program are what they are, and
+there once.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 from .sessionbase import ALL
-from .sessionreads import ATOMS, NODES, is_fixed
+from .sessionlooks import MOST, NODES, TRIES
+from .sessionvalues import ATOMS, inner, is_fixed, is_handle, is_plain
 
 __all__ = ("Copied",)
 
 DEPTH = 50  # containers within containers
-TRIES = 3  # to copy what changes meanwhile
+WORK = 3 * NODES  # parts that are gone through, also in vain
 
 #: How an empty one of its kind is made.
 _EMPTY: dict[Any, Callable[[Any], Any]] = {
@@ -33,7 +35,7 @@ _SETS = frozenset((set, frozenset))
 
 
 class _NotPlain(Exception):
-    """There is something in a session that cannot be copied, or too much."""
+    """There is something in a value that cannot be copied, or too much."""
 
 
 class Copied:
@@ -41,40 +43,61 @@ class Copied:
 
     data
         The copy, for the request to work with.
+    guarded
+        What is no copy, by key: objects of the program, and what is too much. Who takes hold of it has the lock.
     """
 
     def __init__(self, data: dict[Any, Any]) -> None:
-        copying = _Copying()
-        self.data = {key: copying.of(key, value) for key, value in list(data.items())}
-        self._tied = copying.tied
+        self._copying = _Copying()
+        self.data: dict[Any, Any] = {}
+        self.guarded: dict[Any, Any] = {}
         # Of the copy: what it was made of may be another one by now.
-        self._looks = {key: _look(value) for key, value in self.data.items()}
+        self._looks: dict[Any, list[Any]] = {}
+        for key, value in list(data.items()):
+            copied = self._copied(key, value)
+            if copied is None:
+                self.data[key] = self.guarded[key] = value
+            else:
+                self.data[key], self._looks[key] = copied
 
-    @classmethod
-    def of(cls, data: dict[Any, Any]) -> Copied | None:
-        """Return a copy; None if something in it cannot be copied."""
+    def _copied(self, key: Any, value: Any) -> tuple[Any, list[Any]] | None:
+        """Return a copy, and how it looks; None of what is guarded."""
         for _ in range(TRIES):
+            before = self._copying.mark()
             try:
-                return cls(data)
+                copy = self._copying.of(key, value)
+                return copy, _look(copy)
             except _NotPlain:
-                return None
+                self._copying.forget(before)
+                break
             except RuntimeError:  # it changes while one looks
-                continue
+                self._copying.forget(before)
         return None
 
     def differing(self, data: dict[Any, Any]) -> list[Any]:
-        """Return the keys that have been set, removed or changed in place since this was made."""
-        return [
-            key
-            for key in {*self._looks, *data}
-            if key not in data or key not in self._looks or not self._is_as_before(key, data[key])
-        ]
+        """Return the keys that have been set, removed or, if copied, changed in place since this was made."""
+        keys = dict.fromkeys([*self._looks, *self.guarded, *data])
+        return [key for key in keys if key not in data or not self._is_as_before(key, data[key])]
 
     def _is_as_before(self, key: Any, value: Any) -> bool:
+        if key in self.guarded:
+            return value is self.guarded[key]
         try:
-            return bool(_look(value) == self._looks[key])
+            return key in self._looks and bool(_look(value) == self._looks[key])
         except (_NotPlain, RuntimeError):
             return False
+
+    def _brought(self, foreign: list[Any], changed: list[Any], looked: set[Any]) -> list[Any]:
+        """Return the keys of what is to be put in the place of what it was made of."""
+        left = set(foreign).difference(changed)
+        everything = self._copying.tied or ALL in looked
+        keys = {*changed, *looked}
+        return [
+            key
+            # New ones in the order in which they came.
+            for key in dict.fromkeys([*self._looks, *self.guarded, *self.data])
+            if key not in left and (everything or key in keys)
+        ]
 
     def bring_into(
         self, now: dict[Any, Any], foreign: list[Any], changed: list[Any], looked: set[Any]
@@ -84,16 +107,48 @@ class Copied:
         What the request has in hand thus goes on being what is in its session; what only others have changed stays, and
         so does what a thread of the program may have in hand and nobody has looked at.
         """
-        left = set(foreign).difference(changed)
-        keys = {*changed, *looked}
-        # New ones in the order in which they came.
-        for key in dict.fromkeys([*self._looks, *self.data]):
-            if key in left or not (self._tied or ALL in looked or key in keys):
-                continue
-            if key in self.data:
-                now[key] = self.data[key]
-            else:
+        for key in self._brought(foreign, changed, looked):
+            if key not in self.data:
                 now.pop(key, None)
+            elif key not in self.guarded or self.data[key] is not self.guarded[key]:
+                now[key] = self.data[key]
+
+    def is_tied(self, foreign: list[Any], changed: list[Any], looked: set[Any]) -> bool:
+        """Tell whether something that `bring_into` would replace is also in what is guarded, and would be two then."""
+        if not self.guarded:
+            return False
+        keys = set(self._brought(foreign, changed, looked))
+        originals = self._copying.originals(keys)
+        return bool(originals) and _reach(self.guarded.values(), originals)
+
+
+def _reach(values: Any, ids: set[int]) -> bool:
+    """Tell whether something of these ids is in objects; also if not all of them can be seen."""
+    met: set[int] = set()
+    left = list(values)
+    # What a reduction has made has to live as long as its id is known.
+    made = []
+    try:
+        while left:
+            value = left.pop()
+            if id(value) in ids:
+                return True
+            kind = type(value)
+            if (
+                id(value) in met
+                or is_fixed(kind)
+                or (not is_plain(kind) and is_handle(value, kind))
+            ):
+                continue
+            met.add(id(value))
+            parts = [part for part in inner(value, kind) if type(part) not in ATOMS]
+            made.append(parts)
+            left += parts
+            if len(met) + len(left) > MOST:
+                return True
+    except Exception:  # it changes while one looks, or is very strange
+        return True
+    return False
 
 
 class _Copying:
@@ -107,13 +162,27 @@ class _Copying:
         # Of what has been copied, by its id: itself, as while it lives nothing else has its id; the copy; the key.
         self._copies: dict[int, tuple[Any, Any, Any]] = {}
         self._key: Any = None
-        self._parts = 0
+        self._parts = self._work = 0
         self.tied = False
 
     def of(self, key: Any, value: Any) -> Any:
-        """Return a copy of what is under a key."""
+        """Return a copy of what is under a key. Raises _NotPlain."""
         self._key = key
         return self._copy(value, 0)
+
+    def mark(self) -> tuple[int, int, bool]:
+        """Return what `forget` needs to forget all that is copied from now on."""
+        return len(self._copies), self._parts, self.tied
+
+    def forget(self, mark: tuple[int, int, bool]) -> None:
+        """Forget what has been copied since a mark: there is no copy of what it was part of."""
+        number, self._parts, self.tied = mark
+        while len(self._copies) > number:
+            self._copies.popitem()
+
+    def originals(self, keys: set[Any]) -> set[int]:
+        """Return the ids of what has been copied of some keys."""
+        return {me for me, (_, _, key) in self._copies.items() if self.tied or key in keys}
 
     def _copy(self, value: Any, depth: int) -> Any:
         """Return a copy of what is plain; what is in it twice is in the copy twice. Raises _NotPlain."""
@@ -124,11 +193,15 @@ class _Copying:
         if known is not None:
             self.tied = self.tied or known[2] is not self._key
             return known[1]
-        if kind not in _FROZEN and kind not in _EMPTY and kind is not bytearray:
+        if not is_plain(kind):
+            if is_handle(value, kind):
+                return value
             raise _NotPlain
-        self._parts += 1 if kind is bytearray else len(value)
-        if depth > DEPTH or self._parts > NODES:
+        size = 1 if kind is bytearray else len(value)
+        self._parts += size
+        if depth > DEPTH or self._parts > NODES or self._work > WORK:
             raise _NotPlain
+        self._work += size  # not taken back where it was in vain
         if kind in _EMPTY:
             return self._filled(value, self._made(value, _EMPTY[kind](value)), depth + 1)
         if kind is bytearray:
@@ -156,6 +229,8 @@ def _shape(value: Any) -> Any:
     if is_fixed(kind):
         return kind, value if kind in ATOMS else str(value)
     if kind not in _FROZEN:
+        if is_handle(value, kind):
+            return kind, id(value)
         raise _NotPlain
     return kind, kind([_shape(part) for part in value])
 
@@ -180,7 +255,10 @@ def _look(value: Any) -> list[Any]:
         if kind is bytearray:
             look.append(bytes(value))
             continue
-        if kind not in _FROZEN and kind not in _EMPTY:
+        if not is_plain(kind):
+            if is_handle(value, kind):
+                look.append(id(value))
+                continue
             raise _NotPlain
         if kind in _SETS:  # in which order they come depends on how they came into it
             look.append(frozenset(map(_shape, list(value))))

@@ -6,12 +6,10 @@ what another one has changed since, and then writes, is begun anew, or the log s
 
 from __future__ import annotations
 
-import datetime
 import functools
 import types
-from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from cherrypy.framework.errors import Again
 from cherrypy.framework.response import look_at_time
@@ -20,18 +18,15 @@ from cherrypy.framework.site import site
 
 from .sessionbase import ALL
 
-__all__ = (
-    "ATOMS",
-    "Reading",
-    "begin_anew",
-    "fingerprint",
-    "is_fixed",
-    "may_begin_anew",
-    "reading_of",
-)
+if TYPE_CHECKING:
+    from .sessionholds import Holds
 
-LIMIT = 5000  # pages that are remembered; then all are forgotten, and learned again
-NODES = 20_000  # parts of a session in memory that are looked at; more count as "cannot be known"
+__all__ = ("Reading", "begin_anew", "may_begin_anew", "reading_of")
+
+LIMIT = (
+    5000  # pages, and keys of them, that are remembered; then all are forgotten, and learned again
+)
+LONGEST = 200  # characters of a key that are remembered as they are
 
 #: RFC 9110, 9.2.1: who asks with these does not want anything changed; and they may be repeated (9.2.2).
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
@@ -39,8 +34,11 @@ _SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 #: Stages of a request after which something of the response may have been sent.
 _LATE = frozenset(("error", "done", "on_end_request", "close"))
 
-#: Pages, and whether they only read. What is not in it is not known.
+#: Pages, and whether they only read. What is not in it is not known. And pages with a key, and the class of what was
+#: under it, which they have had in hand under the lock and left as it was.
 _reads_only: dict[tuple[Any, ...], bool] = {}
+#: Pages that read only, while whose last run something in their session has changed: by somebody else, it seems.
+_doubted: set[tuple[Any, ...]] = set()
 
 
 def _page(handler: Any, request: Any) -> tuple[Any, ...] | None:
@@ -70,13 +68,25 @@ def _remember(page: tuple[Any, ...]) -> None:
     """A page has been found to read only, unless it is known to write by now."""
     if len(_reads_only) >= LIMIT:
         _reads_only.clear()
+        _doubted.clear()
     _reads_only.setdefault(page, True)
+
+
+def _held(page: tuple[Any, ...], key: Any, value: Any) -> tuple[Any, ...]:
+    """Return what it is known by that a page has left a value as it was."""
+    short = type(key) is str and len(key) <= LONGEST
+    return page, key if short else (type(key), hash(key)), type(value)
+
+
+def is_safe(request: Any) -> bool:
+    """Tell whether who asks does not want anything changed."""
+    return request.method in _SAFE
 
 
 def _may_be_tried(request: Any) -> bool:
     """Tell whether nothing is lost when a request is begun a second time: it is safe, and has no body."""
     throws = request.throws
-    if request.method not in _SAFE or type(throws) is not tuple or not issubclass(Again, throws):
+    if not is_safe(request) or type(throws) is not tuple or not issubclass(Again, throws):
         return False
     if request._origin is None and request._wsgi_environ is None:
         return False  # made by somebody who would not make it once more
@@ -97,21 +107,21 @@ def begin_anew() -> NoReturn:
 
 
 def reading_of(handler: Any) -> Reading | None:
-    """Return how this request reads its session; None if it has been begun anew, or is of a page that writes, or that
-    cannot be told from others.
+    """Return how this request reads its session; None if it is of a page that writes, or that cannot be told from others.
 
     Args:
         handler: what the dispatcher has found, before tools have put theirs around it.
     """
     request = serving.request
-    # Who begins anew takes the lock, though the page be another function each time, which nobody knows.
-    page = _page(handler, request) if request._anew is None else None
-    if page is None:
+    page = _page(handler, request)
+    known = None if page is None else _reads_only.get(page)
+    if page is None or known is False:
         return None
-    known = _reads_only.get(page)
-    if known is False:
-        return None
-    return Reading(page, getattr(handler, "callable", handler), bool(known))
+    made = getattr(handler, "callable", handler)
+    if request._anew is not None:
+        # It takes the lock, though the page be another function each time, which nobody knows.
+        return Reading(page, made, known=None)
+    return Reading(page, made, bool(known))
 
 
 class Reading:
@@ -123,28 +133,36 @@ class Reading:
         It is tried: nothing is known of the page, but the request may be begun anew.
     looked, stale
         The keys that have been looked at, and those that others have changed since (`ALL` for all).
+    holds
+        Of sessions in memory: the values that the request has in hand, and how they were.
+    wrote
+        Whether the page has written.
     """
 
     __slots__ = (
-        *("_foreign", "_made", "_page", "_verdict", "_wrote"),
-        *("free", "looked", "seen", "stale", "trial", "unchanged"),
+        *("_foreign", "_made", "_page", "_verdict"),
+        *("free", "holds", "looked", "stale", "trial", "unchanged", "wrote"),
     )
 
-    def __init__(self, page: tuple[Any, ...], made: Any, known: bool) -> None:
+    def __init__(self, page: tuple[Any, ...], made: Any, known: bool | None) -> None:
         self._page = page
         self._made = made
         self._verdict: Any = None
-        self._wrote = False
         # What others have written since it was read.
         self._foreign: set[Any] = set()
-        self.free = known
+        self.free = bool(known)
         self.trial = False
         self.looked: set[Any] = set()
         self.stale: set[Any] = set()
-        self.seen: list[Any] | None = None
-        self.unchanged = False
-        if not known:
+        self.holds: Holds | None = None
+        self.unchanged = self.wrote = False
+        if known is False:
             self._judge()
+
+    @property
+    def doubted(self) -> bool:
+        """Whether it is worth the lock, if nobody has it, to see whether the page still reads only."""
+        return bool(_doubted) and self._page in _doubted
 
     def _judge(self) -> None:
         from .reading.verdicts import WRITES, verdict
@@ -182,11 +200,26 @@ class Reading:
                 self.stale.clear()
             self.stale.discard(key)
 
-    def wrote(self) -> None:
+    def leaves(self, key: Any, value: Any) -> bool:
+        """Tell whether the page is known to leave what is under a key as it is."""
+        return _reads_only.get(_held(self._page, key, value), False)
+
+    def write(self) -> None:
         """Remember that this page writes."""
-        if not self._wrote:
-            self._wrote = True
+        if not self.wrote:
+            self.wrote = True
             _reads_only[self._page] = False
+            _doubted.discard(self._page)
+
+    def doubt(self) -> None:
+        """Something has changed, but others have had the lock: the page is looked at when they have not."""
+        if len(_doubted) < LIMIT:
+            _doubted.add(self._page)
+
+    def prove(self) -> None:
+        """There is the lock: what changes now is changed by this page."""
+        self.free = self.trial = False
+        _doubted.discard(self._page)
 
     def learn(self, changed: Callable[[], bool]) -> None:
         """At the end: see what the page is, by what it has done.
@@ -195,14 +228,19 @@ class Reading:
             changed: tells whether a value is not what it was, though nobody has set it: a list
                 that has grown.
         """
-        if not self._wrote and changed():
-            self.wrote()
-        self.unchanged = not self._wrote
+        if not self.wrote and changed():
+            self.write()
+        self.unchanged = not self.wrote
         # One that failed, or sent its client away, may not have come to what it does.
         status = str(serving.response.status or 200)[:3]
-        new = not self.free or self.trial or self._verdict is not None
-        if self.unchanged and new and (status.startswith("2") or status == "304"):
+        unclear = self.holds is not None and self.holds.unclear
+        if self.wrote or unclear or not (status.startswith("2") or status == "304"):
+            return
+        if not self.free or self.trial or self._verdict is not None:
             _remember(self._page)
+        if self.holds is not None:
+            for key, value in self.holds.left():
+                _remember(_held(self._page, key, value))
 
     def anew(self) -> None:
         """What others have written is about to be read: nothing of it is lost."""
@@ -234,98 +272,3 @@ class Reading:
             "SESSION",
             severity=30,
         )
-
-
-# ------------------------------------------------------------------- what has changed in memory
-
-#: What cannot change.
-ATOMS = frozenset(
-    (
-        *(str, int, float, bool, type(None), bytes, complex),
-        *(datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone),
-        *(type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType),
-    )
-)
-
-#: The same, of modules that need not be there.
-_FIXED = frozenset((("decimal", "Decimal"), ("uuid", "UUID"), ("fractions", "Fraction")))
-
-
-def is_fixed(kind: type) -> bool:
-    """Tell whether objects of a class cannot change, and nothing is in them that could."""
-    return kind in ATOMS or (kind.__module__, kind.__name__) in _FIXED
-
-
-_LISTS = frozenset((list, tuple, set, frozenset, deque))
-_DICTS = frozenset((dict, OrderedDict, defaultdict, Counter))
-
-
-def fingerprint(data: dict[Any, Any]) -> list[Any] | None:
-    """Return what is equal as long as nothing in `data` changes; None if that cannot be seen.
-
-    Nothing of the program's own is called: neither comparisons nor attributes that compute.
-    """
-    seen: list[Any] = []
-    left: list[Any] = []
-    for key, value in data.items():
-        seen.append(key if type(key) in ATOMS else id(key))
-        if type(value) in ATOMS:
-            seen.append(value)
-        else:
-            left.append(value)
-    while left:
-        value = left.pop()
-        kind = type(value)
-        if kind in ATOMS:
-            seen.append(value)
-            continue
-        parts = _parts(value, kind)
-        if parts is None or len(seen) + len(left) + len(parts) > NODES:
-            return None
-        # Two of the same number are the same: what is looked at is alive.
-        seen += (id(value), len(parts))
-        left += parts
-    return seen
-
-
-def _parts(value: Any, kind: Any) -> list[Any] | None:
-    try:
-        if kind in _LISTS:
-            return list(value)
-        if kind in _DICTS:
-            return [*value.keys(), *value.values()]
-        if kind is bytearray:
-            return [bytes(value)]
-        if isinstance(value, (str, int, float, bytes)) or is_fixed(kind):
-            return []
-        if isinstance(value, tuple):
-            return list(tuple.__iter__(value))
-        slots = [
-            one
-            for cls in type.__getattribute__(kind, "__mro__")
-            for one in type.__getattribute__(cls, "__dict__").values()
-            if type(one) is types.MemberDescriptorType
-        ]
-        has_dict = bool(kind.__dictoffset__)
-        # An object that is its attributes and nothing else, by its size.
-        if kind.__basicsize__ == _size(len(slots), has_dict, bool(kind.__weakrefoffset__)):
-            own = object.__getattribute__(value, "__dict__") if has_dict else {}
-            return [*own.keys(), *own.values(), *(_slot(one, value) for one in slots)]
-    except (RuntimeError, AttributeError):  # it changes while one looks; it has none
-        pass
-    return None
-
-
-@functools.cache
-def _size(slots: int, has_dict: bool, has_weakrefs: bool) -> int:
-    """Return the size of objects of a class that is written in Python, with so many slots."""
-    names = [f"_{number}" for number in range(slots)]
-    names += ["__dict__"] * has_dict + ["__weakref__"] * has_weakrefs
-    return type("", (), {"__slots__": names}).__basicsize__
-
-
-def _slot(slot: types.MemberDescriptorType, value: Any) -> Any:
-    try:
-        return slot.__get__(value)
-    except AttributeError:  # nothing is in it yet
-        return _slot

@@ -262,7 +262,7 @@ class RecordSession(Session):
         return [] if record is None else self._differing(record[0], self._data)
 
     def _changed_in_place(self) -> bool:
-        from .sessionreads import ATOMS
+        from .sessionvalues import ATOMS
 
         return not ATOMS.issuperset(map(type, self._data.values())) and bool(self._changes())
 
@@ -305,7 +305,7 @@ class RecordSession(Session):
     def _flush(self) -> None:
         if (self._data or self._stored) and (self._raw is None or self._changes()):
             if self._reading is not None:
-                self._reading.wrote()
+                self._reading.write()
             self._save(self.now() + datetime.timedelta(minutes=self.timeout))
             self._stored = True
 

@@ -19,7 +19,7 @@ from kirsch.http.dates import HTTPDate
 
 from . import is_iterator
 from .locking import NamedLocks
-from .sessionbase import Session, SessionLocked, missing, reads_freely
+from .sessionbase import ALL, Session, SessionLocked, missing, reads_freely
 from .sessioncookie import _add_MSIE_max_age_workaround, set_response_cookie
 
 if TYPE_CHECKING:
@@ -68,6 +68,14 @@ class _SessionProxy(ThreadLocalProxy):
         return serving.session.get
 
 
+TURNS = 256
+
+#: For ids, by their hashes: something that is another one each time that a request is given the lock.
+_turns: list[Any] = [None] * TURNS
+
+_ASYNC = 0x80 | 0x200  # CO_COROUTINE, CO_ASYNC_GENERATOR
+
+
 @reads_freely
 class RamSession(Session):
     """Sessions in the memory of this process: ``cache[id] = (data, expiration time)``."""
@@ -83,6 +91,9 @@ class RamSession(Session):
     _copied = False
     # The copy all through that a page has which is not known.
     _own: Any = None
+    # Whose turn it was when the data were read, and whether another request had the lock then.
+    _turn: Any = None
+    _was_held = False
 
     def clean_up(self) -> None:
         """Remove sessions that have expired."""
@@ -122,45 +133,119 @@ class RamSession(Session):
         with self._ending:
             self.cache.pop(self._id, None)  # type: ignore[arg-type]  # an id is set by then
 
+    # ------------------------------------------------------------------------------ locks
+
     def acquire_lock(self) -> None:
         """Take the lock of this session. Raises SessionLocked when it is not to be had."""
         if not self.locked:
+            before = self._changed_before() if self._copied else []
             self._lock_named(self.locks)
+            self._begin_turn()
             if self._copied:
-                self._take_up()
+                self._take_up(before)
 
     def release_lock(self) -> None:
         """Give the lock back; from now on access does not take it again."""
         self._settle()
         self._lock_on_access = False
         if self.locked:
+            self._settle_locked()
             self.locked = False
             self.locks.release(self._id)  # type: ignore[arg-type]  # an id is set by then
         elif self._copied and self._own is None:
-            self._take_up()
+            self._take_up([])
+
+    def _settle_locked(self) -> None:
+        """Learn what has been changed in place while there was the lock; later others may change it."""
+        reading = self._reading
+        open_yet = reading is not None and not (reading.wrote or reading.unchanged)
+        if open_yet and self._changed_in_place():
+            reading.write()
+
+    def _begin_turn(self) -> None:
+        self._turn, self._was_held = object(), False
+        _turns[hash(self._id) % TURNS] = self._turn
+
+    def _others_had_a_turn(self) -> bool:
+        """Tell whether another request has had the lock since the data were read."""
+        return self._was_held or _turns[hash(self._id) % TURNS] is not self._turn
+
+    def _freely(self) -> bool:
+        if not super()._freely():
+            return False
+        if self._reading.doubted and self.locks.acquire(self._id, 0.0, serving.request):  # type: ignore[arg-type]  # an id is set by then
+            self.locked = True
+            self._begin_turn()
+            self._reading.prove()
+        return True
+
+    # -------------------------------------------------------------------- reading without the lock
+
+    def load(self) -> None:
+        """Read the data from the store; a session that is asked for like this is kept."""
+        super().load()
+        # Who may not wait for the lock later asks for them in a thread where he may.
+        if self._reading is not None and not self.locked and _is_coroutine(self._handler):
+            self._take_hold(ALL)
 
     def _watch(self) -> bool:
-        from .sessionreads import fingerprint
+        from .sessionholds import Holds
 
-        if self._reading.trial and not self.locked:
-            return self._copy()
-        # Whoever has the lock goes on with the dict itself, and it must not change under a reader.
-        data = dict(self._data)
-        self._reading.seen = fingerprint(data)
-        if self._reading.seen is None and not self._reading.is_shown(data):
-            return False
-        if not self.locked:
-            self._data, self._copied = data, True
+        reading = self._reading
+        before = reading.holds
+        if before is not None and self.locked:
+            return True  # it goes on with what it has in hand
+        reading.holds = holds = Holds(reading)
+        if self.locked:
+            return True
+        self._turn = _turns[hash(self._id) % TURNS]
+        self._was_held = self._id in self.locks
+        self._copied = True
+        if reading.trial:
+            from .sessioncopies import Copied
+
+            self._own = Copied(self._data)
+            self._data = self._own.data
+        else:
+            # Whoever has the lock goes on with the dict itself, and it must not change under a reader.
+            self._data = dict(self._data)
+        if before is not None:
+            for key in before.taken:
+                self._look_again(holds, key)
         return True
 
-    def _copy(self) -> bool:
-        from .sessioncopies import Copied
+    def _look_again(self, holds: Any, key: Any) -> None:
+        holds.taken.add(key)
+        value = self._data.get(key)
+        if holds.concern(value) and not self._is_a_copy(key):
+            holds.see(key, value)
 
-        self._own = Copied.of(self._data)
-        if self._own is None:
-            return False
-        self._data, self._copied = self._own.data, True
-        return True
+    def _is_a_copy(self, key: Any) -> bool:
+        return self._own is not None and key not in self._own.guarded
+
+    def _hold(self, key: Any) -> None:
+        self._reading.look(key)
+        holds = self._reading.holds
+        if key is ALL or holds.concern(self._data.get(key)):
+            self._take_hold(key)
+
+    def _take_hold(self, key: Any) -> None:
+        """Have the lock for what is about to be in hand, where that is needed."""
+        holds = self._reading.holds
+        keys = list(self._data) if key is ALL else (key,)
+        holds.taken.update(keys)
+        for one in keys:
+            if not holds.concern(self._data[one]) or holds.has(one):
+                continue
+            if self.locked:
+                holds.keep(one, self._data[one])
+            elif not self._is_a_copy(one):
+                free = holds.may(one, self._data, self._own is not None)
+                if not free and self._lock_on_access:
+                    self.acquire_lock()
+                    # What it has read before may be none of this any more, and what it does now is done.
+                    self._uphold()
+                    return
 
     def _known(self) -> Any:
         return self._own or dict(self._data)
@@ -174,7 +259,7 @@ class RamSession(Session):
         """Keep what a request has changed in place that does not come to save its session, as what it sets is kept."""
         if self._reading is None or self._left or not self._changed_in_place():
             return
-        self._reading.wrote()
+        self._reading.write()
         try:
             self.acquire_lock()
         except SessionLocked:  # the log says so
@@ -182,32 +267,63 @@ class RamSession(Session):
         self.release_lock()
 
     def _changed_in_place(self) -> bool:
-        from .sessionreads import fingerprint
-
-        if self._own is not None:
-            return bool(self._own.differing(self._data))
-        if self._reading.seen is None:  # its code says that it changes nothing
+        if self._own is not None and self._own.differing(self._data):
+            return True
+        holds = self._reading.holds
+        if holds is None or not holds.changed(self._data):
             return False
-        return bool(fingerprint(self._data) != self._reading.seen)
+        if not self.locked and self._others_had_a_turn():
+            self._reading.doubt()
+            return False
+        return True
 
-    def _take_up(self) -> None:
-        """Go on with what is in the store; a copy was good enough for reading."""
+    def _changed_before(self) -> list[Any]:
+        """Return the keys of what has changed until now, before who waits for the lock."""
+        reading = self._reading
+        if reading is None or reading.holds is None:
+            return []
+        changed: list[Any] = reading.holds.changed(self._data)
+        if changed and self._others_had_a_turn():
+            reading.doubt()
+        elif changed:
+            reading.write()
+        return changed
+
+    def _take_up(self, before: list[Any]) -> None:
+        """Go on with what is in the store; a copy was good enough for reading.
+
+        Args:
+            before: the keys of what had been changed in place before the lock was asked for.
+        """
         known, self._copied = self._data, False
         own, self._own = self._own, None
         there = self._load()
         if there is None:
             return  # removed: `_save` leaves it at that
-        if own is not None:
-            foreign, changed = own.differing(there[0]), own.differing(own.data)
-            self._reading.others(foreign)
-            if changed:
-                self._uphold()
-                self._reading.overwrite(changed)
-            own.bring_into(there[0], foreign, changed, self._reading.looked)
-        self._data = there[0]
-        if own is not None:
-            return
-        self._reading.others(_exchanged(known, dict(self._data)))
+        reading, now = self._reading, there[0]
+        if self.locked and reading.holds is not None:
+            # Who waits changes nothing.
+            reading.others(key for key in reading.holds.changed(now) if key not in before)
+        if own is None:
+            reading.others(_exchanged(known, dict(now)))
+        else:
+            self._take_over(own, now)
+        self._data = now
+        if self.locked and reading.holds is not None:
+            reading.holds.keep_all(now)
+
+    def _take_over(self, own: Any, now: dict[Any, Any]) -> None:
+        """Put what a request has in hand in the place of what it is a copy of."""
+        reading = self._reading
+        foreign, changed = own.differing(now), own.differing(own.data)
+        reading.others(foreign)
+        tied = own.is_tied(foreign, changed, reading.looked)
+        if changed:
+            reading.write()
+        if changed or tied:
+            self._uphold(tied)
+            reading.overwrite(changed)
+        own.bring_into(now, foreign, changed, reading.looked)
 
     def __len__(self) -> int:
         """Return the number of sessions."""
@@ -218,6 +334,12 @@ def _exchanged(known: dict[Any, Any], now: dict[Any, Any]) -> list[Any]:
     """Return the keys of which two dicts do not have the same object."""
     keys = {*known, *now}
     return [key for key in keys if known.get(key, missing) is not now.get(key, missing)]
+
+
+def _is_coroutine(handler: Any) -> bool:
+    function = getattr(handler, "callable", handler)
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    return bool(getattr(code, "co_flags", 0) & _ASYNC)
 
 
 #: Stores whose modules are imported when somebody first asks for them.

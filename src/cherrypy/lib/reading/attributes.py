@@ -13,7 +13,7 @@ from typing import Any
 from cherrypy.framework.serving import serving
 from cherrypy.framework.site import site as owner_of_all
 
-from ..sessionreads import ATOMS
+from ..sessionvalues import ATOMS
 from . import libraries, tables
 from .reach import CONTAINERS, FUNCTIONS, Reach, element
 from .values import (

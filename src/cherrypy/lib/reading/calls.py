@@ -10,7 +10,7 @@ import functools
 import types
 from typing import Any
 
-from ..sessionreads import ATOMS
+from ..sessionvalues import ATOMS
 from . import libraries, tables
 from .attributes import Attributes, find, line_of, nothing
 from .reach import CONTAINERS, FUNCTIONS, element

@@ -17,8 +17,8 @@ from cherrypy.framework.response import Response
 from cherrypy.framework.serving import ThreadData, ThreadLocalProxy, serving
 
 from ..sessionbase import Session
-from ..sessionreads import ATOMS
 from ..sessions import RamSession
+from ..sessionvalues import ATOMS
 from . import libraries
 from .values import (
     ANY,

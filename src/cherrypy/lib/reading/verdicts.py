@@ -16,7 +16,7 @@ from cherrypy.framework.request import Request
 from cherrypy.framework.tools import HandlerTool, HandlerWrapperTool, Tool, default_toolbox
 
 from ..sessionauth import session_auth
-from ..sessionreads import ATOMS, is_fixed
+from ..sessionvalues import ATOMS, is_fixed
 from .code import changes_a_session, only_reads
 from .flow import Flow
 from .reach import FUNCTIONS, element
