@@ -10,7 +10,7 @@ import types
 from collections import deque
 from typing import Any
 
-from .sessionvalues import ATOMS, inner, is_fixed, is_handle, is_plain
+from .sessionvalues import ATOMS, attributes_of, first, inner, is_fixed, is_handle, is_plain
 
 __all__ = ("NODES", "Glance", "whole")
 
@@ -53,37 +53,46 @@ class Glance:
         # What is nearest comes first.
         left = deque((value,))
         room = limit
+        sorts: dict[Any, str] = {}
         while left:
             value = left.popleft()
             kind = type(value)
             if kind in ATOMS:
                 look.append(value)
                 continue
-            me = id(value)
+            sort = sorts.get(kind) or sorts.setdefault(kind, _sort(kind))
             look.append(id(kind))
-            if is_fixed(kind):
+            if sort == "fixed":
                 look.append(str(value))
                 continue
+            me = id(value)
             if me in met:
                 look.append(met[me])
                 continue
             met[me] = len(met)
-            if not is_plain(kind):
+            if sort == "object":
                 look.append(me)
+                if not room:
+                    self.plain = False
+                    continue
                 if is_handle(value, kind):
                     self.handles = True
                     continue
                 self.plain = False
-            parts = inner(value, kind, short=True)
-            look.append(len(parts))
-            made.append(parts)
-            if len(parts) > room:
+            size, parts = first(value, kind, room)
+            look.append(size)
+            if parts:
+                made.append(parts)
+                room -= len(parts)
+                left += parts
+            if size > len(parts):
                 self.plain = False
-                del parts[room:]
-            room -= len(parts)
-            left += parts
         self.seen = limit - room
         return look
+
+
+def _sort(kind: type) -> str:
+    return "plain" if is_plain(kind) else "fixed" if is_fixed(kind) else "object"
 
 
 class _Hash:
@@ -110,7 +119,8 @@ class _Whole(pickle.Pickler):
             return NotImplemented
         if kind in ATOMS or is_handle(obj, kind):
             return int, (id(obj),)
-        return int, (id(obj),), (id(kind), inner(obj, kind))
+        own = attributes_of(obj, kind)
+        return int, (id(obj),), (id(kind), inner(obj, kind) if own is None else own)
 
 
 #: What a pickle would look for by its name.

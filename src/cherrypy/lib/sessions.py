@@ -68,10 +68,10 @@ class _SessionProxy(ThreadLocalProxy):
         return serving.session.get
 
 
-TURNS = 256
+LIMIT = 1000  # sessions that are watched; then all are thought to have been changed
 
-#: For ids, by their hashes: something that is another one each time that a request is given the lock.
-_turns: list[Any] = [None] * TURNS
+#: Of sessions that somebody reads without the lock: what is there until another request is given the lock.
+_turns: dict[Any, object] = {}
 
 _ASYNC = 0x80 | 0x200  # CO_COROUTINE, CO_ASYNC_GENERATOR
 
@@ -91,7 +91,7 @@ class RamSession(Session):
     _copied = False
     # The copy all through that a page has which is not known.
     _own: Any = None
-    # Whose turn it was when the data were read, and whether another request had the lock then.
+    # Whose turn it was when the data were read (one of `_turns`), and whether another request had the lock then.
     _turn: Any = None
     _was_held = False
 
@@ -138,43 +138,49 @@ class RamSession(Session):
     def acquire_lock(self) -> None:
         """Take the lock of this session. Raises SessionLocked when it is not to be had."""
         if not self.locked:
-            before = self._changed_before() if self._copied else []
+            before = self._changed_before() if self._copied else None
             self._lock_named(self.locks)
-            self._begin_turn()
-            if self._copied:
-                self._take_up(before)
+            if _turns:
+                _turns.pop(self._id, None)
+            if self._reading is not None:
+                self._begin_turn()
+                if self._copied:
+                    self._take_up(before)
 
     def release_lock(self) -> None:
         """Give the lock back; from now on access does not take it again."""
         self._settle()
         self._lock_on_access = False
         if self.locked:
-            self._settle_locked()
+            if self._reading is not None:
+                self._settle_locked()
             self.locked = False
             self.locks.release(self._id)  # type: ignore[arg-type]  # an id is set by then
         elif self._copied and self._own is None:
-            self._take_up([])
+            self._take_up(None)
 
     def _settle_locked(self) -> None:
         """Learn what has been changed in place while there was the lock; later others may change it."""
         reading = self._reading
-        open_yet = reading is not None and not (reading.wrote or reading.unchanged)
-        if open_yet and self._changed_in_place():
+        if not (reading.wrote or reading.unchanged) and self._changed_in_place():
             reading.write()
 
     def _begin_turn(self) -> None:
-        self._turn, self._was_held = object(), False
-        _turns[hash(self._id) % TURNS] = self._turn
+        if len(_turns) >= LIMIT:
+            _turns.clear()
+        self._turn = _turns.setdefault(self._id, object())
+        self._was_held = not self.locked and self._id in self.locks
 
     def _others_had_a_turn(self) -> bool:
         """Tell whether another request has had the lock since the data were read."""
-        return self._was_held or _turns[hash(self._id) % TURNS] is not self._turn
+        return self._was_held or _turns.get(self._id) is not self._turn
 
     def _freely(self) -> bool:
         if not super()._freely():
             return False
         if self._reading.doubted and self.locks.acquire(self._id, 0.0, serving.request):  # type: ignore[arg-type]  # an id is set by then
             self.locked = True
+            _turns.pop(self._id, None)
             self._begin_turn()
             self._reading.prove()
         return True
@@ -198,8 +204,7 @@ class RamSession(Session):
         reading.holds = holds = Holds(reading)
         if self.locked:
             return True
-        self._turn = _turns[hash(self._id) % TURNS]
-        self._was_held = self._id in self.locks
+        self._begin_turn()
         self._copied = True
         if reading.trial:
             from .sessioncopies import Copied
@@ -280,8 +285,6 @@ class RamSession(Session):
     def _changed_before(self) -> list[Any]:
         """Return the keys of what has changed until now, before who waits for the lock."""
         reading = self._reading
-        if reading is None or reading.holds is None:
-            return []
         changed: list[Any] = reading.holds.changed(self._data)
         if changed and self._others_had_a_turn():
             reading.doubt()
@@ -289,11 +292,11 @@ class RamSession(Session):
             reading.write()
         return changed
 
-    def _take_up(self, before: list[Any]) -> None:
+    def _take_up(self, before: list[Any] | None) -> None:
         """Go on with what is in the store; a copy was good enough for reading.
 
         Args:
-            before: the keys of what had been changed in place before the lock was asked for.
+            before: the keys of what had been changed in place before the lock was asked for; None without the lock.
         """
         known, self._copied = self._data, False
         own, self._own = self._own, None
@@ -301,7 +304,7 @@ class RamSession(Session):
         if there is None:
             return  # removed: `_save` leaves it at that
         reading, now = self._reading, there[0]
-        if self.locked and reading.holds is not None:
+        if before is not None:
             # Who waits changes nothing.
             reading.others(key for key in reading.holds.changed(now) if key not in before)
         if own is None:
@@ -309,7 +312,7 @@ class RamSession(Session):
         else:
             self._take_over(own, now)
         self._data = now
-        if self.locked and reading.holds is not None:
+        if before is not None:
             reading.holds.keep_all(now)
 
     def _take_over(self, own: Any, now: dict[Any, Any]) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import copyreg
 import datetime
 import functools
+import itertools
 import sys
 import types
 from collections import Counter, OrderedDict, defaultdict, deque
 from typing import Any
 
-__all__ = ("ATOMS", "DICTS", "LISTS", "inner", "is_fixed", "is_handle", "is_plain")
+__all__ = ("ATOMS", "attributes_of", "first", "inner", "is_fixed", "is_handle", "is_plain")
 
 LIMIT = 1000  # classes that are remembered; then all are forgotten
 LARGEST = 1 << 24  # bytes of an object that shows nothing, of which a short look takes a copy
@@ -97,7 +98,9 @@ def _judged(value: Any, kind: Any) -> bool | None:
         "__slots__" in type.__getattribute__(cls, "__dict__") for cls in _classes(kind)
     )
     known = is_plain(kind) or is_fixed(kind) or (made_in_python and not _is_of_a_library(kind))
-    if not known:
+    if kind.__module__ == "itertools":
+        found = True  # as generators; Python 3.12 and 3.13 warn of who pickles them, 3.14 refuses
+    elif not known:
         try:
             _reduce(value, kind)
             found = None if made_in_python and _has_no_say(kind) else False
@@ -132,6 +135,22 @@ def _is_of_a_library(kind: Any) -> bool:
 
 
 # ------------------------------------------------------------------------------- what is inside
+
+
+def first(value: Any, kind: Any, number: int) -> tuple[int, list[Any]]:
+    """Return how many parts are in a value, and the first of them. Raises RuntimeError as `inner` does."""
+    if kind in LISTS:
+        size = len(value)
+        return size, list(value) if size <= number else list(itertools.islice(value, number))
+    if kind in DICTS and 2 * len(value) > number:
+        if not number:
+            return 2 * len(value), []
+        keys, values = value.keys(), value.values()
+        return 2 * len(value), [
+            part for some in (keys, values) for part in itertools.islice(some, number // 2)
+        ]
+    parts = inner(value, kind, short=True)
+    return len(parts), parts[:number]
 
 
 def inner(value: Any, kind: Any, short: bool = False) -> list[Any]:
@@ -176,6 +195,16 @@ def _reduce(value: Any, kind: Any) -> list[Any]:
         if items is not None:
             parts += items
     return parts
+
+
+def attributes_of(value: Any, kind: Any) -> Any:
+    """Return the attributes of an object that is nothing else, as a dict; None of others."""
+    if _shows_all(kind) and not _slots(kind) and kind.__dictoffset__:
+        try:
+            return object.__getattribute__(value, "__dict__")
+        except AttributeError:  # a class may hide it
+            pass
+    return None
 
 
 def _attributes(value: Any, kind: Any) -> list[Any]:
