@@ -13,6 +13,8 @@ import session_kit
 from guarded_pages import DEEDS, Other, Shop, Thing, big, unknown, waits
 from session_kit import Slow, back
 
+from cherrypy.framework.helpers import expose
+from cherrypy.framework.site import site as owner
 from cherrypy.lib import sessionreads
 
 pytestmark = pytest.mark.usefixtures("program")
@@ -75,6 +77,55 @@ def test_handles_are_there_for_all_who_ask_safely(shop, make, deed):
     with Slow(shop, "/hold", headers):
         assert not waits(shop, headers, deed)
     getattr(value, "close", int)()
+
+
+def test_handles_are_there_for_pages_that_are_known(shop):
+    headers = shop.start(
+        k=threading.Lock(), plain=[1], own=[threading.Lock(), {"a": iter.__call__}]
+    )
+    for _ in range(2):
+        assert unknown(shop, headers, "look", "plain")[1] == "False"
+    with Slow(shop, "/hold", headers):
+        assert not waits(shop, headers, "look")
+
+
+def test_a_page_that_was_begun_anew_has_learned_from_it(shop, monkeypatch):
+    """It took the lock for an object, when what it had read was not so any more; it does not wait the next time."""
+    reader = Reader(shop, back(shop("/count")))
+
+    def deed(session, key):
+        before = session["n"]
+        runs.append(before)
+        if len(runs) == 1:
+            reader.entered.set()
+            assert reader.go.wait(20)
+        return str(before + session[key].n)
+
+    runs = []
+    headers = reader.headers = shop.start(k=Thing(n=10), plain=[])
+    monkeypatch.setattr(reader, "deed", deed)
+    with reader:
+        assert shop("/change", headers=headers).status == 200
+        assert reader.answer() == "111 True"
+        assert runs == [0, 1]
+        assert unknown(shop, headers, "reader") == ("111", "False")
+
+
+def test_streams_do_not_take_the_lock_to_see_who_it_was(serve, conf):
+    class Streaming(Shop):
+        @expose
+        def stream(self, deed):
+            yield DEEDS[deed](owner.session, "k")
+            yield f" {owner.session.locked}"
+
+        stream._cp_config = {"response.stream": True}
+
+    site = serve(Streaming(), conf)
+    site.app.root.kept = {"k": Thing()}
+    headers = back(site("/start"))
+    assert site("/stream", "deed=n", headers=headers).text == "0 True"
+    sessionreads._doubted.update(sessionreads._reads_only)
+    assert site("/stream", "deed=n", headers=headers).text == "0 False"
 
 
 def test_who_asks_for_a_change_has_handles_alone_until_it_is_known(shop):

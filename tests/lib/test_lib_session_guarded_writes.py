@@ -156,6 +156,63 @@ def test_who_has_looked_at_what_was_changed_begins_anew(shop, first, deed, monke
     assert data["seen"] == (1, "['first', 'theirs']" if first == "look" else "2")
 
 
+def test_what_changes_while_one_waits_to_write_is_no_longer_what_one_has_read(shop, monkeypatch):
+    """A page that is known to read has the list itself; who has the lock makes it grow, and it sets what is wrong."""
+    grow = threading.Event()
+    monkeypatch.setitem(DEEDS, "len_to", lambda session, key: set_length(session))
+    monkeypatch.setitem(DEEDS, "hold_and_grow", lambda session, key: hold(session))
+
+    def set_length(session):
+        length = len(session["plain"])
+        session["length"] = length
+
+    def hold(session):
+        session["held"] = True
+        shop.app.root.entered.set()
+        assert grow.wait(20)
+        session["plain"].append("theirs")
+
+    headers = shop.start(plain=[])
+    for _ in range(2):
+        unknown(shop, headers, "len", "plain")
+    root = shop.app.root
+    root.other = Shop()
+    with Slow(shop, "/other/unknown", headers, "deed=hold_and_grow"):
+        writer = threading.Thread(target=lambda: unknown(shop, headers, "len_to"))
+        writer.start()
+        locks = sessions.RamSession.locks
+        until(lambda: any(lock.waiters for lock in list(locks.values())))
+        grow.set()
+        writer.join(20)
+    data = sessions.RamSession.cache[headers["Cookie"].partition("=")[2]][0]
+    assert (data["plain"], data["length"]) == (["theirs"], 1)
+
+
+def test_what_was_changed_before_the_lock_was_given_back_is_this_page_s_doing(shop, monkeypatch):
+    entered, go = threading.Event(), threading.Event()
+
+    def early(session, key):
+        session[key].n += 1
+        session.release_lock()
+        entered.set()
+        assert go.wait(20)
+        return "x"
+
+    monkeypatch.setitem(DEEDS, "early", early)
+    headers = shop.start(k=Thing(), plain=[])
+    thread = threading.Thread(target=lambda: unknown(shop, headers, "early"))
+    thread.start()
+    assert entered.wait(10)
+    assert shop("/change", headers=headers).status == 200
+    go.set()
+    thread.join(20)
+    assert [
+        page for page, reads in sessionreads._reads_only.items() if page[0] is Shop.unknown
+    ] != []
+    assert not any(sessionreads._reads_only.values())
+    assert not sessionreads._doubted
+
+
 def test_who_has_looked_at_nothing_that_was_changed_goes_on(shop):
     headers = shop.start(k=Thing(), plain=["first"])
     with Slow(shop, "/pause_then", {**headers, **WRITE}, "first=look&deed=raise") as slow:

@@ -108,10 +108,10 @@ class Copied:
         so does what a thread of the program may have in hand and nobody has looked at.
         """
         for key in self._brought(foreign, changed, looked):
-            if key not in self.data:
-                now.pop(key, None)
-            elif key not in self.guarded or self.data[key] is not self.guarded[key]:
+            if key in self.data:
                 now[key] = self.data[key]
+            else:
+                now.pop(key, None)
 
     def is_tied(self, foreign: list[Any], changed: list[Any], looked: set[Any]) -> bool:
         """Tell whether something that `bring_into` would replace is also in what is guarded, and would be two then."""

@@ -178,12 +178,18 @@ class RamSession(Session):
     def _freely(self) -> bool:
         if not super()._freely():
             return False
-        if self._reading.doubted and self.locks.acquire(self._id, 0.0, serving.request):  # type: ignore[arg-type]  # an id is set by then
+        # Not for as long as somebody listens to a stream.
+        if self._reading.doubted and not serving.response.stream and self._is_free():
+            self._reading.prove()
+        return True
+
+    def _is_free(self) -> bool:
+        """Take the lock if nobody has it."""
+        if self.locks.acquire(self._id, 0.0, serving.request):  # type: ignore[arg-type]  # an id is set by then
             self.locked = True
             _turns.pop(self._id, None)
             self._begin_turn()
-            self._reading.prove()
-        return True
+        return self.locked
 
     # -------------------------------------------------------------------- reading without the lock
 

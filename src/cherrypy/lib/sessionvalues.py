@@ -14,6 +14,8 @@ import types
 from collections import Counter, OrderedDict, defaultdict, deque
 from typing import Any
 
+from .reading.libraries import LIBRARY, home_of
+
 __all__ = ("ATOMS", "attributes_of", "first", "inner", "is_fixed", "is_handle", "is_plain")
 
 LIMIT = 1000  # classes that are remembered; then all are forgotten
@@ -88,7 +90,10 @@ def is_handle(value: Any, kind: Any) -> bool:
 
 def _handles_alone(value: Any) -> bool:
     kind = type(value)
-    return bool(_handles[kind] if kind in _handles else _judged(value, kind))
+    try:
+        return bool(_handles[kind])
+    except KeyError:
+        return bool(_judged(value, kind))
 
 
 def _judged(value: Any, kind: Any) -> bool | None:
@@ -97,7 +102,7 @@ def _judged(value: Any, kind: Any) -> bool | None:
     made_in_python = bool(kind.__dictoffset__) or any(
         "__slots__" in type.__getattribute__(cls, "__dict__") for cls in _classes(kind)
     )
-    known = is_plain(kind) or is_fixed(kind) or (made_in_python and not _is_of_a_library(kind))
+    known = is_plain(kind) or is_fixed(kind) or (made_in_python and home_of(kind) != LIBRARY)
     if kind.__module__ == "itertools":
         found = True  # as generators; Python 3.12 and 3.13 warn of who pickles them, 3.14 refuses
     elif not known:
@@ -120,18 +125,6 @@ def _has_no_say(kind: Any) -> bool:
     return bool(kind.__flags__ & _HEAP) and all(
         getattr(kind, name, None) is getattr(object, name, None) for name in names
     )
-
-
-def _is_of_a_library(kind: Any) -> bool:
-    """Tell whether a class comes with Python, or has been installed."""
-    name = type.__getattribute__(kind, "__module__")
-    root = name.partition(".")[0] if isinstance(name, str) else "__main__"
-    if root == "__main__":
-        return False
-    if root in sys.stdlib_module_names:
-        return True
-    path = str(getattr(sys.modules.get(root), "__file__", None) or "")
-    return "site-packages" in path or "dist-packages" in path
 
 
 # ------------------------------------------------------------------------------- what is inside
