@@ -184,6 +184,12 @@ class Holder:
         self.__dict__.update(more)
 
 
+def test_what_holds_something_guarded_is_guarded():
+    guarded = [[1], object()]
+    copied = Copied({"k": guarded, "a": [guarded], "b": [1]})
+    assert list(copied.guarded) == ["k", "a"]
+
+
 @pytest.mark.parametrize("looked", [{"a"}, {"b"}, set()])
 def test_what_is_tied_to_what_is_guarded_is_known(looked):
     shared, other = [1], [2]

@@ -15,7 +15,7 @@ from session_kit import Slow, back
 
 from cherrypy.framework.helpers import expose
 from cherrypy.framework.site import site as owner
-from cherrypy.lib import sessionreads
+from cherrypy.lib import sessionreads, sessions
 
 pytestmark = pytest.mark.usefixtures("program")
 
@@ -162,6 +162,29 @@ def test_a_page_waits_once_for_what_it_could_change(shop, what):
             assert not waits(shop, headers, deed)
     # Of another client as well.
     assert unknown(shop, shop.start(k=make()), deed)[1] == "False"
+
+
+def test_what_is_too_much_together_is_waited_for_though_each_is_not(shop):
+    headers = shop.start(k=big(15_000), other=big(15_000))
+    with Slow(shop, "/hold", headers):
+        assert waits(shop, headers, "len", "other")
+    shop.app.root.go.clear()
+    shop.app.root.entered.clear()
+    with Slow(shop, "/hold", headers):
+        assert not waits(shop, headers, "len", "k")
+        assert not waits(shop, headers, "len", "other")
+
+
+def test_what_who_has_the_lock_changes_while_a_page_reads_is_not_its_doing(shop):
+    headers = shop.start(k=Thing())
+    assert unknown(shop, headers, "n")[1] == "True"
+    thing = sessions.RamSession.cache[headers["Cookie"].partition("=")[2]][0]["k"]
+    with Slow(shop, "/hold", headers):
+        with Reader(shop, headers) as reader:
+            thing.n += 1  # as the other one would
+            assert reader.answer() == "1 False"
+        assert not waits(shop, headers, "n")
+    assert all(reads or page[0] is Shop.hold for page, reads in sessionreads._reads_only.items())
 
 
 def test_it_is_asked_for_each_key_and_class(shop):

@@ -175,9 +175,8 @@ def test_what_changes_while_one_waits_to_write_is_no_longer_what_one_has_read(sh
     headers = shop.start(plain=[])
     for _ in range(2):
         unknown(shop, headers, "len", "plain")
-    root = shop.app.root
-    root.other = Shop()
-    with Slow(shop, "/other/unknown", headers, "deed=hold_and_grow"):
+    shop.app.root.grow_later = page_of("hold_and_grow")
+    with Slow(shop, "/grow_later", headers, "deed=hold_and_grow&key=k"):
         writer = threading.Thread(target=lambda: unknown(shop, headers, "len_to"))
         writer.start()
         locks = sessions.RamSession.locks
@@ -186,6 +185,29 @@ def test_what_changes_while_one_waits_to_write_is_no_longer_what_one_has_read(sh
         writer.join(20)
     data = sessions.RamSession.cache[headers["Cookie"].partition("=")[2]][0]
     assert (data["plain"], data["length"]) == (["theirs"], 1)
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("then", ["acquire_lock", "load"])
+def test_what_was_changed_in_place_before_something_else_is_found_out(
+    shop, monkeypatch, known, then
+):
+    def deed(session, key):
+        cart = session["plain"]
+        if then == "load" and known:
+            session.load()
+            cart.append("late")  # it is the same list
+        else:
+            cart.append("late")
+            getattr(session, then)()
+
+    monkeypatch.setitem(DEEDS, "deed", deed)
+    headers = shop.start(plain=[])
+    for _ in range(2 * known):
+        unknown(shop, headers, "len", "plain")
+    unknown(shop, headers, "deed")
+    assert False in sessionreads._reads_only.values()
+    assert unknown(shop, headers, "look", "plain")[0] == "['late']"
 
 
 def test_what_was_changed_before_the_lock_was_given_back_is_this_page_s_doing(shop, monkeypatch):
