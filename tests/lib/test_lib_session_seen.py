@@ -12,6 +12,7 @@ import http.cookiejar
 import io
 import itertools
 import os
+import pickle
 import queue
 import random
 import re
@@ -74,6 +75,16 @@ class Both(Slotted):
 
 class SubBytesIO(io.BytesIO):
     pass
+
+
+HIDDEN = bytearray(b"abc")
+
+
+class Buffered(io.BytesIO):
+    """Reduced as an array of NumPy is: of protocol 5 to a buffer that is no copy."""
+
+    def __reduce_ex__(self, protocol):
+        return Buffered, (pickle.PickleBuffer(HIDDEN) if protocol >= 5 else bytes(HIDDEN),)
 
 
 class SubList(list):
@@ -147,6 +158,7 @@ def test_changes_in_values_are_seen(look, value, change):
         (lambda: io.BytesIO(b"abc"), lambda it: it.read(1)),
         (lambda: io.StringIO("abc"), lambda it: it.write("x")),
         (random.Random, lambda it: it.random()),
+        (Buffered, lambda it: HIDDEN.__setitem__(0, HIDDEN[0] + 1)),
         (lambda: iter([1, 2]), next),
         (lambda: SubBytesIO(b"abc"), lambda it: it.write(b"x")),
         (lambda: SubBytesIO(b"abc"), lambda it: setattr(it, "n", 1)),
@@ -221,6 +233,57 @@ def test_what_a_class_does_fails_no_look(error):
         assert not glance.plain
         whole([value])
         assert list(Copied({"k": [value]}).guarded) == ["k"]
+
+
+class Meta(type):
+    def __getattribute__(cls, name):
+        if name in ("__dict__", "__mro__", "__module__", "__reduce_ex__", "__name__"):
+            raise LookupError(name)
+        return type.__getattribute__(cls, name)
+
+
+class Strange(metaclass=Meta):
+    pass
+
+
+class NoDict:
+    @property
+    def __dict__(self):
+        raise LookupError
+
+    @property
+    def __class__(self):
+        raise LookupError
+
+
+class NoAttributes:
+    def __getattribute__(self, name):
+        raise SystemError(name)
+
+
+class NoModule:
+    pass
+
+
+NoModule.__module__ = []  # type: ignore[assignment]
+
+
+class NoList(list):
+    def __iter__(self):
+        raise SystemError
+
+    __len__ = __hash__ = __iter__
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_no_class_is_so_strange_that_a_request_fails_by_it(number):
+    value = [Strange, NoDict, NoAttributes, NoModule, NoList][number]()
+    for data in ({"k": value}, {"k": [value, {"a": value}]}):
+        whole(data)
+        assert not Glance(data).plain
+        copied = Copied(data)
+        assert list(copied.guarded) == ["k"]
+        assert copied.differing(data) == []
 
 
 def test_what_never_looks_the_same_teaches_nothing(serve, conf):

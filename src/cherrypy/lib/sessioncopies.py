@@ -72,6 +72,9 @@ class Copied:
                 break
             except RuntimeError:  # it changes while one looks
                 self._copying.forget(before)
+            except Exception:  # no class is so strange that a request fails by it
+                self._copying.forget(before)
+                break
         return None
 
     def differing(self, data: dict[Any, Any]) -> list[Any]:
@@ -84,7 +87,7 @@ class Copied:
             return value is self.guarded[key]
         try:
             return key in self._looks and bool(_look(value) == self._looks[key])
-        except (_NotPlain, RuntimeError):
+        except Exception:  # it is not plain any more, changes while one looks, or is very strange
             return False
 
     def _brought(self, foreign: list[Any], changed: list[Any], looked: set[Any]) -> list[Any]:

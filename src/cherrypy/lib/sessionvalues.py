@@ -107,7 +107,7 @@ def _judged(value: Any, kind: Any) -> bool | None:
         found = True  # as generators; Python 3.12 and 3.13 warn of who pickles them, 3.14 refuses
     elif not known:
         try:
-            _reduce(value, kind)
+            _reduce(value, kind, 5)
             found = None if made_in_python and _has_no_say(kind) else False
         except RuntimeError:  # it changes while one looks
             return False
@@ -169,7 +169,8 @@ def inner(value: Any, kind: Any, short: bool = False) -> list[Any]:
     try:
         if short and object.__sizeof__(value) < sys.getsizeof(value) > LARGEST:
             return [*shown, sys.getsizeof(value)]
-        reduced = _reduce(value, kind)
+        # Of 5 there may be buffers in it, which are no copies, and as long as they are.
+        reduced = _reduce(value, kind, 4 if short else 5)
     except RuntimeError:
         raise
     except Exception:  # that is all that can be seen of it
@@ -177,10 +178,10 @@ def inner(value: Any, kind: Any, short: bool = False) -> list[Any]:
     return [*shown, *reduced]
 
 
-def _reduce(value: Any, kind: Any) -> list[Any]:
+def _reduce(value: Any, kind: Any, protocol: int) -> list[Any]:
     """Return the parts of what a pickle would have of a value. Raises whatever the class likes to."""
     reduce = copyreg.dispatch_table.get(kind)
-    reduced = reduce(value) if reduce is not None else kind.__reduce_ex__(value, 5)
+    reduced = reduce(value) if reduce is not None else kind.__reduce_ex__(value, protocol)
     if not isinstance(reduced, tuple):  # the name of something that is there once
         return []
     parts: list[Any] = list(reduced[1:3])
