@@ -265,7 +265,7 @@ class NoModule:
     pass
 
 
-NoModule.__module__ = []  # type: ignore[assignment]
+NoModule.__module__ = []
 
 
 class NoList(list):

@@ -275,7 +275,15 @@ class Session:
 
         if self._reading is None:
             self._reading = reading_of(self._handler)
-        return self._reading is not None and bool(self._reading.free)
+        reading = self._reading
+        if reading is None or not reading.free:
+            return False
+        if reading.doubted:
+            self._look_into_doubts()
+        return True
+
+    def _look_into_doubts(self) -> None:
+        """Take the lock if nobody has it, to see whether a page still reads only."""
 
     def _watch(self) -> bool:
         """Remember what was read; False if changes of it could not be seen."""

@@ -175,21 +175,15 @@ class RamSession(Session):
         """Tell whether another request has had the lock since the data were read."""
         return self._was_held or _turns.get(self._id) is not self._turn
 
-    def _freely(self) -> bool:
-        if not super()._freely():
-            return False
+    def _look_into_doubts(self) -> None:
         # Not for as long as somebody listens to a stream.
-        if self._reading.doubted and not serving.response.stream and self._is_free():
-            self._reading.prove()
-        return True
-
-    def _is_free(self) -> bool:
-        """Take the lock if nobody has it."""
+        if serving.response.stream:
+            return
         if self.locks.acquire(self._id, 0.0, serving.request):  # type: ignore[arg-type]  # an id is set by then
             self.locked = True
             _turns.pop(self._id, None)
             self._begin_turn()
-        return self.locked
+            self._reading.prove()
 
     # -------------------------------------------------------------------- reading without the lock
 
