@@ -11,6 +11,7 @@ import pytest
 from dashboard_kit import opened, until
 
 from cherrypy.monitor import profiles
+from cherrypy.monitor.books.flights import UNREADABLE, stack_of
 from cherrypy.monitor.dashboard.flames import flame, tone
 from cherrypy.monitor.plugin import Monitor
 from cherrypy.monitor.profiles import Profile, Profiles, tree_of
@@ -145,6 +146,16 @@ def test_whose_code_it_is() -> None:
     assert tone("run (framework/request.py:1)") == "framework"
     assert tone("loads (json/__init__.py:1)") == "language"
     assert tone("page (shop/pages.py:1)").startswith("app")
+
+
+def test_where_there_is_no_gil_nobody_looks_at_a_thread_that_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    with opened() as one:
+        answer = one.act("/profile/begin", "seconds=1")
+        assert (answer.status, "PYTHON_GIL=1" in answer.text) == (501, True)
+    assert stack_of(threading.get_ident()) == UNREADABLE
 
 
 def test_asked_for_over_the_network() -> None:

@@ -18,8 +18,22 @@ LONG = 1.0
 MOST, PATH, STACK, FRAMES = 100, 200, 8192, 60
 
 
+#: What is said in the place of a stack where there is none to be had.
+UNREADABLE = (
+    "This Python runs without the GIL. Where a thread is cannot be read while it runs: the process would "
+    "end. Run the program with PYTHON_GIL=1 to see it."
+)
+
+
+def is_readable() -> bool:
+    """Tell whether the stack of a thread can be read that may be running."""
+    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
+
+
 def stack_of(ident: int) -> str | None:
     """Return where a thread is, the innermost call last; None for one that there is not."""
+    if not is_readable():
+        return UNREADABLE
     frame = sys._current_frames().get(ident)
     if frame is None:
         return None

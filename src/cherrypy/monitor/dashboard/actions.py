@@ -153,7 +153,8 @@ def choose(front: Front, form: dict[str, str]) -> Done:
 
 
 def profile(front: Front, form: dict[str, str]) -> Any:
-    """Begin a profile. Raises Refusal while another one runs, and for a process that there is not."""
+    """Begin a profile. Raises Refusal while another one runs, for a process that there is not, and without a GIL."""
+    from ..books.flights import UNREADABLE, is_readable
     from ..processes.asking import profile_of
     from ..profiles import LONGEST as longest
 
@@ -162,6 +163,8 @@ def profile(front: Front, form: dict[str, str]) -> Any:
     make = profile_of(front.monitor, form.get("process", ""))
     if make is None:
         raise Refusal("404 Not Found", "There is no such process, or it is asked for elsewhere.")
+    if not is_readable():
+        raise Refusal("501 Not Implemented", UNREADABLE)
     begun = front.profiles.begin(seconds, rate, form.get("idle") == "on", make=make)
     if begun is None:
         raise Refusal("409 Conflict", "Another profile is running: wait until it is over.")

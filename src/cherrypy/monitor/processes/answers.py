@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .. import held, loggers
-from ..books.flights import stack_of
+from ..books.flights import UNREADABLE, is_readable, stack_of
 from ..profiles import DEEPEST, LONGEST, Profile, Profiles
 
 if TYPE_CHECKING:
@@ -64,6 +64,9 @@ class Answers:
 
     def profile(self, question: Answer, reply: Reply) -> None:
         """Look at all threads for a while, and say then where they were."""
+        if not is_readable():
+            reply({"refused": UNREADABLE})
+            return
         seconds = min(LONGEST, max(0.1, float(question["seconds"])))
         rate = min(200.0, max(1.0, float(question["rate"])))
 
