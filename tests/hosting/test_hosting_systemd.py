@@ -95,7 +95,10 @@ class Service:
 
     def end(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(20) == 0
+        try:
+            assert self.process.wait(20) == 0
+        except subprocess.TimeoutExpired:
+            raise AssertionError((self.folder / "output").read_text()[-3000:]) from None
 
     def close(self) -> None:
         if self.process.poll() is None:
