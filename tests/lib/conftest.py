@@ -95,6 +95,39 @@ def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
     libraries._counted = -1
 
 
+@pytest.fixture
+def nothing_is_known(monkeypatch: pytest.MonkeyPatch):
+    """Of no page, whether it reads or writes."""
+    from cherrypy.lib import sessionreads
+
+    monkeypatch.setattr(sessionreads, "_reads_only", {})
+    monkeypatch.setattr(sessionreads, "_doubted", set())
+
+
+@pytest.fixture
+def conf(tmp_path: Path):
+    """Sessions in memory."""
+    import session_kit
+
+    return session_kit.configuration(session_kit.store("ram", tmp_path))
+
+
+@pytest.fixture
+def shop(serve, conf):
+    """A site of pages of which nobody can tell what they do; `start` puts things into a session and returns its cookie."""
+    from guarded_pages import Shop
+    from session_kit import back
+
+    site = serve(Shop(), conf)
+
+    def start(**kept):
+        site.app.root.kept = kept
+        return back(site("/start"))
+
+    site.start = start
+    return site
+
+
 @pytest.fixture(scope="session", autouse=True)
 def end_of_servers():
     """Note how the classes are made, and end the servers that tests have started."""

@@ -9,7 +9,6 @@ import socket
 import threading
 
 import pytest
-import session_kit
 from guarded_pages import DEEDS, Other, Shop, Thing, big, unknown, waits
 from session_kit import Slow, back
 
@@ -17,31 +16,7 @@ from cherrypy.framework.helpers import expose
 from cherrypy.framework.site import site as owner
 from cherrypy.lib import sessionreads, sessions
 
-pytestmark = pytest.mark.usefixtures("program")
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_known(monkeypatch):
-    """Of no page; and of these the code shows nothing, as it really does not."""
-    monkeypatch.setattr(sessionreads, "_reads_only", {})
-    monkeypatch.setattr(sessionreads, "_doubted", set())
-
-
-@pytest.fixture
-def conf(tmp_path):
-    return session_kit.configuration(session_kit.store("ram", tmp_path))
-
-
-@pytest.fixture
-def shop(serve, conf):
-    site = serve(Shop(), conf)
-
-    def start(**kept):
-        site.app.root.kept = kept
-        return back(site("/start"))
-
-    site.start = start
-    return site
+pytestmark = pytest.mark.usefixtures("program", "nothing_is_known")
 
 
 UNTOUCHED = {
