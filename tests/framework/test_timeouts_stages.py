@@ -20,6 +20,8 @@ from cherrypy.framework.timeouts import TimeoutMonitor, _where
 from cherrypy.process.plugins import Monitor
 from cherrypy.process.wspbus import Bus
 
+NO_GIL = not getattr(sys, "_is_gil_enabled", lambda: True)()
+
 
 def overdue() -> None:
     cherrypy.response.timeout = -1
@@ -311,10 +313,7 @@ def test_a_time_out_without_sense_harms_nobody_else() -> None:
     assert any("no time-out that makes sense" in msg for msg in told)
 
 
-@pytest.mark.skipif(
-    not getattr(sys, "_is_gil_enabled", lambda: True)(),
-    reason="only on a Python with the GIL: else no stack is read of a thread that may run",
-)
+@pytest.mark.skipif(NO_GIL, reason="only on a Python with the GIL: no stack is read else")
 def test_the_stack_of_another_thread_is_read_while_it_runs() -> None:
     """All of it, from where the thread began, however fast it moves and when it ends meanwhile."""
     ready, done = threading.Event(), threading.Event()
@@ -351,10 +350,7 @@ def test_the_stack_of_another_thread_is_read_while_it_runs() -> None:
         sys.setswitchinterval(interval)
 
 
-@pytest.mark.skipif(
-    not getattr(sys, "_is_gil_enabled", lambda: True)(),
-    reason="only on a Python with the GIL: else no stack is read of a thread that may run",
-)
+@pytest.mark.skipif(NO_GIL, reason="only on a Python with the GIL: no stack is read else")
 def test_no_more_of_a_stack_is_read_than_can_be_shown() -> None:
     ready, done = threading.Event(), threading.Event()
 

@@ -34,14 +34,6 @@ def site() -> Iterator[Site]:
         yield one
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[chromium.Browser]:
-    if chromium.command() is None:
-        pytest.skip("Chromium is not installed")
-    with chromium.browser() as one:
-        yield one
-
-
 def window(browser: chromium.Browser, width: int, height: int, dark: bool = False) -> None:
     browser.call(
         "Emulation.setDeviceMetricsOverride",

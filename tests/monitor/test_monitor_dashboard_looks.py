@@ -30,14 +30,6 @@ def site() -> Iterator[Site]:
         yield one
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[chromium.Browser]:
-    if chromium.command() is None:
-        pytest.skip("Chromium is not installed")
-    with chromium.browser() as one:
-        yield one
-
-
 def show(browser: chromium.Browser, url: str, width: int, script: bool = True) -> None:
     browser.call(
         "Emulation.setDeviceMetricsOverride",

@@ -20,6 +20,8 @@ from cherrypy.lib import sse
 
 STREAMS = 2000
 
+NO_GIL = not getattr(sys, "_is_gil_enabled", lambda: True)()
+
 
 @pytest.fixture
 def many_files() -> Iterator[None]:
@@ -93,10 +95,7 @@ def test_two_thousand_streams_on_ten_threads(
     assert time.monotonic() - began < 3 and sse.limits.open == 0
 
 
-@pytest.mark.skipif(
-    not getattr(sys, "_is_gil_enabled", lambda: True)(),
-    reason="only on a Python with the GIL: without it some objects are freed by the collector alone",
-)
+@pytest.mark.skipif(NO_GIL, reason="only on a Python with the GIL: else the collector frees")
 @pytest.mark.parametrize("path", ["/coroutine", "/own"])
 def test_what_is_over_is_forgotten(site: Site, path: str) -> None:
     """Nothing waits for the collector of cycles, or a busy site would carry them all along."""
