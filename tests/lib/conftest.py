@@ -102,14 +102,16 @@ def nothing_is_known(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(sessionreads, "_reads_only", {})
     monkeypatch.setattr(sessionreads, "_doubted", set())
+    monkeypatch.setattr(sessionreads, "_waited", set())
 
 
 @pytest.fixture
 def conf(tmp_path: Path):
-    """Sessions in memory."""
+    """Sessions in memory; who may only read is patient enough, however slow the machine is."""
     import session_kit
 
-    return session_kit.configuration(session_kit.store("ram", tmp_path))
+    settings = session_kit.configuration(session_kit.store("ram", tmp_path))
+    return {**settings, "tools.sessions.patience": 20}
 
 
 @pytest.fixture

@@ -132,14 +132,18 @@ def waits(site, headers, deed, key="k", **how):
     found = []
     thread = threading.Thread(target=lambda: found.append(unknown(site, headers, deed, key, **how)))
     thread.start()
-    locks = sessions.RamSession.locks
     try:
-        until(lambda: found or any(lock.waiters for lock in list(locks.values())))
+        until(lambda: found or waited_for())
         return not found
     finally:
         site.app.root.go.set()
         thread.join(20)
         assert found
+
+
+def waited_for():
+    """Tell whether somebody waits for the lock of a session."""
+    return any(lock.waiters for lock in list(sessions.RamSession.locks.values()))
 
 
 def big(size=30_000):

@@ -10,6 +10,7 @@ import threading
 
 import pytest
 from guarded_pages import DEEDS, Other, Shop, Thing, big, unknown, waits
+from session_checks import logged
 from session_kit import Slow, back
 
 from cherrypy.framework.helpers import expose
@@ -179,11 +180,12 @@ def test_what_others_change_meanwhile_is_not_held_against_a_page(shop):
     assert unknown(shop, headers, "n")[1] == "True"
     page = shop.app.root
     reader = Reader(shop, headers)
-    with reader:
+    with logged() as lines, reader:
         with Slow(shop, "/hold_and_change", headers):
             reader.go_on()
             assert reader.answer() == "1 False"
             assert not waits(shop, headers, "n")
+    assert not any("SESSION" in line for line in lines)
     assert list(sessionreads._doubted) != []
     page.go.clear()
     assert unknown(shop, headers, "n") == ("1", "True")  # nobody has it: one looks

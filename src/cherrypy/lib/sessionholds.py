@@ -25,11 +25,23 @@ class Holds:
 
     taken
         The keys; of those that hold what can change.
+    borrowed
+        Those of what it has in hand without the lock, though nobody knows whether its page leaves it as it is.
     unclear
         Whether something could not be compared: it changed while one looked, or never looks the same.
     """
 
-    __slots__ = ("_guarded", "_looks", "_reading", "_room", "_safe", "_shown", "taken", "unclear")
+    __slots__ = (
+        "_guarded",
+        "_looks",
+        "_reading",
+        "_room",
+        "_safe",
+        "_shown",
+        "borrowed",
+        "taken",
+        "unclear",
+    )
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
@@ -40,6 +52,7 @@ class Holds:
         self._room = NODES
         self._shown: bool | None = None
         self.taken: set[Any] = set()
+        self.borrowed: set[Any] = set()
         self.unclear = False
 
     @staticmethod
@@ -79,6 +92,11 @@ class Holds:
     def _is_plain(self, glance: Glance) -> bool:
         # Who asks with a safe method does nothing to a socket that threads could not do at once.
         return glance.plain and (self._safe or not glance.handles)
+
+    def borrow(self, key: Any, value: Any) -> None:
+        """Take hold of a value without the lock, which was not to be had."""
+        self.see(key, value)
+        self.borrowed.add(key)
 
     def keep(self, key: Any, value: Any) -> None:
         """Look at all of a value, under the lock."""

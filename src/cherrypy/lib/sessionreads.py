@@ -28,6 +28,8 @@ LIMIT = (
 )
 LONGEST = 200  # characters of a key that are remembered as they are
 
+nothing = object()
+
 #: RFC 9110, 9.2.1: who asks with these does not want anything changed; and they may be repeated (9.2.2).
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 
@@ -39,6 +41,8 @@ _LATE = frozenset(("error", "done", "on_end_request", "close"))
 _reads_only: dict[tuple[Any, ...], bool] = {}
 #: Pages that read only, while whose last run something in their session has changed: by somebody else, it seems.
 _doubted: set[tuple[Any, ...]] = set()
+#: Code of pages with a key, and the class of what was under it, that have waited once for it in vain.
+_waited: set[tuple[Any, ...]] = set()
 
 
 def _page(handler: Any, request: Any) -> tuple[Any, ...] | None:
@@ -51,9 +55,8 @@ def _page(handler: Any, request: Any) -> tuple[Any, ...] | None:
         made = made.func
     function = getattr(made, "__func__", made)
     if type(function) is not types.FunctionType:
-        # Inherited too, as that of NotFound.
-        function = getattr(type(made), "__call__", None)  # noqa: B004 - the function is wanted
-        if type(function) is not types.FunctionType:
+        function = _instead(made, function)
+        if function is nothing:
             return None
     args = getattr(request, "args", None)
     # What a function calls may be of the class of its object.
@@ -64,11 +67,24 @@ def _page(handler: Any, request: Any) -> tuple[Any, ...] | None:
     )
 
 
+def _instead(made: Any, function: Any) -> Any:
+    """Return what a page is known by that is no function: a callable object, or one that is compiled."""
+    # Inherited too, as that of NotFound.
+    call = getattr(type(made), "__call__", None)  # noqa: B004 - the function is wanted
+    if type(call) is types.FunctionType:
+        return call
+    if type(made) in (types.BuiltinFunctionType, types.MethodWrapperType):
+        return made.__qualname__
+    kind: Any = type(function)
+    return function if function is None or kind.__hash__ is object.__hash__ else nothing
+
+
 def _remember(page: tuple[Any, ...]) -> None:
     """A page has been found to read only, unless it is known to write by now."""
     if len(_reads_only) >= LIMIT:
         _reads_only.clear()
         _doubted.clear()
+        _waited.clear()
     _reads_only.setdefault(page, True)
 
 
@@ -76,6 +92,11 @@ def _held(page: tuple[Any, ...], key: Any, value: Any) -> tuple[Any, ...]:
     """Return what it is known by that a page has left a value as it was."""
     short = type(key) is str and len(key) <= LONGEST
     return page, key if short else (type(key), hash(key)), type(value)
+
+
+def _waiting(page: tuple[Any, ...], key: Any, value: Any) -> tuple[Any, ...]:
+    """Return what it is known by that a page has waited; also if its function is another one each time."""
+    return getattr(page[0], "__code__", page[0]), *_held(page, key, value)[1:]
 
 
 def is_safe(request: Any) -> bool:
@@ -204,6 +225,31 @@ class Reading:
         """Tell whether the page is known to leave what is under a key as it is."""
         return _reads_only.get(_held(self._page, key, value), False)
 
+    @property
+    def writes(self) -> bool:
+        """Whether the page is known to write by now."""
+        return _reads_only.get(self._page) is False
+
+    def patience(self, key: Any, value: Any, seconds: Any) -> float | None:
+        """Return for how many seconds it is worth to wait for the lock, for a value that the page might change.
+
+        None: as long as who writes.
+        """
+        if seconds is None:
+            return None
+        assert self.holds is not None
+        if self.holds.borrowed or _waiting(self._page, key, value) in _waited:
+            return 0.0
+        return float(seconds)
+
+    def borrow(self, key: Any, value: Any) -> None:
+        """Go on with a value without the lock; the page has waited for it once, and does not do so again."""
+        if len(_waited) >= LIMIT:
+            _waited.clear()
+        _waited.add(_waiting(self._page, key, value))
+        assert self.holds is not None
+        self.holds.borrow(key, value)
+
     def write(self) -> None:
         """Remember that this page writes."""
         if not self.wrote:
@@ -211,8 +257,20 @@ class Reading:
             _reads_only[self._page] = False
             _doubted.discard(self._page)
 
-    def doubt(self) -> None:
+    def doubt(self, changed: Iterable[Any]) -> None:
         """Something has changed, but others have had the lock: the page is looked at when they have not."""
+        torn = self.holds.borrowed.intersection(changed) if self.holds is not None else ()
+        if torn:
+            assert self.holds is not None
+            self.holds.unclear = True
+            if self._page not in _doubted:
+                self._tell(
+                    torn,
+                    "has gone on with values of its session while another request had the lock, and they are not "
+                    "as they were",
+                    "If both have changed them, something may be lost. A page that changes what is in an object "
+                    "is safe with tools.sessions.locking = 'implicit'.",
+                )
         if len(_doubted) < LIMIT:
             _doubted.add(self._page)
 
@@ -263,12 +321,15 @@ class Reading:
         if not lost:
             return
         self._foreign -= lost
-        names = ", ".join(sorted(repr(key)[:100] for key in lost)[:20])
+        self._tell(
+            lost,
+            "has set what another request had set since it read the session",
+            "The later one stands. Its page had only read until now; from now on it takes the lock.",
+        )
+
+    @staticmethod
+    def _tell(keys: Iterable[Any], what: str, more: str) -> None:
+        names = ", ".join(sorted(repr(key)[:100] for key in keys)[:20])
         line = getattr(serving.request, "request_line", None) or ""
         # Not the values and not the id: they are nobody's business.
-        site.log(
-            f"{line!r} has set what another request had set since it read the session: {names}. The "
-            "later one stands. Its page had only read until now; from now on it takes the lock.",
-            "SESSION",
-            severity=30,
-        )
+        site.log(f"{line!r} {what}: {names}. {more}", "SESSION", severity=30)

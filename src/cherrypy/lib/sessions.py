@@ -85,6 +85,9 @@ class RamSession(Session):
     cache: dict[str, tuple[dict[Any, Any], datetime.datetime]] = {}
     locks: NamedLocks = NamedLocks()
 
+    patience: Any = 0.1
+    """Seconds that a request waits which only reads, for all one knows, and takes hold of an object that it could change; None: `lock_timeout`."""
+
     # Guards that what was removed is not stored again; between looking and storing.
     _ending = threading.Lock()
     # Whether the data are a copy of what is in the store, as those of a reader without the lock.
@@ -137,15 +140,21 @@ class RamSession(Session):
 
     def acquire_lock(self) -> None:
         """Take the lock of this session. Raises SessionLocked when it is not to be had."""
-        if not self.locked:
-            before = self._changed_before() if self._copied else None
-            self._lock_named(self.locks)
-            if _turns:
-                _turns.pop(self._id, None)
-            if self._reading is not None:
-                self._begin_turn()
-                if self._copied:
-                    self._take_up(before)
+        if not self.locked and not self._lock_within(self._lock_limit()):
+            self._refuse(self.locks.holder_of(self._id))  # type: ignore[arg-type]  # an id is set by then
+
+    def _lock_within(self, seconds: float | None) -> bool:
+        before = self._changed_before() if self._copied else None
+        if not self.locks.acquire(self._id, seconds, serving.request):  # type: ignore[arg-type]  # as above
+            return False
+        self.locked = True
+        if _turns:
+            _turns.pop(self._id, None)
+        if self._reading is not None:
+            self._begin_turn()
+            if self._copied:
+                self._take_up(before)
+        return True
 
     def release_lock(self) -> None:
         """Give the lock back; from now on access does not take it again."""
@@ -246,11 +255,24 @@ class RamSession(Session):
                 holds.keep(one, self._data[one])
             elif not self._is_a_copy(one):
                 free = holds.may(one, self._data, self._own is not None)
-                if not free and self._lock_on_access:
-                    self.acquire_lock()
+                if not free and self._lock_on_access and self._is_given_the_lock(one):
                     # What it has read before may be none of this any more, and what it does now is done.
                     self._uphold()
                     return
+
+    def _is_given_the_lock(self, key: Any) -> bool:
+        """Have the lock for a value; False if the request goes on without: it only reads, for all one knows."""
+        reading, value = self._reading, self._data[key]
+        patience = reading.patience(key, value, self.patience)
+        if patience is not None:
+            limit = self._lock_limit()
+            if self._lock_within(patience if limit is None else min(patience, limit)):
+                return True
+            if not reading.writes:  # it may have been found out meanwhile that it does
+                reading.borrow(key, value)
+                return False
+        self.acquire_lock()
+        return True
 
     def _known(self) -> Any:
         return self._own or dict(self._data)
@@ -275,19 +297,18 @@ class RamSession(Session):
         if self._own is not None and self._own.differing(self._data):
             return True
         holds = self._reading.holds
-        if holds is None or not holds.changed(self._data):
+        changed = holds.changed(self._data) if holds is not None else []
+        if changed and not self.locked and self._others_had_a_turn():
+            self._reading.doubt(changed)
             return False
-        if not self.locked and self._others_had_a_turn():
-            self._reading.doubt()
-            return False
-        return True
+        return bool(changed)
 
     def _changed_before(self) -> list[Any]:
         """Return the keys of what has changed until now, before who waits for the lock."""
         reading = self._reading
         changed: list[Any] = reading.holds.changed(self._data)
         if changed and self._others_had_a_turn():
-            reading.doubt()
+            reading.doubt(changed)
         elif changed:
             reading.write()
         return changed
