@@ -92,12 +92,15 @@ def id_of(answer: Any) -> str:
 # -------------------------------------------------------------------------------------- locks
 
 
-def _asked_while_held(it: Subject, path: str) -> Any:
-    headers = back(it.site("/count"))
+def _asked_while_held(
+    it: Subject, path: str, query: str = "", seconds: float = 0, first: str = "/count"
+) -> Any:
+    headers = back(it.site(first))
     assert it.site("/look", headers=headers).status == 200  # a page that is known to read
     with Slow(it.site, "/hold", headers) as slow:
-        asked = Asked(it.site, path, headers)
+        asked = Asked(it.site, path, headers, query)
         until(lambda: asked.answer or it.waits())
+        asked.thread.join(seconds)
         answer = asked.answer
         assert slow.answer is None
     asked.thread.join(20)
@@ -108,6 +111,12 @@ def _asked_while_held(it: Subject, path: str) -> Any:
 def readers_do_not_wait(it: Subject) -> None:
     answer = _asked_while_held(it, "/look")
     assert (answer.status, answer.text) == (200, "1 False"), f"{answer} is no answer for a reader"
+
+
+def nobody_knows_and_it_does_not_wait(it: Subject) -> None:
+    """The first request of a page of which nobody can know what it does, to an object that there is once."""
+    answer = _asked_while_held(it, "/guess", "deed=n", 4, "/keep_thing")
+    assert (answer.status, answer.text) == (200, "0 False"), f"{answer} is no answer for a reader"
 
 
 def who_uses_no_session_does_not_wait(it: Subject) -> None:

@@ -472,8 +472,30 @@ def expire_lease(store, id):
 SOON = 0.5  # seconds
 
 
+class Thing:
+    """An object of the program."""
+
+    def __init__(self):
+        self.n = 0
+
+
+#: More than anybody goes through who reads the code of a page.
+GUESSES = {str(number): lambda session: None for number in range(30)}
+GUESSES["n"] = lambda session: session["thing"].n
+
+
 class Pages(Root):
     """What a page does with its session depends on the request."""
+
+    @expose
+    def keep_thing(self):
+        owner.session["thing"] = Thing()
+        return "kept"
+
+    @expose
+    def guess(self, deed):
+        """Nobody can tell what it does."""
+        return f"{GUESSES[deed](owner.session)} {owner.session.locked}"
 
     @expose
     def look(self, key="n"):

@@ -140,6 +140,15 @@ SESSIONS = [
     ),
     Row(
         ("reads",),
+        "A page of which nobody can know what it does does not wait until another one has ended, for an object in memory",
+        session_checks.nobody_knows_and_it_does_not_wait,
+        ours("ram", lock_timeout=20),
+        naive_sessions.locked_for_all,
+        "/guess waits for another request",
+        "The same",
+    ),
+    Row(
+        ("reads",),
         "A page that leaves its session alone does not wait",
         session_checks.who_uses_no_session_does_not_wait,
         ours(lock_timeout=20),
