@@ -17,7 +17,7 @@ from cherrypy.framework.response import Response
 from cherrypy.framework.serving import ThreadData, ThreadLocalProxy, serving
 
 from ..sessionbase import Session
-from ..sessions import RamSession
+from ..sessionram import RamSession
 from ..sessionvalues import ATOMS
 from . import libraries
 from .values import (
