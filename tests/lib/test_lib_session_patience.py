@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
+import datetime
 import functools
 import io
 import itertools
 import random
 import threading
 import time
+import types
 
 import pytest
 from guarded_pages import DEEDS, Shop, Thing, away, big, unknown, waited_for, waits
@@ -85,7 +89,10 @@ def test_no_read_waits_until_another_request_has_ended(shop, what):
     assert asked.answer.status == status
 
 
-@pytest.mark.parametrize(("patience", "waiting"), [(0, False), (None, True)])
+ANY = [(0, False), (datetime.timedelta(0), False), (datetime.timedelta(0, 20), True), (None, True)]
+
+
+@pytest.mark.parametrize(("patience", "waiting"), ANY)
 def test_how_patient_they_are_may_be_said(shop, patience, waiting):
     patient(shop, patience)
     headers = shop.start(k=Thing(), other=Thing())
@@ -148,10 +155,24 @@ def test_who_asks_for_a_change_waits(shop):
     assert unknown(shop, headers, "n", method="POST", body=b"")[1] == "False"
 
 
+def test_who_asks_for_a_change_waits_though_he_has_only_read_until_now(shop):
+    patient(shop, 0)
+    headers = shop.start(k=Thing())
+    for _ in range(2):
+        locked = unknown(shop, headers, "look", "n", method="POST", body=b"")[1]
+    assert locked == "False"
+    with Slow(shop, "/hold", headers):
+        assert waits(shop, headers, "raise", method="POST", body=b"")
+
+
 def test_a_coroutine_goes_on_at_once(conf):
+    """That is no reason not to be patient where it may be."""
+
     class Waiting(Shop):
         @expose
-        async def later(self, deed):
+        async def later(self, deed, load=False):
+            if load:
+                await asyncio.to_thread(owner.session.load)
             return f"{DEEDS[deed](owner.session, 'k')} {owner.session.locked}"
 
     root = Waiting()
@@ -159,15 +180,24 @@ def test_a_coroutine_goes_on_at_once(conf):
     with served(root, {"/": {**conf, "tools.sessions.patience": 20}}) as get:
         cookie = get("/start").cookies
         holder = threading.Thread(target=lambda: get("/hold", cookie=cookie))
+        answers = []
+        loader = threading.Thread(
+            target=lambda: answers.append(get("/later?deed=n&load=1", cookie=cookie))
+        )
         holder.start()
         try:
             assert root.entered.wait(10)
             answer = get("/later?deed=n", cookie=cookie)
             assert (answer.status, answer.text) == (200, "5 False")
             assert holder.is_alive()
+            loader.start()
+            until(lambda: answers or waited_for())
+            assert not answers
         finally:
             root.go.set()
             holder.join(20)
+            loader.join(20)
+        assert answers[0].text == "5 True"
 
 
 # ------------------------------------------------------------------------------ nothing is silent
@@ -192,6 +222,33 @@ def test_what_two_may_have_changed_is_in_the_log_once(shop):
     headers = shop.start(k=Thing())
     with Slow(shop, "/hold", headers):
         assert waits(shop, headers, "raise")
+
+
+def read_once_more(session, key):
+    assert session[key].n is not None
+    session.load()
+    session[key].n += 1
+
+
+CHANGES = {
+    "never the same": (lambda: Thing(fickle=Fickle()), DEEDS["raise"]),
+    "too large": (
+        lambda: Thing(rows=[[] for _ in range(30_000)]),
+        lambda session, key: session[key].rows[-1].append(1),
+    ),
+    "read once more": (Thing, read_once_more),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_what_may_have_been_lost_is_in_the_log(shop, monkeypatch, what):
+    make, deed = CHANGES[what]
+    monkeypatch.setitem(DEEDS, "deed", deed)
+    headers = shop.start(k=make())
+    with logged() as lines, Slow(shop, "/hold", headers):
+        for _ in range(2):
+            assert unknown(shop, headers, "deed")[1] == "False"
+    assert len([line for line in lines if "SESSION" in line and "'k'" in line]) == 1
 
 
 def test_what_is_not_changed_is_not_in_the_log(shop):
@@ -244,7 +301,23 @@ def test_what_was_read_without_the_lock_and_then_set_is_begun_anew(serve, conf, 
     assert sessions.RamSession.cache[headers["Cookie"].partition("=")[2]][0]["sum"] == 12
 
 
+@dataclasses.dataclass
+class Cached:
+    """What it is called by is no function."""
+
+    name: str
+
+    @functools.lru_cache(maxsize=0)  # noqa: B019 - nothing is kept
+    def __call__(self):
+        return self.name
+
+    def __hash__(self):
+        return 1
+
+
 PAGES = {
+    "cached call": lambda: Cached("x"),
+    "compiled method": lambda: types.MethodType(max, "x"),
     "partial of a partial": lambda: functools.partial(functools.partial(str, "x")),
     "cached": lambda: functools.lru_cache(maxsize=0)(lambda: "x"),
     "compiled": lambda: "X".lower,
@@ -279,3 +352,28 @@ def test_a_page_that_is_no_function_of_python_is_known_as_others(serve, conf, wh
             assert site("/compiled", headers=headers).text == "x"
     assert seen == [("1", False)] * 2
     assert [page for page, reads in sessionreads._reads_only.items() if reads] != []
+
+
+@pytest.mark.parametrize("deed", ["count", "n"])
+def test_pages_that_are_made_for_each_request_are_not_remembered_for_ever(
+    serve, conf, deed, monkeypatch
+):
+    monkeypatch.setattr(sessionreads, "LIMIT", 20)
+
+    class Making(Shop):
+        def __getattr__(self, name):
+            if not name.startswith("made"):
+                raise AttributeError(name)
+
+            def made():
+                return f"{DEEDS[deed](owner.session, 'k')} {owner.session.locked}"
+
+            made.exposed = True
+            return made
+
+    site = serve(Making(), conf)
+    site.app.root.kept = {"k": Thing()}
+    headers = back(site("/start"))
+    for number in range(50):
+        assert site(f"/made{number}", headers=headers).status == 200
+    assert 0 < len(sessionreads._reads_only) <= 20

@@ -20,7 +20,16 @@ from cherrypy.framework.site import site
 
 from .locking import LockTimeout, NamedLocks
 
-__all__ = ("ADAPTIVE", "ALL", "Session", "SessionLocked", "missing", "reads_freely", "ways")
+__all__ = (
+    "ADAPTIVE",
+    "ALL",
+    "Session",
+    "SessionLocked",
+    "in_seconds",
+    "missing",
+    "reads_freely",
+    "ways",
+)
 
 missing = object()
 
@@ -33,6 +42,13 @@ ADAPTIVE = "adaptive"
 _starting = threading.Lock()
 
 _minutes = lru_cache(100)(lambda minutes: datetime.timedelta(seconds=minutes * 60))
+
+
+def in_seconds(limit: Any) -> float | None:
+    """Return how long a setting is: a number of seconds, or a timedelta; None for None."""
+    if isinstance(limit, datetime.timedelta):
+        return limit.total_seconds()
+    return None if limit is None else float(limit)
 
 
 class SessionLocked(HTTPError, LockTimeout):
@@ -510,10 +526,7 @@ class Session:
         loop_here = getattr(sys.modules.get("asyncio.events"), "_get_running_loop", None)
         if loop_here is not None and loop_here() is not None:
             return 0.0  # who waits here stops all coroutines, perhaps the one that has the lock
-        limit = self.lock_timeout
-        if isinstance(limit, datetime.timedelta):
-            return limit.total_seconds()
-        return None if limit is None else float(limit)
+        return in_seconds(self.lock_timeout)
 
     def _lock_named(self, locks: NamedLocks) -> None:
         """Take the lock of this id. Raises SessionLocked after `lock_timeout`."""

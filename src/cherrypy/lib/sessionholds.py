@@ -5,7 +5,7 @@ Law: what nobody has copied, and a page is not known to leave as it is, is taken
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from cherrypy.framework.serving import serving
@@ -28,7 +28,7 @@ class Holds:
     borrowed
         Those of what it has in hand without the lock, though nobody knows whether its page leaves it as it is.
     unclear
-        Whether something could not be compared: it changed while one looked, or never looks the same.
+        Those of what could not be compared: it changed while one looked, never looks the same, or is too large.
     """
 
     __slots__ = (
@@ -53,7 +53,7 @@ class Holds:
         self._shown: bool | None = None
         self.taken: set[Any] = set()
         self.borrowed: set[Any] = set()
-        self.unclear = False
+        self.unclear: set[Any] = set()
 
     @staticmethod
     def concern(value: Any) -> bool:
@@ -83,11 +83,14 @@ class Holds:
 
     def see(self, key: Any, value: Any) -> bool:
         """Look at a value, not for long; tell whether anybody may have it in hand without the lock."""
+        return self._is_plain(self._glance(key, value))
+
+    def _glance(self, key: Any, value: Any) -> Glance:
         limit = max(LEAST, self._room)
         glance = Glance(value, limit)
         self._room -= glance.seen
         self._looks[key] = value, limit, glance.look
-        return self._is_plain(glance)
+        return glance
 
     def _is_plain(self, glance: Glance) -> bool:
         # Who asks with a safe method does nothing to a socket that threads could not do at once.
@@ -95,8 +98,24 @@ class Holds:
 
     def borrow(self, key: Any, value: Any) -> None:
         """Take hold of a value without the lock, which was not to be had."""
-        self.see(key, value)
         self.borrowed.add(key)
+        if not self._glance(key, value).whole:
+            self.unclear.add(key)
+
+    def go_on_from(
+        self, before: Holds, data: dict[Any, Any], copies: Callable[[Any], bool]
+    ) -> None:
+        """Take over what is in hand from before the data were read once more.
+
+        Args:
+            copies: tells whether what is under a key is a copy now.
+        """
+        self.taken |= before.taken
+        self.borrowed |= before.borrowed
+        self.unclear |= before.unclear
+        for key, (value, _, _) in before._looks.items():
+            if data.get(key, missing) is value and not copies(key):
+                self.see(key, value)
 
     def keep(self, key: Any, value: Any) -> None:
         """Look at all of a value, under the lock."""
@@ -128,7 +147,7 @@ class Holds:
         if look is not None and now == look:
             return False
         if look is None or now is None or self._look(value, limit) != now:
-            self.unclear = True
+            self.unclear.add(key)
             return False
         return True
 

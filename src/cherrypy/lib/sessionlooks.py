@@ -28,14 +28,16 @@ class Glance:
         Whether it was seen to the end, and nothing is in it but containers, what cannot change, and perhaps handles.
     handles
         Whether there are handles in it.
+    whole
+        Whether it was seen to the end, whatever is in it.
     """
 
-    __slots__ = ("handles", "look", "plain", "seen")
+    __slots__ = ("handles", "look", "plain", "seen", "whole")
 
     def __init__(self, value: Any, limit: int = NODES) -> None:
         self.look: list[Any] | None = None
         for _ in range(TRIES):
-            self.handles, self.plain, self.seen = False, True, 0
+            self.handles, self.plain, self.whole, self.seen = False, True, True, 0
             try:
                 self.look = self._see(value, limit)
                 return
@@ -43,7 +45,7 @@ class Glance:
                 continue
             except Exception:  # no class is so strange that a request fails by it
                 break
-        self.plain = False
+        self.plain = self.whole = False
 
     def _see(self, value: Any, limit: int) -> list[Any]:
         look: list[Any] = []
@@ -73,7 +75,7 @@ class Glance:
             if sort == "object":
                 look.append(me)
                 if not room:
-                    self.plain = False
+                    self.plain = self.whole = False
                     continue
                 if is_handle(value, kind):
                     self.handles = True
@@ -86,7 +88,7 @@ class Glance:
                 room -= len(parts)
                 left += parts
             if size > len(parts):
-                self.plain = False
+                self.plain = self.whole = False
         self.seen = limit - room
         return look
 

@@ -13,7 +13,7 @@ from typing import Any
 from cherrypy.framework.serving import serving
 
 from .locking import NamedLocks
-from .sessionbase import ALL, Session, SessionLocked, missing, reads_freely
+from .sessionbase import ALL, Session, SessionLocked, in_seconds, missing, reads_freely
 
 __all__ = ("RamSession",)
 
@@ -173,15 +173,8 @@ class RamSession(Session):
             # Whoever has the lock goes on with the dict itself, and it must not change under a reader.
             self._data = dict(self._data)
         if before is not None:
-            for key in before.taken:
-                self._look_again(holds, key)
+            holds.go_on_from(before, self._data, self._is_a_copy)
         return True
-
-    def _look_again(self, holds: Any, key: Any) -> None:
-        holds.taken.add(key)
-        value = self._data.get(key)
-        if holds.concern(value) and not self._is_a_copy(key):
-            holds.see(key, value)
 
     def _is_a_copy(self, key: Any) -> bool:
         return self._own is not None and key not in self._own.guarded
@@ -212,13 +205,15 @@ class RamSession(Session):
     def _is_given_the_lock(self, key: Any) -> bool:
         """Have the lock for a value; False if the request goes on without: it only reads, for all one knows."""
         reading, value = self._reading, self._data[key]
-        patience = reading.patience(key, value, self.patience)
+        patience = reading.patience(key, value, in_seconds(self.patience))
         if patience is not None:
             limit = self._lock_limit()
-            if self._lock_within(patience if limit is None else min(patience, limit)):
+            if limit is not None:
+                patience = min(patience, limit)
+            if self._lock_within(patience):
                 return True
             if not reading.writes:  # it may have been found out meanwhile that it does
-                reading.borrow(key, value)
+                reading.borrow(key, value, has_waited=patience > 0)
                 return False
         self.acquire_lock()
         return True
@@ -245,21 +240,25 @@ class RamSession(Session):
     def _changed_in_place(self) -> bool:
         if self._own is not None and self._own.differing(self._data):
             return True
+        changed, by_others = self._changed_in_hand()
+        return bool(changed) and not by_others
+
+    def _changed_in_hand(self) -> tuple[list[Any], bool]:
+        """Return the keys of what the request has in hand and is not as it was; and whether others may have done that."""
         holds = self._reading.holds
-        changed = holds.changed(self._data) if holds is not None else []
-        if changed and not self.locked and self._others_had_a_turn():
+        if holds is None:
+            return [], False
+        changed = holds.changed(self._data)
+        by_others = not self.locked and self._others_had_a_turn()
+        if by_others:
             self._reading.doubt(changed)
-            return False
-        return bool(changed)
+        return changed, by_others
 
     def _changed_before(self) -> list[Any]:
         """Return the keys of what has changed until now, before who waits for the lock."""
-        reading = self._reading
-        changed: list[Any] = reading.holds.changed(self._data)
-        if changed and self._others_had_a_turn():
-            reading.doubt(changed)
-        elif changed:
-            reading.write()
+        changed, by_others = self._changed_in_hand()
+        if changed and not by_others:
+            self._reading.write()
         return changed
 
     def _take_up(self, before: list[Any] | None) -> None:

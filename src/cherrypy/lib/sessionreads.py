@@ -28,8 +28,6 @@ LIMIT = (
 )
 LONGEST = 200  # characters of a key that are remembered as they are
 
-nothing = object()
-
 #: RFC 9110, 9.2.1: who asks with these does not want anything changed; and they may be repeated (9.2.2).
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 
@@ -45,8 +43,8 @@ _doubted: set[tuple[Any, ...]] = set()
 _waited: set[tuple[Any, ...]] = set()
 
 
-def _page(handler: Any, request: Any) -> tuple[Any, ...] | None:
-    """Return what a page is known by; None for what nobody could tell from another.
+def _page(handler: Any, request: Any) -> tuple[Any, ...]:
+    """Return what a page is known by.
 
     One function may show a basket and fill it: by its method, or if it is given anything.
     """
@@ -56,8 +54,6 @@ def _page(handler: Any, request: Any) -> tuple[Any, ...] | None:
     function = getattr(made, "__func__", made)
     if type(function) is not types.FunctionType:
         function = _instead(made, function)
-        if function is nothing:
-            return None
     args = getattr(request, "args", None)
     # What a function calls may be of the class of its object.
     kind = type(getattr(made, "__self__", made))
@@ -68,7 +64,10 @@ def _page(handler: Any, request: Any) -> tuple[Any, ...] | None:
 
 
 def _instead(made: Any, function: Any) -> Any:
-    """Return what a page is known by that is no function: a callable object, or one that is compiled."""
+    """Return what a page is known by that is no function: a callable object, or one that is compiled.
+
+    Where one cannot be told from another, because it says itself what it is equal to, all of its class are one page.
+    """
     # Inherited too, as that of NotFound.
     call = getattr(type(made), "__call__", None)  # noqa: B004 - the function is wanted
     if type(call) is types.FunctionType:
@@ -76,16 +75,19 @@ def _instead(made: Any, function: Any) -> Any:
     if type(made) in (types.BuiltinFunctionType, types.MethodWrapperType):
         return made.__qualname__
     kind: Any = type(function)
-    return function if function is None or kind.__hash__ is object.__hash__ else nothing
+    return function if function is None or kind.__hash__ is object.__hash__ else kind
 
 
-def _remember(page: tuple[Any, ...]) -> None:
-    """A page has been found to read only, unless it is known to write by now."""
+def _remember(page: tuple[Any, ...], reads: bool) -> None:
+    """A page has been found to write, or to read only; the latter counts unless it is known to write by now."""
     if len(_reads_only) >= LIMIT:
         _reads_only.clear()
         _doubted.clear()
         _waited.clear()
-    _reads_only.setdefault(page, True)
+    if reads:
+        _reads_only.setdefault(page, True)
+    else:
+        _reads_only[page] = False
 
 
 def _held(page: tuple[Any, ...], key: Any, value: Any) -> tuple[Any, ...]:
@@ -128,15 +130,15 @@ def begin_anew() -> NoReturn:
 
 
 def reading_of(handler: Any) -> Reading | None:
-    """Return how this request reads its session; None if it is of a page that writes, or that cannot be told from others.
+    """Return how this request reads its session; None if it is of a page that is known to write.
 
     Args:
         handler: what the dispatcher has found, before tools have put theirs around it.
     """
     request = serving.request
     page = _page(handler, request)
-    known = None if page is None else _reads_only.get(page)
-    if page is None or known is False:
+    known = _reads_only.get(page)
+    if known is False:
         return None
     made = getattr(handler, "callable", handler)
     if request._anew is not None:
@@ -230,23 +232,24 @@ class Reading:
         """Whether the page is known to write by now."""
         return _reads_only.get(self._page) is False
 
-    def patience(self, key: Any, value: Any, seconds: Any) -> float | None:
+    def patience(self, key: Any, value: Any, seconds: float | None) -> float | None:
         """Return for how many seconds it is worth to wait for the lock, for a value that the page might change.
 
-        None: as long as who writes.
+        None: as long as who writes, as who may ask for a change does.
         """
-        if seconds is None:
+        if seconds is None or not is_safe(serving.request):
             return None
         assert self.holds is not None
         if self.holds.borrowed or _waiting(self._page, key, value) in _waited:
             return 0.0
-        return float(seconds)
+        return seconds
 
-    def borrow(self, key: Any, value: Any) -> None:
-        """Go on with a value without the lock; the page has waited for it once, and does not do so again."""
-        if len(_waited) >= LIMIT:
-            _waited.clear()
-        _waited.add(_waiting(self._page, key, value))
+    def borrow(self, key: Any, value: Any, has_waited: bool) -> None:
+        """Go on with a value without the lock; a page that has waited for it once does not do so again."""
+        if has_waited:
+            if len(_waited) >= LIMIT:
+                _waited.clear()
+            _waited.add(_waiting(self._page, key, value))
         assert self.holds is not None
         self.holds.borrow(key, value)
 
@@ -254,24 +257,25 @@ class Reading:
         """Remember that this page writes."""
         if not self.wrote:
             self.wrote = True
-            _reads_only[self._page] = False
+            _remember(self._page, reads=False)
             _doubted.discard(self._page)
 
     def doubt(self, changed: Iterable[Any]) -> None:
         """Something has changed, but others have had the lock: the page is looked at when they have not."""
-        torn = self.holds.borrowed.intersection(changed) if self.holds is not None else ()
+        assert self.holds is not None
+        changed = set(changed)
+        torn = self.holds.borrowed & (changed | self.holds.unclear)
         if torn:
-            assert self.holds is not None
-            self.holds.unclear = True
+            self.holds.unclear |= torn
             if self._page not in _doubted:
                 self._tell(
                     torn,
                     "has gone on with values of its session while another request had the lock, and they are not "
-                    "as they were",
+                    "as they were, or cannot be compared",
                     "If both have changed them, something may be lost. A page that changes what is in an object "
                     "is safe with tools.sessions.locking = 'implicit'.",
                 )
-        if len(_doubted) < LIMIT:
+        if (changed or torn) and len(_doubted) < LIMIT:
             _doubted.add(self._page)
 
     def prove(self) -> None:
@@ -295,10 +299,10 @@ class Reading:
         if self.wrote or unclear or not (status.startswith("2") or status == "304"):
             return
         if not self.free or self.trial or self._verdict is not None:
-            _remember(self._page)
+            _remember(self._page, reads=True)
         if self.holds is not None:
             for key, value in self.holds.left():
-                _remember(_held(self._page, key, value))
+                _remember(_held(self._page, key, value), reads=True)
 
     def anew(self) -> None:
         """What others have written is about to be read: nothing of it is lost."""
