@@ -354,6 +354,15 @@ class Session:
                 self._left = True
                 begin_anew()
 
+    def retry(self) -> None:
+        """Begin a request anew that has failed, if what it had in hand was changed under it, and that may be done."""
+        if self._is_torn():
+            self._uphold(at_all=True)
+
+    def _is_torn(self) -> bool:
+        """Tell whether others may have changed what the request has in hand."""
+        return False
+
     def _dropped(self) -> None:
         line = getattr(serving.request, "request_line", None) or ""
         site.log(

@@ -254,6 +254,12 @@ class RamSession(Session):
             self._reading.doubt(changed)
         return changed, by_others
 
+    def _is_torn(self) -> bool:
+        if not self._copied or not self._others_had_a_turn():
+            return False
+        holds = self._reading.holds
+        return bool(holds.changed(self._data) or holds.unclear)
+
     def _changed_before(self) -> list[Any]:
         """Return the keys of what has changed until now, before who waits for the lock."""
         changed, by_others = self._changed_in_hand()

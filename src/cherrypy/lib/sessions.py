@@ -6,10 +6,12 @@ here may say `storage_type = 'mongo'`, and whoever plants a `RedisSession` gets 
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from cherrypy.framework import errors
 from cherrypy.framework.request import Request
 from cherrypy.framework.serving import ThreadLocalProxy, serving
 from cherrypy.framework.site import site
@@ -116,6 +118,21 @@ def save() -> None:
 
 
 save.failsafe = True  # type: ignore[attr-defined]  # read by hooks
+
+
+def retry() -> None:
+    """Begin a request anew that has failed while others changed what it had in hand of its session."""
+    again = getattr(serving.__dict__.get("session"), "retry", None)
+    # Who has come too late has been answered.
+    if (
+        again is not None
+        and not _is_saved()
+        and not isinstance(sys.exc_info()[1], errors.TimeoutError)
+    ):
+        again()
+
+
+retry.priority = 10  # type: ignore[attr-defined]  # read by hooks; before the error is in the log
 
 
 def close() -> None:

@@ -76,6 +76,7 @@ class SessionTool(Tool):
             # Before the body is read.
             yield "before_request_body", self._lock_session, 60, {}
         yield "before_finalize", sessions.save, None, {}
+        yield "before_error_response", sessions.retry, None, {}
         yield "on_end_request", sessions.close, None, {}
 
     def regenerate(self) -> None:
