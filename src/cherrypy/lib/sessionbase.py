@@ -278,8 +278,16 @@ class Session:
             # Nobody will know what the page does: as ever, then.
             self._reading, self._lock_on_access = None, True
             if not self.locked:
+                if not there:
+                    self._renew()
                 self.acquire_lock()
                 self._fetch()
+
+    def _renew(self) -> None:
+        """Go on with a new session: the one of the client has expired, or was removed since this request came."""
+        self._id, self._stored = None, False
+        self.missing = True
+        self._regenerate()
 
     # -------------------------------------------------------------------- reading without the lock
 

@@ -136,13 +136,15 @@ retry.priority = 10  # type: ignore[attr-defined]  # read by hooks; before the e
 
 
 def close() -> None:
-    """Give back the lock of a request that has not saved its session."""
+    """Give back the lock of a request that has not saved its session; nobody would give it back after that."""
     session: Any = serving.__dict__.get("session")
     if getattr(session, "_own", None) is not None and not _is_saved():
         session.hand_in()
     if session is not None and getattr(session, "locked", False):
         # Nobody has saved it: so be it.
         getattr(session, "abandon_lock", session.release_lock)()
+    if session is not None:
+        session._lock_on_access = False
 
 
 def is_locked(request: Any) -> bool:
