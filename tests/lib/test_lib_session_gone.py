@@ -74,6 +74,33 @@ def test_nobody_waits_for_a_session_that_has_gone(serve, tmp_path, monkeypatch, 
         assert site("/get", headers=headers).text == "None"
 
 
+@pytest.mark.parametrize("kind", ["ram", "file"])
+@pytest.mark.parametrize("deed", ["look", "count"])
+def test_who_reads_a_session_once_more_when_it_has_gone_has_a_new_one(serve, tmp_path, kind, deed):
+    class Twice(Leaving):
+        @expose
+        def twice(self, deed):
+            DEEDS["look"](owner.session, "n")
+            self.came.set()
+            assert self.read.wait(20)
+            owner.session.load()
+            return f"{DEEDS[deed](owner.session, 'n')}"
+
+    site = serve(Twice(), session_kit.configuration(session_kit.store(kind, tmp_path)))
+    headers = back(site("/start"))
+    asked = Asked(site, "/twice", headers, f"deed={deed}")
+    try:
+        assert site.app.root.came.wait(10)
+        assert site("/delete", headers=headers).status == 200
+    finally:
+        site.app.root.read.set()
+        asked.thread.join(20)
+    assert (asked.answer.status, asked.answer.text) == (200, "None")
+    assert asked.answer.cookie != headers["Cookie"]
+    assert site("/get", headers=back(asked.answer)).text == ("1" if deed == "count" else "None")
+    assert sessions.RamSession.locks == {}
+
+
 @pytest.mark.parametrize("locking", ["adaptive", "implicit"])
 def test_who_comes_when_all_locks_have_been_given_back_takes_none(serve, conf, locking):
     class Late(Shop):

@@ -362,7 +362,7 @@ class Session:
                 self._left = True
                 begin_anew()
 
-    def retry(self) -> None:
+    def _retry(self) -> None:
         """Begin a request anew that has failed, if what it had in hand was changed under it, and that may be done."""
         if self._is_torn():
             self._uphold(at_all=True)

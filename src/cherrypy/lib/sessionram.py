@@ -179,6 +179,10 @@ class RamSession(Session):
     def _is_a_copy(self, key: Any) -> bool:
         return self._own is not None and key not in self._own.guarded
 
+    def _renew(self) -> None:
+        self._copied, self._own = False, None
+        super()._renew()
+
     def _hold(self, key: Any) -> None:
         self._reading.look(key)
         holds = self._reading.holds

@@ -122,7 +122,7 @@ save.failsafe = True  # type: ignore[attr-defined]  # read by hooks
 
 def retry() -> None:
     """Begin a request anew that has failed while others changed what it had in hand of its session."""
-    again = getattr(serving.__dict__.get("session"), "retry", None)
+    again = getattr(serving.__dict__.get("session"), "_retry", None)
     # Who has come too late has been answered.
     if (
         again is not None
@@ -143,7 +143,7 @@ def close() -> None:
     if session is not None and getattr(session, "locked", False):
         # Nobody has saved it: so be it.
         getattr(session, "abandon_lock", session.release_lock)()
-    if session is not None:
+    if getattr(session, "_lock_on_access", False):
         session._lock_on_access = False
 
 
