@@ -181,3 +181,72 @@ def page_of(deed):
         return f"{DEEDS[deed](owner.session, 'k')}"
 
     return page
+
+
+class Storm(Shop):
+    """Does a few things, one after the other, that nobody can foresee."""
+
+    @expose
+    def storm(self, seed):
+        dice = random.Random(seed)
+        for _ in range(5):
+            self.do_one(dice)
+        return "done"
+
+    @expose
+    def stream(self, seed):
+        dice = random.Random(seed)
+
+        def body():
+            for _ in range(5):
+                self.do_one(dice)
+                yield "x"
+
+        return DEEDS["more 1"](owner.session, "n") or body()
+
+    stream._cp_config = {"response.stream": True}
+
+    @staticmethod
+    def do_one(dice):
+        session, key = owner.session, dice.choice("ab")
+        deeds = [
+            lambda: getattr(session.get(key), "n", 0),
+            lambda: [str(value) for value in session.values()],
+            lambda: setattr(session.get(key) or Thing(), "n", 1),
+            lambda: session.__setitem__(key, Thing()),
+            lambda: session.pop(key, None),
+            lambda: session.get("plain", []).append(1),
+            lambda: time.sleep(dice.random() * 0.003),
+        ]
+        names = ["load", "release_lock", "acquire_lock", "save"]
+        if dice.random() < 0.01:
+            names = ["regenerate", "delete"]
+        dice.choice([*deeds, *deeds, getattr(session, dice.choice(names))])()
+
+
+def test_whatever_pages_do_at_once_nothing_fails_and_all_locks_are_given_back(serve, conf):
+    """For two seconds."""
+    site = serve(Storm(), conf)
+    site.app.root.kept = {"a": Thing(), "b": Thing(), "plain": []}
+    cookies = [{"Cookie": site("/start").cookie} for _ in range(2)]
+    ends, answers, guard = time.monotonic() + 2, [], threading.Lock()
+
+    def client(number):
+        dice = random.Random(number)
+        while time.monotonic() < ends:
+            which = dice.randrange(2)
+            method, body = dice.choice([("GET", None), ("GET", None), ("POST", b"")])
+            page, query = dice.choice(["/storm", "/stream"]), f"seed={dice.random()}"
+            answer = site(page, query, headers=cookies[which], method=method, body=body)
+            with guard:
+                answers.append((answer.status, answer.text))
+            if answer.cookie != cookies[which]["Cookie"]:
+                cookies[which] = {"Cookie": site("/start").cookie}
+
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert set(answers) == {(200, "done"), (200, "xxxxx")}
+    assert sessions.RamSession.locks == {}
