@@ -138,7 +138,8 @@ def end_of_servers():
     for name in _STORES:
         cls = getattr(sessions, name)
         if "clean_thread" in vars(cls):  # of a test elsewhere, whose engine has ended
-            cls.clean_thread.unsubscribe()
+            if cls.clean_thread is not None:
+                cls.clean_thread.unsubscribe()
             del cls.clean_thread
         _pristine[cls] = dict(vars(cls))
     sessions.RamSession.cache.clear()  # of tests elsewhere as well
