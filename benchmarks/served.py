@@ -30,7 +30,8 @@ REQUESTS = 256  # a run; then the other is asked
 RUNS = 4  # of each in a round: the recorder adds up 1,024 requests at once
 WARM = 3072  # requests before anything is measured
 PAIRS = 3  # of processes: two that run the same program are not equally fast
-IDLE = 2.0  # seconds; servers close connections that say nothing for ten
+SETTLED = 2.5  # seconds until what is done once after the first requests has been done
+IDLE = 5.0  # seconds; servers close connections that say nothing for ten
 LONGEST = 600.0  # seconds that a server lives
 PATIENCE = 10.0  # seconds that its end may take
 
@@ -228,6 +229,7 @@ def pair(rounds: int, where: tuple[int | None, int | None]) -> tuple[list[Round]
         stack.enter_context(placed(where[1]))
         for server in servers:
             server.ask(WARM)
+        time.sleep(SETTLED)
         (all_off, off), (all_on, on) = idle(servers, IDLE)
         found: list[Round] = []
         for _ in range(rounds):

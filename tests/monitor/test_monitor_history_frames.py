@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 import zlib
 
 import pytest
@@ -146,3 +147,18 @@ def test_names_are_bounded_and_a_number_is_never_given_twice() -> None:
     assert len(given) == 1000
     assert names.id((CODES, ("0",))) in given
     assert names.id((CODES, ("5",))) not in given
+
+
+def test_what_a_quiet_second_has_is_packed_with_little_memory() -> None:
+    names, frame = Names(), Frame(START, 1.0)
+    for worker in range(100):
+        frame.gauges[QUEUE, (str(worker),)] = (0.0, 1.0, 0.0, 0.0)
+    pack(frame, names)
+    tracemalloc.start()
+    try:
+        data = pack(frame, names)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 150_000, most  # zlib's own choice is 268 kB
+    assert same(Packed(data).frame(names), frame)

@@ -172,6 +172,15 @@ def test_threads_that_wake_up_late(site: Monitored) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "monitor-sleeper"]
 
 
+def test_what_a_sleeper_has_not_counted_yet_is_counted_at_its_end(site: Monitored) -> None:
+    site.mount(Root())
+    site.start()
+    sleeper = next(one for one in threading.enumerate() if one.name == "monitor-sleeper")
+    site.monitor.stop()
+    assert not sleeper.is_alive()
+    assert site.counts("cherrypy.runtime.wakeup_delay")[()] >= 1
+
+
 def test_an_event_loop_that_is_late(site: Monitored) -> None:
     site.mount(Root())
     site.start()

@@ -18,6 +18,8 @@ from monitored import Monitored, until
 import cherrypy
 from cherrypy.monitor.house.connections import reason_of
 from cherrypy.monitor.house.servers import backlog_of
+from cherrypy.monitor.metrics import METRICS
+from kirsch.server.counters import Counters
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only on Linux")
 
@@ -323,6 +325,34 @@ def test_two_servers_are_told_apart(site: Monitored) -> None:
     finally:
         cherrypy.engine.exit()  # before it is unsubscribed: it would go on
         other.unsubscribe()
+
+
+def test_the_counters_of_a_server_are_added_up_once_for_each_snapshot(
+    site: Monitored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.mount(Root())
+    site.start()
+    site.monitor._stop.set()  # no beat comes in between
+    site.monitor._thread.join(10)
+    site.ask()
+    asked = []
+    plain = Counters.snapshot
+
+    def snapshot(counters: Any) -> dict[str, int]:
+        if counters is site.kirsch.counters_:
+            asked.append(counters)
+        return plain(counters)
+
+    monkeypatch.setattr(Counters, "snapshot", snapshot)
+    taken = site.take()
+    assert len(asked) == 1  # they were 21
+    # One moment for all of them, and the next one sees what has come since.
+    assert taken.counts[METRICS["cherrypy.server.io.received"], (site.listener,)] > 0
+    site.ask()
+    again = site.take()
+    assert len(asked) == 2
+    received = METRICS["cherrypy.server.io.received"], (site.listener,)
+    assert again.counts[received] == 2 * taken.counts[received]
 
 
 def test_numbers_of_a_server_do_not_fall_when_it_starts_again(site: Monitored) -> None:

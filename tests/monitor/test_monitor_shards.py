@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -137,3 +138,29 @@ def test_a_forked_child_begins_with_nothing(metric: Metric) -> None:
     with os.fdopen(reading) as pipe:
         assert pipe.read() == "{('b',): 1}"
     assert counted(metric) == {("a",): 5}
+
+
+def test_what_several_metrics_are_made_of_is_looked_at_once_for_each_snapshot() -> None:
+    looks: list[int] = []
+    taker = Taker("me")
+
+    def look() -> int:
+        looks.append(1)
+        if len(looks) == 2:
+            raise ValueError("not now")
+        return len(looks)
+
+    seen = taker.once(look)
+    heard: list[Any] = []
+
+    def source() -> dict[str, int]:
+        return {"seen": seen()}
+
+    taker.details = {"one": source, "other": source}
+    taker.broken = lambda name, error: heard.append((name, str(error)))
+    assert taker.take().details == {"one": {"seen": 1}, "other": {"seen": 1}}
+    # Who has failed to look has seen nothing: whoever asks next looks again.
+    assert taker.take().details == {"other": {"seen": 3}}
+    assert heard == [("one", "not now")]
+    taker.begin_anew()  # a forked child
+    assert taker.take().details == {"one": {"seen": 4}, "other": {"seen": 4}}

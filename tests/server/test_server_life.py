@@ -298,3 +298,37 @@ def test_inherited_descriptors(tmp_path):
         process.wait()
         listener.close()
     assert process.returncode == 0
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="Linux tells of each thread")
+def test_a_server_that_nobody_asks_lies_still(bench):
+    """Its threads wake up for what may have slipped by, and for nothing else."""
+    server = bench.server()
+    thread = threading.Thread(target=server.serve)  # as a program runs it that has a main thread
+    thread.start()
+    try:
+        peer = bench.peer(server)
+        assert peer.get()[0] == 200
+        peer.close()
+        watched = [thread, server.house.thread, *(one.thread for one in server.pool.workers)]
+
+        def woken():
+            number = 0
+            for one in watched:
+                with open(f"/proc/self/task/{one.native_id}/status") as file:
+                    lines = dict(line.split(":", 1) for line in file)
+                number += int(lines["voluntary_ctxt_switches"])
+            return number
+
+        def times_in_two_seconds():
+            before = woken()
+            time.sleep(2)
+            return woken() - before
+
+        assert until(lambda: times_in_two_seconds() <= 8, within=20)  # they were 20
+        assert bench.peer(server).get()[0] == 200
+    finally:
+        server.stop()
+        server.finish()
+        thread.join(10)
+    assert not thread.is_alive()

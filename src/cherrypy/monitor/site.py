@@ -21,7 +21,7 @@ from . import shards
 from .books.estate import Estate, left_by
 from .histograms import Spread
 from .lives import add, follow
-from .metrics import GAUGE, OVERFLOW, Labels, Metric
+from .metrics import OVERFLOW, Labels, Metric
 from .snapshots import Numbers, Snapshot, Spreads
 
 #: Seconds without a snapshot after which a process counts as ended.
@@ -144,8 +144,7 @@ class Site:
             if seen:
                 _take_off(whole, less)
             for snapshot in self._latest.values():
-                for (metric, labels), value in snapshot.gauges.items():
-                    _merge_gauge(whole.gauges, metric, labels, value, snapshot.worker)
+                _add_gauges(whole.gauges, snapshot)
             whole.details = {
                 snapshot.worker: snapshot.details for snapshot in self._latest.values()
             }
@@ -297,15 +296,17 @@ def _forget_workers(whole: Snapshot) -> None:
 
 def _add(counts: Numbers, spreads: Spreads, snapshot: Snapshot, worker: str | None = "") -> None:
     """Add a snapshot; with "" its series by worker have a name already, with None they are left out."""
-    for (metric, labels), value in snapshot.counts.items():
-        if worker is None and metric.merge == "each":
-            continue
-        key = (metric, _labels(metric, labels, worker))
+    for key, value in snapshot.counts.items():
+        if worker != "" and key[0].merge == "each":
+            if worker is None:
+                continue
+            key = _of_worker(key, worker)
         counts[key] = counts.get(key, 0) + value
-    for (metric, labels), spread in snapshot.spreads.items():
-        if worker is None and metric.merge == "each":
-            continue
-        key = (metric, _labels(metric, labels, worker))
+    for key, spread in snapshot.spreads.items():
+        if worker != "" and key[0].merge == "each":
+            if worker is None:
+                continue
+            key = _of_worker(key, worker)
         known = spreads.get(key)
         if known is None:
             spreads[key] = spread.copy()
@@ -313,21 +314,22 @@ def _add(counts: Numbers, spreads: Spreads, snapshot: Snapshot, worker: str | No
             known.add(spread)
 
 
-def _labels(metric: Metric, labels: Labels, worker: str | None) -> Labels:
-    return (*labels, worker) if worker and metric.merge == "each" else labels
+def _of_worker(key: tuple[Metric, Labels], worker: str) -> tuple[Metric, Labels]:
+    metric, labels = key
+    return metric, (*labels, worker)
 
 
-def _merge_gauge(
-    gauges: Numbers, metric: Metric, labels: Labels, value: float, worker: str
-) -> None:
-    assert metric.kind == GAUGE
-    key = (metric, _labels(metric, labels, worker))
-    known = gauges.get(key)
-    if known is None or metric.merge == "last":
-        gauges[key] = value
-    elif metric.merge == "max":
-        gauges[key] = max(known, value)
-    elif metric.merge == "min":
-        gauges[key] = min(known, value)
-    else:
-        gauges[key] = known + value
+def _add_gauges(gauges: Numbers, snapshot: Snapshot) -> None:
+    for key, value in snapshot.gauges.items():
+        merge = key[0].merge
+        if merge == "each":
+            key = _of_worker(key, snapshot.worker)
+        known = gauges.get(key)
+        if known is None or merge == "last":
+            gauges[key] = value
+        elif merge == "max":
+            gauges[key] = max(known, value)
+        elif merge == "min":
+            gauges[key] = min(known, value)
+        else:
+            gauges[key] = known + value

@@ -9,7 +9,8 @@ import json
 import os
 import time
 import zlib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from . import metrics, shards
 from .counted import count_blocks
@@ -19,6 +20,8 @@ from .table import itself
 
 #: Bytes that a snapshot may have, unpacked: what is bigger is not believed.
 MOST_BYTES = 64 * 1024 * 1024
+
+T = TypeVar("T")
 
 Numbers = dict[tuple[Metric, Labels], float]
 Spreads = dict[tuple[Metric, Labels], Spread]
@@ -148,6 +151,7 @@ class Taker:
         self.failures: dict[Metric, int] = {}
         #: What is asked for `details`, by name.
         self.details: dict[str, Any] = {}
+        self._taking: object = None  # another one for each snapshot
 
     def begin(self) -> None:
         """Begin in this process, which may be a fork of the one that has made this: a daemon."""
@@ -160,8 +164,25 @@ class Taker:
         self._pid = os.getpid()
         self.number = 0
 
+    def once(self, look: Callable[[], T]) -> Callable[[], T]:
+        """Return what looks once for each snapshot, however many metrics are made of what it finds.
+
+        What `look` raises is raised to each who asks.
+        """
+        seen: list[Any] = [self, None]  # when it looked, and what it has found
+
+        def looked() -> T:
+            now = self._taking
+            if seen[0] is not now:
+                seen[:] = [now, look()]
+            found: T = seen[1]
+            return found
+
+        return looked
+
     def take(self) -> Snapshot:
         """Add up what all threads have counted, and ask what is to be asked."""
+        self._taking = object()
         whole = shards.total()
         selection = metrics.selection
         snapshot = Snapshot(self.worker, shards.born, time.time(), self.number)

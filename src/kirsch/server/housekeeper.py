@@ -69,16 +69,23 @@ class Housekeeper:
             if quiet < QUIET:
                 time.sleep(TICK)
             elif not self.ended:
-                self.asleep = True
-                if not self.any_news():
-                    self.signal.acquire(timeout=NAP)
-                with self.waking:
-                    if self.asleep:
-                        self.asleep = False
-                    else:
-                        self.signal.acquire(blocking=False)  # a wake-up that came in between
-                quiet = 0
+                # Woken by nobody, it looks once whether a wake-up has slipped by, and lies down again.
+                quiet = 0 if self.sleep() else QUIET - 1
         self.server.counters_.retire(self.counts)
+
+    def sleep(self) -> bool:
+        """Lie down until woken, and for a nap at most; whether anything is going on."""
+        self.asleep = True
+        news = self.any_news()
+        if not news:
+            self.signal.acquire(timeout=NAP)
+        with self.waking:
+            if self.asleep:
+                self.asleep = False
+            else:
+                news = True
+                self.signal.acquire(blocking=False)  # a wake-up that came in between
+        return news
 
     def any_news(self) -> bool:
         """Whether something came in between the last look and lying down."""

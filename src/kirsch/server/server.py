@@ -384,8 +384,10 @@ class Server:
         self.start()
         try:
             # A signal that arrives just before the wait, or in another thread, does not end it; its
-            # handler runs between waits. Windows delivers Ctrl-C only there anyhow.
-            while not self._over.wait(0.5):
+            # handler runs between waits. Windows delivers Ctrl-C only there anyhow. In other threads
+            # than the main one no handlers run.
+            handlers = threading.current_thread() is threading.main_thread()
+            while not self._over.wait(0.5 if handlers else 30.0):
                 pass
         finally:
             self.stop()

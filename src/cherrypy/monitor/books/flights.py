@@ -62,7 +62,7 @@ class Flights:
     def look(self) -> list[dict[str, Any]]:
         """List what is in flight, and take the stacks of what has been so for long."""
         now = clock()
-        names = {thread.ident: thread.name for thread in threading.enumerate()}
+        names: dict[int | None, str] = {}
         found: list[dict[str, Any]] = []
         busy: set[int] = set()
         for ident, trace in shards.traces():
@@ -70,6 +70,8 @@ class Flights:
             if exchange is None:
                 continue
             busy.add(ident)
+            if not names:  # most looks find nothing
+                names = {thread.ident: thread.name for thread in threading.enumerate()}
             age = now - trace.began
             if age >= LONG:
                 self._take_stack(ident, exchange)

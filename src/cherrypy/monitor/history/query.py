@@ -178,7 +178,8 @@ class Gathering:
         elif kind == GAUGE:
             for number, cell in packed.gauges(wanted):
                 cells = seen.cells.setdefault(wanted[number], {})
-                cells[number] = together(cells.get(number), cell)
+                known = cells.get(number)
+                cells[number] = cell if known is None else together(known, cell)
         else:
             scale = self.metric.scale
             for number, total, most, buckets in packed.spreads(wanted):
@@ -191,7 +192,8 @@ class Gathering:
                 seen.counts[row] = seen.counts.get(row, 0.0) + count
             elif (cell := frame.gauges.get(key)) is not None:
                 cells = seen.cells.setdefault(row, {})
-                cells[number] = together(cells.get(number), cell)
+                known = cells.get(number)
+                cells[number] = cell if known is None else together(known, cell)
             elif (spread := frame.spreads.get(key)) is not None:
                 self._spread(seen, row).add(spread)
 

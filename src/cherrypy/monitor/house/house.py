@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 from ..metrics import Labels, Metric
 from ..patches import Patches
@@ -25,6 +25,8 @@ ROOMS = (
     "buses",
     "itself",
 )
+
+T = TypeVar("T")
 
 Source = Callable[[], dict[Labels, float]]
 
@@ -106,6 +108,10 @@ class House:
         """Have a metric's values given by `source` until the end."""
         metric.sample(source)
         self._sources.append((metric, source))
+
+    def once(self, look: Callable[[], T]) -> Callable[[], T]:
+        """Have something looked at once for each snapshot, for all metrics that are made of it."""
+        return self.monitor.taker.once(look)  # type: ignore[no-any-return]  # the plugin is no type here
 
     def option(self, metrics: tuple[Metric, ...], put: Callable[[Option], object]) -> None:
         """Have something put on while one of some metrics is recorded, and taken off else."""

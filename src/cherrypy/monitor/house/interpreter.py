@@ -18,6 +18,12 @@ Values = dict[Labels, float]
 #: Seconds between two looks at how late a thread wakes up.
 NAP = 0.1
 
+#: Looks that are counted together.
+AT_ONCE = 10
+
+#: Where event loops are made; who uses none is spared asyncio.
+LOOPS = "cherrypy.process.loops"
+
 
 class Collections:
     """Collections of garbage as they happen; a callback of `gc`.
@@ -45,9 +51,9 @@ class Collections:
         del pauses[:number]
 
 
-def statistics(name: str) -> Values:
+def statistics(known: list[dict[str, int]], name: str) -> Values:
     """A number that `gc` keeps of each generation."""
-    return {(str(index),): float(stats[name]) for index, stats in enumerate(gc.get_stats())}
+    return {(str(index),): float(stats[name]) for index, stats in enumerate(known)}
 
 
 def tracked(collections: Collections) -> Values:
@@ -73,19 +79,32 @@ class Sleeper:
     def begin(self) -> None:
         """Start the thread: at first, and in a forked child, where it is not."""
         self.over = threading.Event()
+        self.late: list[float] = []  # what has been measured, and is yet to be counted
         self.thread = threading.Thread(target=self.run, name="monitor-sleeper", daemon=True)
         self.thread.start()
 
     def run(self) -> None:
-        """Sleep again and again."""
-        while not self.over.is_set():
-            p.RUNTIME_WAKEUP_DELAY.observe(delay_of())
-            self.lag.look()
+        """Sleep again and again. To wake up is most of what it costs: little is done each time."""
+        over, late = self.over.is_set, self.late
+        while not over():
+            late.append(delay_of())
+            if LOOPS in sys.modules:
+                self.lag.look()
+            if len(late) == AT_ONCE:
+                count(late)
+        count(late)
 
     def end(self) -> None:
         """Sleep no more."""
         self.over.set()
         self.thread.join(2.0)
+
+
+def count(late: list[float]) -> None:
+    """Count what has been measured of how late a thread woke up, and forget it."""
+    for delay in late:
+        p.RUNTIME_WAKEUP_DELAY.observe(delay)
+    late.clear()
 
 
 class Lag:
@@ -96,7 +115,7 @@ class Lag:
 
     def look(self) -> None:
         """Ask the loop to call back at once, unless it still owes us that."""
-        module = sys.modules.get("cherrypy.process.loops")  # who uses none is spared asyncio
+        module = sys.modules.get(LOOPS)
         loop = None if module is None else module.shared._loop
         if loop is None or loop is self.owing:
             return
@@ -131,9 +150,10 @@ def begin(house: House) -> None:
     collections = Collections()
     gc.callbacks.append(collections)
     house.ending(lambda: gc.callbacks.remove(collections))
-    house.sample(p.CPYTHON_GC_COLLECTIONS, lambda: statistics("collections"))
-    house.sample(p.CPYTHON_GC_COLLECTED_OBJECTS, lambda: statistics("collected"))
-    house.sample(p.CPYTHON_GC_UNCOLLECTABLE_OBJECTS, lambda: statistics("uncollectable"))
+    stats = house.once(gc.get_stats)
+    house.sample(p.CPYTHON_GC_COLLECTIONS, lambda: statistics(stats(), "collections"))
+    house.sample(p.CPYTHON_GC_COLLECTED_OBJECTS, lambda: statistics(stats(), "collected"))
+    house.sample(p.CPYTHON_GC_UNCOLLECTABLE_OBJECTS, lambda: statistics(stats(), "uncollectable"))
     house.sample(p.GC_TRACKED_OBJECTS, lambda: tracked(collections))
     known = info()
     house.sample(p.RUNTIME_INFO, lambda: known)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from operator import itemgetter
 from typing import Any
 
-from ..metrics import METRICS, Labels
+from ..metrics import METRICS, Labels, Metric
 from ..shards import living
 from ..table import itself as i
 from .house import House
@@ -65,11 +67,12 @@ def timed(house: House, owner: Any, name: str, part: str) -> None:
 
 def series(monitor: Any) -> dict[Labels, float]:
     """How many series each metric had in the last snapshot."""
-    counts: dict[Labels, float] = dict.fromkeys(
-        ((name,) for name, metric in METRICS.items() if metric.on and metric.series), 0.0
-    )
+    counts: Counter[Metric] = Counter()
     for snapshot in monitor.site.workers():
         for kind in (snapshot.counts, snapshot.gauges, snapshot.spreads):
-            for metric, _ in kind:
-                counts[metric.name,] = counts.get((metric.name,), 0.0) + 1
-    return counts
+            counts.update(map(itemgetter(0), kind))
+    found: dict[Labels, float] = {(metric.name,): float(one) for metric, one in counts.items()}
+    for metric in METRICS.values():
+        if metric not in counts and metric.on and metric.series:
+            found[metric.name,] = 0.0
+    return found

@@ -9,6 +9,8 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..metrics import Labels
@@ -28,37 +30,49 @@ PROC = "/proc/self"
 UNLIMITED = 1 << 60
 
 
-class Process:
-    """This process. What a system does not tell is left out."""
+def _always(look: Callable[[], Any]) -> Callable[[], Any]:
+    return look
 
-    def __init__(self, proc: str = PROC) -> None:
+
+class Process:
+    """This process. What a system does not tell is left out.
+
+    once
+        Has what several metrics are made of looked at once for all of them, as `House.once` does.
+    """
+
+    def __init__(self, proc: str = PROC, once: Callable[[Any], Any] = _always) -> None:
         self.proc = proc
+        self._times = once(os.times)
+        self._statm = once(partial(statm, proc))
+        self._stat = once(partial(stat, proc))
+        if resource is not None:
+            self._usage = once(partial(resource.getrusage, resource.RUSAGE_SELF))
         self.has_proc = os.path.exists(proc + "/stat")
         self.page = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
         self._pid = os.getpid()
         self._psutil = None if self.has_proc else _psutil()
         self._last = (time.monotonic(), sum(os.times()[:2]))
-        self._usage = 0.0
+        self._used = 0.0
 
     def cpu(self) -> Values:
         """Seconds of processor time."""
-        times = os.times()
+        times = self._times()
         return {("user",): times.user, ("system",): times.system}
 
     def utilization(self) -> Values:
         """Processors in use since the last look: 1.0 is one of them, wholly."""
-        now, used = time.monotonic(), sum(os.times()[:2])
+        now, used = time.monotonic(), sum(self._times()[:2])
         before, known = self._last
         if now - before >= 0.1:
-            self._usage = max(0.0, (used - known) / (now - before))
+            self._used = max(0.0, (used - known) / (now - before))
             self._last = (now, used)
-        return {(): self._usage}
+        return {(): self._used}
 
     def memory(self, which: int) -> Values:
         """Bytes: 0 all that is mapped, 1 what is in memory."""
         if self.has_proc:
-            with open(self.proc + "/statm", "rb") as file:
-                return {(): float(int(file.read().split()[which]) * self.page)}
+            return {(): float(int(self._statm()[which]) * self.page)}
         if self._psutil is not None:
             info = self._psutil.memory_info()
             return {(): float(info.rss if which else info.vms)}
@@ -70,7 +84,7 @@ class Process:
             info = None if self._psutil is None else self._psutil.memory_info()
             most = getattr(info, "peak_wset", None)
             return {} if most is None else {(): float(most)}
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        most = self._usage().ru_maxrss
         return {(): float(most if sys.platform == "darwin" else most * 1024)}
 
     def descriptors(self) -> Values:
@@ -94,9 +108,7 @@ class Process:
     def threads(self) -> Values:
         """Threads, also those that Python knows nothing of."""
         if self.has_proc:
-            with open(self.proc + "/stat", "rb") as file:
-                # The name of the command, in brackets, may hold anything.
-                return {(): float(file.read().rpartition(b")")[2].split()[17])}
+            return {(): float(self._stat()[17])}
         if self._psutil is not None:
             return {(): float(self._psutil.num_threads())}
         return {(): float(threading.active_count())}
@@ -105,21 +117,20 @@ class Process:
         """Times that it gave the processor away, and that it was taken."""
         if resource is None:
             return {}
-        usage = resource.getrusage(resource.RUSAGE_SELF)
+        usage = self._usage()
         return {("voluntary",): float(usage.ru_nvcsw), ("involuntary",): float(usage.ru_nivcsw)}
 
     def faults(self) -> Values:
         """Pages that had to be found: in memory, and on the disk."""
         if resource is None:
             return {}
-        usage = resource.getrusage(resource.RUSAGE_SELF)
+        usage = self._usage()
         return {("minor",): float(usage.ru_minflt), ("major",): float(usage.ru_majflt)}
 
     def disk(self) -> Values:
         """Bytes read from disks and written to them."""
         try:
-            with open(self.proc + "/io", "rb") as file:
-                lines = dict(line.split(b": ") for line in file.read().splitlines())
+            lines = dict(line.split(b": ") for line in read(self.proc + "/io").splitlines())
         except OSError:  # no such file, or not for us
             return {}
         return {
@@ -129,16 +140,35 @@ class Process:
 
     def started(self) -> float:
         """When it was started, in seconds since the epoch: to a hundredth of a second on Linux."""
-        return started_at(self.proc) if self.has_proc else _first_seen
+        return _started(self._stat()) if self.has_proc else _first_seen
+
+
+def read(path: str) -> bytes:
+    """Read a file of the system's, which are short."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        return os.read(descriptor, 1 << 16)
+    finally:
+        os.close(descriptor)
+
+
+def statm(proc: str) -> list[bytes]:
+    """What /proc says of a process's memory, in pages."""
+    return read(proc + "/statm").split()
+
+
+def stat(proc: str) -> list[bytes]:
+    """What /proc says of a process, from its state on."""
+    # The name of the command, in brackets, may hold anything.
+    return read(proc + "/stat").rpartition(b")")[2].split()
 
 
 _first_seen = time.time()
 
 
-def started_at(proc: str = PROC) -> float:
-    """When a process of /proc was started, in seconds since the epoch."""
-    with open(proc + "/stat", "rb") as file:
-        ticks = float(file.read().rpartition(b")")[2].split()[19])
+def _started(stat: list[bytes]) -> float:
+    """When a process was started, by its fields in /proc: in seconds since the epoch."""
+    ticks = float(stat[19])
     since_boot = time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else 0.0
     return time.time() - since_boot + ticks / os.sysconf("SC_CLK_TCK")
 
@@ -179,21 +209,19 @@ def control_group(proc: str = PROC, root: str = "/sys/fs/cgroup") -> str | None:
 def memory_limit(folder: str | None) -> Values:
     """Bytes that the container may have; nothing without a limit."""
     try:
-        with open(f"{folder}/memory.max", encoding="ascii") as file:
-            text = file.read().strip()
+        text = read(f"{folder}/memory.max").strip()
     except OSError:
         return {}
-    return {(): float(text)} if text.isdecimal() and int(text) < UNLIMITED else {}
+    return {(): float(text)} if text.isdigit() and int(text) < UNLIMITED else {}
 
 
 def throttled(folder: str | None) -> Values:
     """Seconds in which the container was kept from the processor."""
     try:
-        with open(f"{folder}/cpu.stat", encoding="ascii") as file:
-            for line in file:
-                name, _, value = line.partition(" ")
-                if name == "throttled_usec":
-                    return {(): int(value) / 1e6}
+        for line in read(f"{folder}/cpu.stat").splitlines():
+            name, _, value = line.partition(b" ")
+            if name == b"throttled_usec":
+                return {(): int(value) / 1e6}
     except (OSError, ValueError):
         pass
     return {}
@@ -201,7 +229,7 @@ def throttled(folder: str | None) -> Values:
 
 def begin(house: House) -> None:
     """Ask once a second."""
-    of = Process()
+    of = Process(once=house.once)
     group = control_group()
     house.sample(p.PROCESS_CPU_TIME, of.cpu)
     house.sample(p.PROCESS_CPU_UTILIZATION, of.utilization)

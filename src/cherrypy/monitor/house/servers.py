@@ -50,10 +50,12 @@ def label_of(listener: Any) -> str:
 
 
 class Servers:
-    """The servers of a monitor, asked for what they know."""
+    """The servers of a monitor, asked for what they know: once for each snapshot."""
 
-    def __init__(self, monitor: Any) -> None:
-        self.monitor = monitor
+    def __init__(self, house: House) -> None:
+        self.monitor = house.monitor
+        self.counted = house.once(self.look)
+        self.connections = house.once(self.connected)
         self.peaks: dict[Any, int] = {}  # by server: most that waited since the last look
         self._started: dict[Any, list[Any]] = {}  # by server: threads of pools before, pool, count
         self._served: dict[str, float] = {}
@@ -71,13 +73,17 @@ class Servers:
             self._names[server] = ", ".join(map(label_of, server.listeners))
         return self._names.get(server, "")
 
+    def look(self) -> list[tuple[Any, dict[str, int]]]:
+        """All counters of each server: to add them up costs the same for one of them as for all."""
+        return [(server, server.counters) for server in self.all]
+
     def counts(self, *names: str) -> float:
         """The sum of some counters of all servers."""
-        return float(sum(server.counters[name] for server in self.all for name in names))
+        return float(sum(counters[name] for _, counters in self.counted() for name in names))
 
     # -- connections -------------------------------------------------------------------------------
 
-    def connections(self) -> tuple[Values, Values, Values, float]:
+    def connected(self) -> tuple[Values, Values, Values, float]:
         """Open connections and idle ones by listener, switched ones by protocol, handshakes."""
         active: Values = {}
         idle: Values = {}
@@ -100,9 +106,9 @@ class Servers:
     def io(self, name: str) -> Values:
         """Bytes by server."""
         found: Values = {}
-        for server in self.all:
+        for server, counters in self.counted():
             key = (self.name_of(server),)
-            found[key] = found.get(key, 0) + server.counters[name]
+            found[key] = found.get(key, 0) + counters[name]
         return found
 
     def rejected(self) -> Values:
@@ -249,7 +255,7 @@ def begin(house: House) -> None:
     """Ask the servers."""
     from kirsch.server.group import Group
 
-    of = Servers(house.monitor)
+    of = Servers(house)
     house.before(Group, "overflow", lambda group, worker, conn: of.queued(group))
     house.after(Group, "enqueue", lambda group, *rest: of.queued(group))
     house.sample(s.SERVER_CONNECTIONS_ACTIVE, lambda: of.connections()[0])
