@@ -27,6 +27,10 @@ LINE = re.compile(
 )
 
 
+#: How a datagram begins that is none of an exporter's.
+MARK = b"mark "
+
+
 class Stat(NamedTuple):
     name: str
     value: float
@@ -46,6 +50,8 @@ class Server:
         self.address = f"127.0.0.1:{self.socket.getsockname()[1]}"
         self.stats: list[Stat] = []
         self.sizes: list[int] = []
+        self.marks = 0  # how often it was asked what has come, and how many of these it has read
+        self.reached = 0
         self.over = False
         self.thread = threading.Thread(target=self.run)
         self.thread.start()
@@ -55,6 +61,9 @@ class Server:
             try:
                 data = self.socket.recv(65536)
             except TimeoutError:
+                continue
+            if data.startswith(MARK):
+                self.reached = int(data[len(MARK) :])
                 continue
             self.sizes.append(len(data))
             for line in data.decode("ascii").split("\n"):
@@ -77,11 +86,14 @@ class Server:
         self.socket.close()
 
     def settled(self) -> list[Stat]:
-        """What has come, once nothing more does."""
-        number = -1
-        while number != len(self.stats):
-            number = len(self.stats)
-            time.sleep(0.15)
+        """What was sent until now: a mark is sent behind it, and read when all before it has been.
+
+        To wait until nothing more comes would not do: on a busy machine the reader itself may pause.
+        """
+        self.marks += 1
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(MARK + b"%d" % self.marks, self.socket.getsockname())
+        until(lambda: self.reached == self.marks, 30.0, "the end of what was sent")
         return list(self.stats)
 
     def counters(self) -> dict[str, float]:
