@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+import time
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,9 @@ from cherrypy.monitor.exporters.prometheus import (
 )
 from cherrypy.monitor.histograms import SECONDS
 from cherrypy.monitor.metrics import HISTOGRAM, METRICS
+from cherrypy.monitor.plugin import Monitor
 from cherrypy.monitor.snapshots import Snapshot
+from cherrypy.process.wspbus import Bus
 
 WANTS = "application/openmetrics-text; version=1.0.0"
 
@@ -421,3 +424,33 @@ assert b"cherrypy_requests_total" in answer(everything())[1]
 assert "prometheus_client" not in sys.modules
 """
     alone(source, tmp_path)
+
+
+def test_what_a_process_had_counted_is_not_counted_again_when_it_ends() -> None:
+    """`sum(rate(...))` over the workers: what each series grows by, and what is gone grows no more."""
+    processor = METRICS["process.cpu.time"]
+    monitor, born = Monitor(Bus()), time.time()
+
+    def told(worker: str, number: int, seconds: float) -> None:
+        snapshot = Snapshot(worker, born, time.time(), number)
+        snapshot.counts[processor, ("user",)] = seconds
+        snapshot.counts[METRICS["cherrypy.requests"], ("",)] = seconds
+        monitor.site.take(snapshot)
+
+    def seen(name: str) -> dict[tuple[tuple[str, str], ...], float]:
+        family = scraped(monitor, None)[name]
+        return {tuple(one.labels.items()): one.value for one in family.samples}
+
+    for worker in ("1", "2", "3"):
+        told(worker, 0, 100.0)
+    before, grown = seen("process_cpu_time_seconds"), 0.0
+    for step, gone in enumerate(("2", "3"), 1):
+        monitor.site.leave(gone)
+        told("1", step, 100.0 + step)
+        now = seen("process_cpu_time_seconds")
+        grown += sum(value - before.get(key, 0.0) for key, value in now.items())
+        before = now
+    assert grown == 2.0
+    assert [dict(key)["worker"] for key in before] == ["1"]
+    # What is of the whole site stays.
+    assert sum(seen("cherrypy_requests").values()) == 302.0

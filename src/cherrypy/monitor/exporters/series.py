@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..histograms import Spread
 from ..metrics import METRICS, Labels, Metric
+from ..site import ENDED
 from ..table import itself
 
 if TYPE_CHECKING:
@@ -40,15 +41,23 @@ class Family:
 
 
 def families(monitor: Monitor) -> list[Family]:
-    """Return all there is of a monitor's site, in the order of the metrics' declaration."""
+    """Return all there is of a monitor's site, in the order of the metrics' declaration.
+
+    Series by worker end with the worker. What all that have ended had counted is left out: whoever adds up by
+    how much each series grows, `sum(rate(...))`, has had it from the worker, and would have it all again.
+    """
     merged = monitor.site.merged()
     found: dict[Metric, dict[Labels, Any]] = {}
     for values in (merged.counts, merged.gauges, merged.spreads, derived(monitor)):
         for (metric, labels), value in values.items():
             # A monitor that only collects, from other processes, has selected nothing itself.
-            if metric.on or not monitor.running:
+            if (metric.on or not monitor.running) and not _of_ended(metric, labels):
                 found.setdefault(metric, {})[labels] = value
     return [_family(metric, found[metric]) for metric in METRICS.values() if metric in found]
+
+
+def _of_ended(metric: Metric, labels: Labels) -> bool:
+    return len(labels) > len(metric.labels) and labels[-1] == ENDED
 
 
 def _family(metric: Metric, series: dict[Labels, Any]) -> Family:
