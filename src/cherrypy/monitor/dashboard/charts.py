@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -203,16 +204,21 @@ def split(
     only
         How the values begin that are shown.
     tail
-        Whether of a value with dots what is behind the last one is enough.
+        Whether of a value with dots what is behind the last one is enough, where that is of one alone:
+        else two exceptions of different modules would have one name.
     """
     names = (by,) if isinstance(by, str) else by
 
     def rows(span: Span) -> list[Row]:
         found = span.rows(metric, stat, names, where)
+        shown = [key for key in found if key[0].startswith(only)]
+        short = Counter(_name(key, tail) for key in shown)
         made = [
-            (prefix + _name(key, tail), scaled(values, factor))
-            for key, values in found.items()
-            if key[0].startswith(only)
+            (
+                prefix + _name(key, tail and short[_name(key, tail)] == 1),
+                scaled(found[key], factor),
+            )
+            for key in shown
         ]
         if tones:
             order = {name: index for index, name in enumerate(tones)}
@@ -258,6 +264,27 @@ def codes(metric: str, only: str = "", factor: float = 1.0) -> Source:
 def workers(label: str, metric: str, stat: str = "value", factor: float = 1.0) -> Source:
     """A metric of each process."""
     return split(metric, "worker", stat, factor=factor, added=False, prefix=label)
+
+
+def within_lives(source: Source) -> Source:
+    """Lines of processes, each from the beginning of its process to its end.
+
+    Before and after, a counter is 0 as it is while nothing happens.
+    """
+
+    def rows(span: Span) -> list[Row]:
+        there = span.rows("process.uptime", "value", ("worker",))
+        result = []
+        for row in source(span):
+            lived = there.get((row.label,), [0.0] * len(row.values))
+            values: Values = [
+                None if alive is None else value
+                for alive, value in zip(lived, row.values, strict=True)
+            ]
+            result.append(row._replace(values=values))
+        return result
+
+    return rows
 
 
 def quantiles(metric: str, where: Where | None = None) -> Source:

@@ -12,6 +12,7 @@ from .charts import (
     lines,
     split,
     stacked,
+    within_lives,
     workers,
 )
 
@@ -162,13 +163,7 @@ RUNTIME = (
         "cpu",
         "Processor",
         "%",
-        split(
-            "process.cpu.time",
-            ("worker",),
-            "rate",
-            factor=100.0,
-            added=False,
-        ),
+        within_lives(split("process.cpu.time", "worker", factor=100.0, added=False)),
         help="By process; 100 % is one core.",
     ),
     Chart("memory", "Memory", "By", workers("", "process.memory.usage"), help="Resident."),
