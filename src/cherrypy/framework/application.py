@@ -155,6 +155,7 @@ class Application:
         request = serving.request
         engine = site.engine
         if engine.listeners.get("after_request") or "publish" in engine.__dict__:
+            request._ends_idly = False  # whoever is told may give the hooks something to do
             engine.publish("after_request")
         try:
             request.close()

@@ -188,8 +188,7 @@ class Served:
         body = self._response._body
         kind = type(body)
         request = self._request
-        ends = "on_end_request" in request._points or type(request) is not Request
-        if ends and self._is_awaited():
+        if is_awaited(request):
             if kind is list and len(body) == 1:
                 body = body[0]
             return OnePiece(body, self.close) if type(body) is bytes else self
@@ -201,17 +200,6 @@ class Served:
         self._request = None
         self.cpapp.release_serving()
         return body
-
-    def _is_awaited(self) -> bool:
-        """Return whether the end of the request means anything to anybody."""
-        request = self._request
-        hooks = request._hooks
-        if hooks is None:
-            if "on_end_request" in request._points and request.needs_closing():
-                return True
-        elif hooks.get("on_end_request"):
-            return True
-        return type(request).close is not Request.close
 
     def close(self) -> None:
         """Close the body and end the request, once."""
@@ -246,6 +234,17 @@ class Served:
             close = getattr(body, "close", None) or getattr(chunks, "close", None)
             if close is not None:
                 close()
+
+
+def is_awaited(request: Any) -> bool:
+    """Return whether the end of the request means anything to anybody."""
+    hooks = request._hooks
+    if hooks is None:
+        if "on_end_request" in request._points and request.needs_closing():
+            return True
+    elif hooks.get("on_end_request"):
+        return True
+    return type(request).close is not Request.close
 
 
 def recoded(app: Any, path: str, query: str) -> tuple[str, str]:
@@ -346,7 +345,7 @@ def answer(
             request, response = _followed(app, asked, origin, highest, first, redirect)
         final = response._final
         if dated and type(final) is int and response._header_list is None:
-            status, pairs = "200 OK", bare_pairs(final)
+            status, pairs = "200 OK", bare_pairs(final, response._cookies)
         else:
             status = response.status if response._output_status is None else status_text(response)
             pairs = response.pairs()
@@ -358,7 +357,9 @@ def answer(
     kind = type(body)
     if kind is bytes or kind is list:
         if not request._quiet:
-            return status, pairs, Served(app, request, response).whole()
+            if is_awaited(request):
+                return status, pairs, Served(app, request, response).whole()
+            request._ends_idly = True
         app.release_serving()
         return status, pairs, body
     return status, pairs, outgoing(app, request, response, origin, file_wrapper, pairs)

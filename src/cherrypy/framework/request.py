@@ -187,6 +187,7 @@ class Request:
     _template: Any = None
     _points: dict[str, list[Hook]] = {}  # the hooks: the template's, or those of its own
     _quiet = False  # they are the template's, and none but before the handler and for errors
+    _ends_idly = False  # those of its end have been asked, and have nothing to do
 
     def __init__(
         self,
@@ -207,7 +208,7 @@ class Request:
         """Run the `on_end_request` hooks, once."""
         if not self.closed:
             self.closed = True
-            if not self._quiet and "on_end_request" in self._points:
+            if not (self._quiet or self._ends_idly) and "on_end_request" in self._points:
                 self.stage = "on_end_request"
                 self._run_hooks("on_end_request")
             self.stage = "close"

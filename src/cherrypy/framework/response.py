@@ -246,9 +246,9 @@ def _new_cookie(response: Any) -> Any:
     return jar
 
 
-def bare_pairs(length: int) -> list[tuple[str, str]]:
-    """The same, for a server that says by itself what it is and when."""
-    return [_CONTENT_TYPE, ("Content-Length", str(length))]
+def bare_pairs(length: int, cookies: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The same, and cookies, for a server that says by itself what it is and when."""
+    return [_CONTENT_TYPE, ("Content-Length", str(length)), *cookies]
 
 
 def _plain_pairs(length: int) -> list[tuple[str, str]]:
@@ -318,8 +318,9 @@ class Response:
     _promised: tuple[tuple[str, str, str, Any], ...] = ()
 
     # None until the response is final; then its fields as pairs of text, or just the length of
-    # the body of a response of which nobody touched anything else.
+    # the body of a response of which nobody touched anything but cookies, which are `_cookies`.
     _final: Any = None
+    _cookies: list[tuple[str, str]] = []
 
     def __init__(self) -> None:
         self.status = None
@@ -366,8 +367,9 @@ class Response:
         untouched = status is None and self._headers is None and not self.stream
         if untouched and self._utf8 and type(body) is bytes:
             self.status = "200 OK"
-            self._final = pairs = _plain_pairs(len(body))
-            self._set_cookies(pairs, HeaderMap)
+            self._final = len(body)
+            self._cookies = []
+            self._set_cookies(self._cookies, HeaderMap)
             return
         if status is None or status == 200:
             code, self.status = 200, "200 OK"
@@ -450,7 +452,7 @@ class Response:
         if header_list is None:
             final = self._final
             if type(final) is int:
-                return _plain_pairs(final)
+                return _plain_pairs(final) + self._cookies
             return final or []
         try:
             return [(k.decode("latin-1"), v.decode("latin-1")) for k, v in header_list]
