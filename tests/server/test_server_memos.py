@@ -6,7 +6,7 @@ import re
 import pytest
 from server_kit import Peer, until
 
-from kirsch.server import connection, wsgi
+from kirsch.server import connection, replies, wsgi
 
 CASES = 500
 
@@ -49,6 +49,11 @@ def app(environ, start_response):
         headers.append(("Content-Length", str(len(body) + chance.choice([-1, 0, 0, 0, 1]))))
     if chance.random() < 0.1:
         headers = [list(pair) for pair in headers]
+    if chance.random() < 0.4:
+        value = chance.choice(
+            ["1", "2", "id=3; Path=/", "\t", "caf\xe9", "\u20ac", "a\r\nX: b", b"4"]
+        )
+        headers.append(("Set-Cookie", value))
     start_response(status, headers)
     if chance.random() < 0.3:
         headers.append(("X-Late", str(chance.randrange(3))))
@@ -144,3 +149,34 @@ def test_memories_do_not_show(bench, monkeypatch, slow):
     counts = mindful.counters
     assert counts["requests"] == plain.counters["requests"]
     assert counts["responses"] == plain.counters["responses"]
+
+
+LAST = ["1", "2", "", "id=3; Path=/", "a\tb", "caf\xe9", "\u20ac", "a\r\nX: b", b"4", "\x7f"]
+
+
+def set_cookie(environ, start_response):
+    start_response("200 OK", [("X", "1"), ("Set-Cookie", LAST[int(environ["QUERY_STRING"])])])
+    return [b"ok"]
+
+
+def test_a_head_of_which_the_last_value_is_another_one(bench, monkeypatch):
+    mindful, plain = bench.server(set_cookie), bench.server(set_cookie)
+    plain.groups[0].memo = NoMemo()
+    made = []
+    with_value = replies.with_value
+
+    def counted(*args):
+        made.append(with_value(*args))
+        return made[-1]
+
+    monkeypatch.setattr(replies, "with_value", counted)
+    chance = random.Random(21)
+    for _ in range(20):
+        order = chance.choices(range(len(LAST)), [9, 9, 9, 9, 1, 1, 1, 1, 1, 1], k=30)
+        pieces = [b"GET /?%d HTTP/1.1\r\nHost: t\r\n\r\n" % one for one in order]
+        pieces.append(b"GET /?0 HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
+        ours, theirs = (answer(s.bound_addresses[0], [b"".join(pieces)]) for s in (mindful, plain))
+        assert ours == theirs
+        assert b"\r\nX: b" not in ours
+    assert sum(one is not None for one in made) > 50
+    assert None in made

@@ -10,9 +10,11 @@ from kirsch.wire.http1.requests import HeadLimits, parse_head
 from kirsch.wire.http1.responses import (
     CONTINUE,
     LAST_CHUNK,
+    around_value,
     encode_chunk,
     error_response,
     response_head,
+    with_value,
 )
 
 REFUSED = r"control character|Malformed (status|header name)|latin-1"
@@ -337,6 +339,35 @@ def test_h11_reads_it_back(status, size, chunks):
         got += event.data
     assert isinstance(event, h11.EndOfMessage)
     assert got == body
+
+
+VALUES = ["", "1", "id=3; Path=/", "a\tb", "caf\xe9", "a\r\nX: b", "a\x7f", b"1", 7]
+
+
+@pytest.mark.parametrize(
+    "name", ["Set-Cookie", "X-Own", "Date", "Connection", "Content-Length", b"X"]
+)
+@pytest.mark.parametrize(
+    "before", [(), (("Set-Cookie", "1"),), (("X-Own", "1"), ("Server", "mine"))]
+)
+def test_another_value_in_the_same_head(name, before):
+    """What is put in a known head is what would have been written anew, or it is not put there."""
+
+    def written(value):
+        return respond(headers=[*before, (name, value)], size=1)
+
+    known = written("1")
+    around = around_value(known, name, "1")
+    assert (around is not None) == (name in ("Set-Cookie", "X-Own"))
+    if around is None:
+        return
+    made = [with_value(known, around, value) for value in VALUES]
+    assert [one is not None for one in made] == [True, True, True] + [False] * 6
+    for value, one in zip(VALUES, made, strict=True):
+        if one is not None:
+            anew = written(value)
+            assert (one.data, one.framing) == (anew.data, anew.framing)
+            assert (one.length, one.keep_alive) == (anew.length, anew.keep_alive)
 
 
 def test_chunks():

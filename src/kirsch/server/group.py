@@ -70,9 +70,8 @@ class Group:
         self.held: deque[Sender] = deque()
         self.held_till = 0.0
         self.means: dict[str, float] = {}  # path or family -> mean wall time of its handler
-        self.memo: dict[
-            str, tuple[Any, ...]
-        ] = {}  # path -> what its last response head was made of
+        # Path -> what its last response head was made of, the head, and what is around its last value.
+        self.memo: dict[str, tuple[Any, ...]] = {}
         self.bodies = BodyLimits(server.settings.max_body)
         self.bodies_max = server.settings.max_body
         self.leader: Worker | None = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..wire.errors import RESPONSE_TOO_LONG, ProtocolError
 from ..wire.http1.requests import RequestHead
-from ..wire.http1.responses import ResponseHead, response_head
+from ..wire.http1.responses import ResponseHead, around_value, response_head, with_value
 from .counters import BYTES_OUT, CLASS, HANDLER_ERRORS, REQUESTS, RESETS, RESPONSES
 from .deadlines import GRAIN
 from .exchange import Exchange
@@ -23,6 +23,22 @@ if TYPE_CHECKING:
 
 JOIN = 65536  # below this, copying head and body together is cheaper than sendmsg
 MEMOS = 512  # paths whose last response head is remembered
+
+
+def alike_but_last(memo: Any, facts: tuple[Any, ...]) -> ResponseHead | None:
+    """The head of a reply that differs in the value of its last field, as cookies do; None for another one."""
+    known, head, around = memo
+    headers, before = facts[5], known[5]
+    if (
+        around is None
+        or type(headers) is not list
+        or len(headers) != len(before)
+        or known[:5] != facts[:5]
+        or headers[:-1] != before[:-1]
+    ):
+        return None
+    name, value = headers[-1]
+    return with_value(head, around, value) if name == before[-1][0] else None
 
 
 class Replies(Link):
@@ -124,7 +140,8 @@ class Replies(Link):
         if memo is not None and memo[0] == facts:
             head: ResponseHead = memo[1]
         else:
-            head = self.write_head(request, status, headers, keep, length, suffix)
+            alike = None if memo is None else alike_but_last(memo, facts)
+            head = alike or self.write_head(request, status, headers, keep, length, suffix)
             if (memo is None or memo[0][0] is not suffix) and type(headers) is list:
                 self.remember(path, facts, head)
         self.keep_alive = head.keep_alive
@@ -139,7 +156,8 @@ class Replies(Link):
             if len(group.memo) >= MEMOS:
                 group.memo.clear()
             copy = [tuple(pair) for pair in facts[5]]  # theirs may change
-            group.memo[path] = ((*facts[:5], copy), head)
+            around = around_value(head, *copy[-1]) if copy else None
+            group.memo[path] = ((*facts[:5], copy), head, around)
 
     def write_head(
         self,

@@ -20,9 +20,11 @@ __all__ = [
     "CONTINUE",
     "LAST_CHUNK",
     "ResponseHead",
+    "around_value",
     "encode_chunk",
     "error_response",
     "response_head",
+    "with_value",
 ]
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -196,6 +198,31 @@ def response_head(
         None if framing == "chunked" or framing == "close" else body_length,
         keep_alive,
     )
+
+
+def around_value(head: ResponseHead, name: Any, value: Any) -> tuple[bytes, bytes] | None:
+    """What stands before and after the value of a field in a head; None if it means more than to be there.
+
+    :param name: of the last field in the head that has it.
+    """
+    if type(name) is not str or type(value) is not str or _NAMES[name][0] != _PLAIN:
+        return None
+    line = f"\r\n{name}: {value}\r\n".encode("latin-1")
+    start = head.data.rfind(line)
+    if start < 0:
+        return None
+    return head.data[: start + len(name) + 4], head.data[start + len(line) - 2 :]
+
+
+def with_value(head: ResponseHead, around: tuple[bytes, bytes], value: Any) -> ResponseHead | None:
+    """A head with another value of a field, whose surroundings `around_value` has found.
+
+    None for a value that is not plain text: `response_head` knows all about it.
+    """
+    if type(value) is not str or not (value.isascii() and value.isprintable()):
+        return None
+    data = around[0] + value.encode() + around[1]
+    return ResponseHead(data, head.framing, head.length, head.keep_alive)
 
 
 # RFC 9112 6.3: no content follows a response to HEAD, nor a 2xx to CONNECT.
