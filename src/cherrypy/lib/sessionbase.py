@@ -70,6 +70,18 @@ def ways(cls: Any) -> tuple[Any, ...]:
     return cls.acquire_lock, cls.release_lock, cls._load, cls._save, cls.save
 
 
+# The module `sessionreads`, imported with the first session: an import in a function takes a twentieth of a request.
+_reads: Any = None
+
+
+def _load_reads() -> Any:
+    global _reads
+    from . import sessionreads
+
+    _reads = sessionreads
+    return sessionreads
+
+
 def reads_freely(cls: Any) -> Any:
     """Let pages that only read go without the lock, for sessions that are stored in just this way.
 
@@ -295,10 +307,8 @@ class Session:
         """Tell whether the page is known to read only; see to it that one learns of it if it is not."""
         if self._own_ways is None or ways(type(self)) != self._own_ways:
             return False
-        from .sessionreads import reading_of
-
         if self._reading is None:
-            self._reading = reading_of(self._handler)
+            self._reading = (_reads or _load_reads()).reading_of(self._handler)
         reading = self._reading
         if reading is None or not reading.free:
             return False
