@@ -2,6 +2,7 @@
 
 import http.client
 import logging
+import os
 import socket
 import threading
 
@@ -120,10 +121,14 @@ def test_a_graft_takes_the_next_request(site):
         assert found.endswith(b"other")
 
 
-def ask(app, turn):
-    asked = Asked("GET", "/", "", {"HTTP_HOST": "x"}, 1)
+def answered(app, turn, path="/", **fields):
+    asked = Asked("GET", path, "", {"HTTP_HOST": "x", **fields}, 1)
     origin = Origin(("127.0.0.1", 80), ("127.0.0.1", 50000), "http")
-    return dict(answer(app, asked, None, origin, None, "HTTP/1.1", True, turn)[1])
+    return answer(app, asked, None, origin, None, "HTTP/1.1", True, turn)
+
+
+def ask(app, turn):
+    return dict(answered(app, turn)[1])
 
 
 def test_only_within_a_turn_is_anything_taken_for_unchanged():
@@ -225,3 +230,55 @@ def test_a_request_that_was_parked_has_no_turn_any_more():
 
     resumed(app, None, Origin(None, None, "http"), None, "HTTP/1.1", request, go_on)
     assert seen == [None]
+
+
+def replaced(path, text):
+    """Put another file in the place of one, as careful programs do."""
+    (path.parent / "new").write_text(text)
+    os.replace(path.parent / "new", path)
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "a.txt").write_text("one")
+    (tmp_path / "b.txt").write_text("other")
+    sections = {"/": {"tools.staticdir.on": True, "tools.staticdir.dir": str(tmp_path)}}
+    return cherrypy.Application(None, "", sections), tmp_path / "a.txt"
+
+
+def test_a_file_is_read_once_for_all_that_had_come_before(files):
+    app, path = files
+    turn = object()
+    status, fields, body = answered(app, turn, "/a.txt")
+    replaced(path, "second")
+    assert (status, body) == ("200 OK", b"one")
+    assert answered(app, turn, "/a.txt") == (status, fields, body)
+    assert answered(app, turn, "/b.txt")[2] == b"other"
+    for later in (object(), None, None):
+        assert answered(app, later, "/a.txt")[2] == b"second"
+        replaced(path, "third")
+        if later is not None:
+            assert answered(app, later, "/a.txt")[2] == b"second"
+        assert answered(app, object(), "/a.txt")[2] == b"third"
+        replaced(path, "second")
+
+
+def test_who_asks_for_more_than_the_file_has_it_looked_at(files):
+    app, path = files
+    turn = object()
+    tag = dict(answered(app, turn, "/a.txt")[1])["Etag"]
+    assert answered(app, turn, "/a.txt", HTTP_IF_NONE_MATCH=tag)[0].startswith("304")
+    replaced(path, "second")
+    assert answered(app, turn, "/a.txt", HTTP_IF_NONE_MATCH=tag)[0].startswith("200")
+
+
+@pytest.mark.parametrize("point", ["on_start_resource", "before_request_body", "before_handler"])
+def test_what_a_hook_writes_is_what_its_request_gets(files, point):
+    app, path = files
+    turn = object()
+    assert answered(app, turn, "/a.txt")[2] == b"one"
+    count = iter(range(9))
+    hook = cherrypy._cprequest.Hook(lambda: replaced(path, f"v{next(count)}"), priority=1)
+    app.merge({"/": {f"hooks.{point}": hook}})
+    turn = object()
+    assert [answered(app, turn, "/a.txt")[2] for _ in range(3)] == [b"v0", b"v1", b"v2"]

@@ -1,4 +1,4 @@
-"""Bodies that are files: all of one, a span of it, or several spans as parts.
+"""Files that are opened to be sent, and bodies that are files: all of one, a span of it, or several spans as parts.
 
 Law: the file is closed once the body has been sent, or given up.
 """
@@ -6,12 +6,53 @@ Law: the file is closed once the body has been sent, or given up.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from typing import Any
 
+from cherrypy.framework.errors import NotFound
+
 from . import file_generator
 
-__all__ = ("FileBody", "PartsBody")
+__all__ = ("FileBody", "PartsBody", "as_file", "open_regular", "read_whole")
+
+
+# O_NONBLOCK: to open a pipe would wait for its other end. Means nothing to a regular file.
+_OPEN_FLAGS = (
+    os.O_RDONLY
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_NOINHERIT", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+)
+
+
+def open_regular(path: str) -> tuple[int, os.stat_result]:
+    """Open a regular file; return its descriptor and what is known about it. Raises NotFound."""
+    try:
+        fd = os.open(path, _OPEN_FLAGS)
+    except (OSError, ValueError):
+        # Also what we may not read, and names that no file can have: nobody's business.
+        raise NotFound() from None
+    # Of the open file, so that what we tell about it holds whatever happens to its name.
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(fd)
+        raise NotFound()
+    return fd, status
+
+
+def as_file(fd: int, path: str) -> Any:
+    """Return the file object of an open file, which knows its name."""
+    return open(path, "rb", opener=lambda *_: fd)
+
+
+def read_whole(fd: int, size: int) -> bytes:
+    """Read a file of that size from where it stands."""
+    data = os.read(fd, size)
+    while len(data) < size and (more := os.read(fd, size - len(data))):
+        data += more
+    return data
 
 
 class FileBody(file_generator):

@@ -11,7 +11,7 @@ from typing import Any
 from cherrypy.framework.errors import NotFound
 from cherrypy.framework.serving import serving
 
-from . import codings, set_vary_header, static
+from . import codings, filebodies, set_vary_header, static
 
 __all__ = ("SUFFIXES", "serve")
 
@@ -31,7 +31,7 @@ def serve(path: str, content_type: str | None, setting: Any) -> Any:
     offered = codings.names_of(setting)
     request, response = serving.request, serving.response
     elements = request.headers.elements("Accept-Encoding")
-    fd, status = static._open(path)
+    fd, status = filebodies.open_regular(path)
     try:
         # Whatever is chosen: a variant may come or go.
         set_vary_header(response, "Accept-Encoding")
@@ -44,7 +44,7 @@ def serve(path: str, content_type: str | None, setting: Any) -> Any:
                 break
         else:
             coding = ""
-        file, fd = static._as_file(fd, path), -1
+        file, fd = filebodies.as_file(fd, path), -1
     finally:
         if fd >= 0:
             os.close(fd)
@@ -54,7 +54,7 @@ def serve(path: str, content_type: str | None, setting: Any) -> Any:
 def _variant(path: str, plain: os.stat_result) -> tuple[int, os.stat_result] | None:
     """Open a variant; None if there is none that is as young as the plain file, to the second."""
     try:
-        fd, status = static._open(path)
+        fd, status = filebodies.open_regular(path)
     except NotFound:
         return None
     if int(status.st_mtime) < int(plain.st_mtime):

@@ -13,13 +13,14 @@ from functools import lru_cache
 from typing import Any
 
 from cherrypy.framework.errors import HTTPError, NotFound
+from cherrypy.framework.response import Response
 from cherrypy.framework.serving import serving
 from kirsch.http.dates import HTTPDate, parse_date
 from kirsch.http.headers import HeaderMap
 from kirsch.http.ranges import get_ranges
 
 from . import cptools
-from .filebodies import FileBody, PartsBody
+from .filebodies import FileBody, PartsBody, as_file, open_regular, read_whole
 
 __all__ = ("serve_download", "serve_file", "serve_fileobj", "staticdir", "staticfile")
 
@@ -257,8 +258,8 @@ def serve_file(
     """
     if not os.path.isabs(path):
         raise ValueError(f"{path!r} is not an absolute path.")
-    fd, status = _open(path)
-    return _serve_opened(_as_file(fd, path), path, status, content_type, disposition, name)
+    fd, status = open_regular(path)
+    return _serve_opened(as_file(fd, path), path, status, content_type, disposition, name)
 
 
 def _serve_opened(
@@ -292,36 +293,6 @@ def _serve_opened(
     except BaseException:
         fileobj.close()
         raise
-
-
-# O_NONBLOCK: to open a pipe would wait for its other end. Means nothing to a regular file.
-_OPEN_FLAGS = (
-    os.O_RDONLY
-    | getattr(os, "O_BINARY", 0)
-    | getattr(os, "O_NOINHERIT", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_NONBLOCK", 0)
-)
-
-
-def _open(path: str) -> tuple[int, os.stat_result]:
-    """Open a regular file; return its descriptor and what is known about it. Raises NotFound."""
-    try:
-        fd = os.open(path, _OPEN_FLAGS)
-    except (OSError, ValueError):
-        # Also what we may not read, and names that no file can have: nobody's business.
-        raise NotFound() from None
-    # Of the open file, so that what we tell about it holds whatever happens to its name.
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(fd)
-        raise NotFound()
-    return fd, status
-
-
-def _as_file(fd: int, path: str) -> Any:
-    """Return the file object of an open file, which knows its name."""
-    return open(path, "rb", opener=lambda *_: fd)
 
 
 @lru_cache(500)
@@ -363,25 +334,45 @@ _ASKING = (
 #: Bytes up to which a file is rather read at once: it leaves together with the head.
 _SMALL = 65536
 
+#: The last small file that was read: the turn of the request (see `Request._turn`), its path, what was in it, its status.
+_shared: tuple[Any, str, bytes, Any] = (None, "", b"", None)
+
+
+def _goes_first(request: Any) -> bool:
+    """Tell whether no hook comes before this one, which could have just written what is served."""
+    hooks = request._template.before_handler if request._quiet else ()
+    tool = getattr(hooks[0][1].callback, "__self__", None) if hooks else None
+    return request._turn is not None and getattr(tool, "callable", None) in (staticdir, staticfile)
+
 
 def _serve_plainly(path: str, content_type: str | None) -> None:
     """Do as `serve_file`, for a request that asks for the whole file and for nothing else."""
+    global _shared
     request, response = serving.request, serving.response
-    fd, status = _open(path)
-    size = status.st_size
-    try:
-        if request.method == "HEAD":
-            body: Any = b""
-        elif size <= _SMALL:
-            body = _read(fd, size)
-            size = len(body)
-        else:
-            body = FileBody(_as_file(fd, path), size)
-            fd = -1
-    finally:
-        if fd >= 0:
-            os.close(fd)
-    response.body = body
+    body: Any
+    turn, of, body, status = _shared
+    if of == path and turn is request._turn and request.method == "GET" and _goes_first(request):
+        size = len(body)  # it has been read since this request came
+    else:
+        fd, status = open_regular(path)
+        size = status.st_size
+        try:
+            if request.method == "HEAD":
+                body = b""
+            elif size <= _SMALL:
+                body = read_whole(fd, size)
+                size = len(body)
+                _shared = (request._turn, path, body, status)
+            else:
+                body = FileBody(as_file(fd, path), size)
+                fd = -1
+        finally:
+            if fd >= 0:
+                os.close(fd)
+    if type(body) is bytes and type(response) is Response:
+        response._body = body
+    else:
+        response.body = body
     _set_type(path, content_type)
     last_modified, etag = _validators(status.st_mtime_ns, status.st_size)
     fields = {
@@ -393,13 +384,6 @@ def _serve_plainly(path: str, content_type: str | None) -> None:
     headers = response.headers
     # The names are as they are stored.
     (dict.update if type(headers) is HeaderMap else HeaderMap.update)(headers, fields)
-
-
-def _read(fd: int, size: int) -> bytes:
-    data = os.read(fd, size)
-    while len(data) < size and (more := os.read(fd, size - len(data))):
-        data += more
-    return data
 
 
 def serve_fileobj(
