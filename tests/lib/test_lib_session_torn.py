@@ -51,6 +51,8 @@ class Growing(Shop):
                 self.grow.set()
                 assert self.grown.wait(20)
                 self.go.set()
+                # A coroutine would not wait for the lock.
+                until(lambda: not sessions.RamSession.locks)
                 if error is not None:
                     raise error
             total += row
