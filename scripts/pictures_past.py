@@ -97,7 +97,7 @@ class Past:
             kind = ("GET", route, code, "http", "1.1", "500" if code == "500" else "", "")
             total = self.observe("http.server.request.duration", kind, middle, wide, number)
             self.count("cherrypy.responses", number, code[0] + "xx")
-            kinds = {"404": "cherrypy.HTTPError", "500": "__main__.OutOfStock"}
+            kinds = {"404": "cherrypy.framework.errors.HTTPError", "500": "__main__.OutOfStock"}
             if code in kinds:
                 handled = "true" if code == "404" else "false"
                 self.count("cherrypy.exceptions", number, kinds[code], route, handled)

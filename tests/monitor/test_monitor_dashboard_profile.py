@@ -55,6 +55,20 @@ def test_who_works_is_seen_and_who_waits_is_not() -> None:
     assert profile.samples + profile.missed == pytest.approx(50, abs=5)
 
 
+def test_what_serves_and_watches_is_idle_when_nobody_asks() -> None:
+    """Else a site without visitors would seem to be busy with itself."""
+    with opened():
+        time.sleep(1)  # the server of the dashboard stays awake for a moment
+        profile = Profile(1, 3, 50, False)
+        profile.run()
+    counts = {stack[0]: 0 for stack in profile.stacks}
+    for stack, count in profile.stacks.items():
+        counts[stack[0]] += count
+    assert profile.samples > 20
+    often = {name: count for name, count in counts.items() if count > profile.samples / 4}
+    assert often == {}, profile.stacks
+
+
 def test_idle_threads_when_asked_for() -> None:
     lazy = Worker(True)
     lazy.start()

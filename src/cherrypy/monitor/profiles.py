@@ -30,6 +30,7 @@ IDLE = frozenset(
         ("server.py", "wait"),
         ("poller.py", "poll"),
         ("housekeeper.py", "run"),
+        ("housekeeper.py", "sleep"),
         ("wspbus.py", "_pause"),
         ("interpreter.py", "delay_of"),
         ("threading.py", "_wait_for_tstate_lock"),
