@@ -111,18 +111,21 @@ def test_who_is_given_the_lock_soon_has_it(shop):
     assert unknown(shop, headers, "n") == ("1", "False")
 
 
+class Making(Shop):
+    """Each time that a page is looked for it is another function."""
+
+    def __getattr__(self, name):
+        if not name.startswith("made"):
+            raise AttributeError(name)
+
+        def made(deed):
+            return f"{DEEDS[deed](owner.session, 'k')} {owner.session.locked}"
+
+        made.exposed = True
+        return made
+
+
 def test_each_time_another_function_is_no_reason_to_wait_again(serve, conf):
-    class Making(Shop):
-        def __getattr__(self, name):
-            if not name.startswith("made"):
-                raise AttributeError(name)
-
-            def made(deed):
-                return f"{DEEDS[deed](owner.session, 'k')} {owner.session.locked}"
-
-            made.exposed = True
-            return made
-
     site = serve(Making(), conf)
     site.app.root.kept = {"k": Thing()}
     headers = back(site("/start"))
@@ -360,20 +363,9 @@ def test_pages_that_are_made_for_each_request_are_not_remembered_for_ever(
 ):
     monkeypatch.setattr(sessionreads, "LIMIT", 20)
 
-    class Making(Shop):
-        def __getattr__(self, name):
-            if not name.startswith("made"):
-                raise AttributeError(name)
-
-            def made():
-                return f"{DEEDS[deed](owner.session, 'k')} {owner.session.locked}"
-
-            made.exposed = True
-            return made
-
     site = serve(Making(), conf)
     site.app.root.kept = {"k": Thing()}
     headers = back(site("/start"))
     for number in range(50):
-        assert site(f"/made{number}", headers=headers).status == 200
+        assert site(f"/made{number}", f"deed={deed}", headers=headers).status == 200
     assert 0 < len(sessionreads._reads_only) <= 20
