@@ -213,7 +213,8 @@ class Storm(Shop):
         session, key = owner.session, dice.choice("ab")
         deeds = [
             lambda: getattr(session.get(key), "n", 0),
-            lambda: [str(value) for value in session.values()],
+            # Whoever has given the lock back goes through what others change.
+            lambda: list(map(str, list(session.values()))),
             lambda: setattr(session.get(key) or Thing(), "n", 1),
             lambda: session.__setitem__(key, Thing()),
             lambda: session.pop(key, None),
