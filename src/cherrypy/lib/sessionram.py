@@ -7,6 +7,7 @@ lost silently.
 from __future__ import annotations
 
 import datetime
+import sys
 import threading
 from typing import Any
 
@@ -262,7 +263,9 @@ class RamSession(Session):
         if not self._copied or not self._others_had_a_turn():
             return False
         holds = self._reading.holds
-        return bool(holds.changed(self._data) or holds.unclear)
+        # Of a dict that has changed its size while somebody went through it: it may have it back by now.
+        resized = isinstance(sys.exc_info()[1], RuntimeError) and holds.taken
+        return bool(resized or holds.changed(self._data) or holds.unclear)
 
     def _changed_before(self) -> list[Any]:
         """Return the keys of what has changed until now, before who waits for the lock."""
