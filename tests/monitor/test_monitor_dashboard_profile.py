@@ -65,8 +65,9 @@ def test_what_serves_and_watches_is_idle_when_nobody_asks() -> None:
     for stack, count in profile.stacks.items():
         counts[stack[0]] += count
     assert profile.samples > 20
-    often = {name: count for name, count in counts.items() if count > profile.samples / 4}
-    assert often == {}, profile.stacks
+    # Of whatever else runs here nothing is said.
+    ours = {name: count for name, count in counts.items() if name.startswith(("kirsch", "monitor"))}
+    assert not any(count > profile.samples / 4 for count in ours.values()), profile.stacks
 
 
 def test_idle_threads_when_asked_for() -> None:
